@@ -1,0 +1,67 @@
+# make help lists the targets. Everything is installed into .venv from the pinned requirement files.
+PYTHON ?= python3
+BIN := .venv/bin
+# PyTorch's CPU wheels have an index of their own; give its address when PyPI's torch is not the one you want.
+TORCH_INDEX ?=
+
+.PHONY: help run setup test test-full check format bench evals lock samples
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(if $(FULL),.venv/.full,.venv/.lite) ## install what is missing and start (HOST=, PORT=, CONFIG=, FULL=1 for local models)
+	@$(BIN)/python startup.py $(if $(FULL),,--lite) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config $(CONFIG))
+
+setup: .venv/.dev ## install the lite set and the test tools
+
+test: .venv/.dev ## the whole suite: SQLite, then what touches the database on PostgreSQL and MariaDB
+	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m database --database postgresql
+	$(BIN)/python -m pytest -q -m database --database mariadb
+
+test-full: .venv/.dev .venv/.full ## the tests that need torch, unstructured and the other large packages
+	$(BIN)/python -m pytest -q -m full
+
+check: .venv/.dev ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.dev ## measure against the budgets
+	$(BIN)/python -m bench
+
+evals: .venv/.dev ## retrieval and quoting quality; DATA=FOLDER with cmrc2018_dev.json
+	$(BIN)/python -m evals.retrieval $(DATA)/cmrc2018_dev.json
+	$(BIN)/python -m evals.quote $(DATA)/cmrc2018_dev.json
+
+lock: .venv/.dev ## export pyproject.toml to the requirement files
+	$(BIN)/python scripts/lock.py
+
+samples: .venv/.dev ## build the sample documents again
+	$(BIN)/python scripts/make_samples.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.lite: requirements-lite.txt | .venv/bin/python
+	$(BIN)/python -m pip install --no-deps --requirement requirements-lite.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install --no-deps --requirement requirements-dev.txt
+	@touch $@ .venv/.lite
+
+.venv/.full: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep ^torch== requirements.txt)"
+	$(BIN)/python -m pip install --no-deps --requirement requirements.txt
+	@$(BIN)/python -c 'import torch' || \
+	  { echo "This torch needs CUDA. Install the CPU build: make run FULL=1 TORCH_INDEX=<PyTorch's CPU wheel index>"; exit 1; }
+	@touch $@ .venv/.lite

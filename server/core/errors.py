@@ -1,0 +1,203 @@
+"""Every refusal the product can give, as one tree. Adding an error = adding a class; the HTTP layer reads it.
+
+    AppError                                            status  code
+     ├─ BadRequest                                         400  bad_request
+     │   ├─ Ambiguous                                      400  ambiguous_credentials
+     │   └─ Invalid                                        422  invalid_input
+     ├─ Unauthenticated                                    401  invalid_token
+     ├─ Forbidden                                          403  forbidden
+     ├─ NotFound                                           404  not_found
+     │   ├─ KBNotFound                                     404  kb_not_found
+     │   ├─ DocumentNotFound                               404  document_not_found
+     │   ├─ SessionNotFound                                404  session_not_found
+     │   ├─ ModelNotFound                                  404  model_not_found
+     │   └─ PromptNotFound                                 404  prompt_not_found
+     ├─ Conflict                                           409  conflict
+     │   ├─ AlreadyExists                                  409  already_exists
+     │   └─ EmbeddingMismatch                              409  embedding_mismatch
+     ├─ TooLarge                                           413  too_large
+     ├─ UnsupportedFile                                    415  unsupported_file
+     ├─ TooManyRequests                                    429  too_many_requests
+     ├─ Busy                                               503  busy
+     │   └─ EmbeddingUnavailable                           503  embedding_unavailable
+     ├─ StorageFull                                        507  disk_full
+     └─ UpstreamError  (a model provider)                  502  upstream_error
+         ├─ UpstreamKeyMissing                             502  upstream_key_missing
+         ├─ UpstreamKeyRefused                             502  upstream_key_refused
+         ├─ UpstreamRefused                                502  upstream_refused
+         ├─ UpstreamCut                                    502  upstream_cut
+         ├─ UpstreamBusy                                   503  upstream_busy
+         └─ UpstreamTimeout                                504  upstream_timeout
+
+    SettingsError                        the configuration is wrong; stops the start, never reaches HTTP
+
+`text` is for people, in two languages; `code` is for programs and never changes; `status` is the HTTP status.
+"""
+
+from server.core.i18n import Text
+
+
+class AppError(Exception):
+    """A refusal with words for people, a code for programs and a true HTTP status."""
+
+    code = "internal_error"
+    status = 500
+
+    def __init__(self, text: Text, *, code: str | None = None, retry_after: int | None = None) -> None:
+        """`code` overrides the class's code; `retry_after` is in seconds."""
+        super().__init__(text.en)
+        self.text = text
+        self.code = code or type(self).code
+        self.retry_after = retry_after
+        # What the caller should see beside the message, say which of several files failed.
+        self.data: object = None
+
+
+class BadRequest(AppError):
+    code, status = "bad_request", 400
+
+
+class Ambiguous(BadRequest):
+    code = "ambiguous_credentials"
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text(
+                "请求里有多个不同的凭证，只保留一个",
+                "the request carries different credentials; send only one",
+            )
+        )
+
+
+class Invalid(BadRequest):
+    code, status = "invalid_input", 422
+
+
+class Unauthenticated(AppError):
+    """One public answer for every bad credential; the true reason goes to the log only."""
+
+    code, status = "invalid_token", 401
+
+
+class Forbidden(AppError):
+    code, status = "forbidden", 403
+
+
+class NotFound(AppError):
+    code, status = "not_found", 404
+
+
+class KBNotFound(NotFound):
+    code = "kb_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"未找到知识库 {name}", f"knowledge base not found: {name}"))
+
+
+class DocumentNotFound(NotFound):
+    code = "document_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"未找到文件 {name}", f"document not found: {name}"))
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(Text("未找到该会话或聊天记录", "session or message not found"))
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, name: str, available: list[str]) -> None:
+        known = ", ".join(available)
+        super().__init__(
+            Text(f"未找到模型 {name}；可用的模型：{known}", f"model not found: {name}; available: {known}")
+        )
+
+
+class PromptNotFound(NotFound):
+    code = "prompt_not_found"
+
+    def __init__(self, name: str, available: list[str]) -> None:
+        known = ", ".join(available)
+        super().__init__(
+            Text(
+                f"未找到提示词模板 {name}；可用的模板：{known}",
+                f"prompt template not found: {name}; available: {known}",
+            )
+        )
+
+
+class Conflict(AppError):
+    code, status = "conflict", 409
+
+
+class AlreadyExists(Conflict):
+    code = "already_exists"
+
+
+class EmbeddingMismatch(Conflict):
+    code = "embedding_mismatch"
+
+
+class TooLarge(AppError):
+    code, status = "too_large", 413
+
+
+class UnsupportedFile(AppError):
+    code, status = "unsupported_file", 415
+
+
+class TooManyRequests(AppError):
+    code, status = "too_many_requests", 429
+
+
+class Busy(AppError):
+    code, status = "busy", 503
+
+
+class EmbeddingUnavailable(Busy):
+    """The embedding model is not there or does not answer."""
+
+    code = "embedding_unavailable"
+
+
+class StorageFull(AppError):
+    code, status = "disk_full", 507
+
+
+class UpstreamError(AppError):
+    """A model provider failed; `text` says what a person can do about it."""
+
+    code, status = "upstream_error", 502
+
+
+class UpstreamKeyMissing(UpstreamError):
+    code = "upstream_key_missing"
+
+
+class UpstreamKeyRefused(UpstreamError):
+    code = "upstream_key_refused"
+
+
+class UpstreamRefused(UpstreamError):
+    code = "upstream_refused"
+
+
+class UpstreamCut(UpstreamError):
+    code = "upstream_cut"
+
+
+class UpstreamBusy(UpstreamError):
+    code, status = "upstream_busy", 503
+
+
+class UpstreamTimeout(UpstreamError):
+    code, status = "upstream_timeout", 504
+
+
+class SettingsError(Exception):
+    """The configuration is wrong. The message names section, key and remedy."""

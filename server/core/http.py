@@ -1,0 +1,167 @@
+"""What every route shares: one envelope, one mapping of errors to answers, strict JSON in, callers before bodies."""
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Form
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from server.core import logging as request_log
+from server.core import strict_json
+from server.core.errors import AppError, BadRequest, TooLarge
+from server.core.i18n import Text, negotiate
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Check = Callable[[Request], Awaitable[object]]
+
+# Paths that old pages call; only there may `[compat] http_200_errors` turn a refusal into HTTP 200.
+CONTRACT_PREFIXES = (
+    "/chat/", "/knowledge_base/", "/session/", "/history/", "/user/", "/recommend/", "/llm_model/", "/server/", "/other/",
+)  # fmt: skip
+# Refusals that old pages expect as HTTP 200 with a code in the body; 401 and 422 were true statuses there too.
+_HIDDEN_STATUSES = {400, 403, 404, 409, 413, 415, 500, 502, 503, 504}
+
+
+class Envelope(BaseModel, Generic[T]):
+    """The contract's answer: `code` is the true HTTP status, `data` what was asked for."""
+
+    code: int = 200
+    msg: str = "success"
+    data: T
+
+
+def error_body(status: int, code: str, message: str, data: object = None) -> dict[str, Any]:
+    """The body of every refusal."""
+    reference = {"code": code, "message": message, "request_id": request_log.request_id.get()}
+    return {"code": status, "msg": message, "data": data, "error": reference}
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """The largest bodies in bytes: of JSON routes, and of uploads. Stands in `app.state.body_limits`."""
+
+    json: int
+    form: int
+
+
+class StrictRequest(Request):
+    """A request whose body is bounded and whose JSON is strict."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        super().__init__(request.scope, self._receive_bounded)
+        self._unbounded, self._left = request.receive, limit
+
+    async def _receive_bounded(self) -> Message:
+        message = await self._unbounded()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            # An HTTPException, since FastAPI turns anything else that a body raises into a vague 400.
+            raise HTTPException(413, "请求体过大 / the body is too large", headers={"Connection": "close"})
+        return message
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_strict"):
+            try:
+                self._strict = strict_json.loads(await self.body())
+            except strict_json.StrictJSONError as error:
+                raise BadRequest(
+                    Text(f"请求体不是合法的 JSON：{error}", f"the body is not valid JSON: {error}"),
+                    code="bad_json",
+                ) from None
+        return self._strict
+
+
+class StrictRoute(APIRoute):
+    """A route that bounds the body, asks who calls before it reads it, and reads JSON strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        first = [
+            cast("Check", d.call)
+            for d in self.dependant.dependencies
+            if getattr(d.call, "before_body", False)
+        ]
+        is_form = isinstance(self.body_field.field_info, Form) if self.body_field else False
+
+        async def handler(request: Request) -> Response:
+            limits = cast("BodyLimits", request.app.state.body_limits)
+            limit = limits.form if is_form else limits.json
+            if int(request.headers.get("content-length") or 0) > limit:
+                raise TooLarge(Text(f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes"))
+            strict = StrictRequest(request, limit)
+            for check in first:
+                await check(strict)
+            if self.body_field and "json" in request.headers.get("content-type", "") and await strict.body():
+                await strict.json()  # here, where its refusal is still told in full
+            return await handle(strict)
+
+        return handler
+
+
+def new_router(*, tags: Sequence[str]) -> APIRouter:
+    """The router of a feature."""
+    return APIRouter(route_class=StrictRoute, tags=list(tags))
+
+
+def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
+    """The only place where errors become answers."""
+
+    def answer(
+        request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> JSONResponse:
+        contract = request.scope["path"].startswith(CONTRACT_PREFIXES)
+        shown = 200 if http_200_errors and contract and status in _HIDDEN_STATUSES else status
+        return JSONResponse(body, status_code=shown, headers=headers)
+
+    async def refused(request: Request, error: AppError) -> Response:
+        language = negotiate(request.headers.get("accept-language"))
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        body = error_body(error.status, error.code, error.text.in_language(language), error.data)
+        return answer(request, error.status, body, headers)
+
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        details = [
+            {"loc": [str(part) for part in item["loc"]], "msg": item["msg"], "type": item["type"]}
+            for item in error.errors()
+        ]
+        where = "；".join(
+            f"{'.'.join(item['loc'][1:]) or item['loc'][0]}: {item['msg']}" for item in details[:5]
+        )
+        prefix = (
+            "invalid input: " if negotiate(request.headers.get("accept-language")) == "en" else "参数有误："
+        )
+        body = error_body(422, "invalid_input", prefix + where) | {"detail": details}
+        return answer(request, 422, body)
+
+    async def by_framework(request: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
+            error.status_code, "bad_request"
+        )
+        body = error_body(error.status_code, code, str(error.detail))
+        return answer(request, error.status_code, body, dict(error.headers or {}))
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error, extra={"path": request.scope["path"]})
+        reference = request_log.request_id.get()
+        body = error_body(
+            500,
+            "internal_error",
+            f"服务器内部错误，请把编号告诉管理员 / internal error, tell your operator: {reference}",
+        )
+        return answer(request, 500, body)
+
+    app.add_exception_handler(AppError, refused)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, by_framework)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,344 @@
+"""Every setting, typed, frozen and checked at the start. The only reader of the ini file and of the environment.
+
+Precedence, highest first: command line, environment `SECTION__KEY` (`[llm.zhipu-api] api_key` is
+`LLM__ZHIPU_API__API_KEY`), `configs/config.ini` (or `--config FILE`), the defaults below.
+"""
+
+import configparser
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+from server.core.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_FILE = ROOT / "configs" / "config.ini"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# Words people leave in a file when they mean "fill me in". Long enough random keys never match.
+_PLACEHOLDER = re.compile(
+    r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x+|todo|placeholder|secret|password|chat2llm)$",
+    re.I,
+)
+
+
+def _parse_duration(value: object) -> object:
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    if isinstance(value, str):
+        raise ValueError("write a number and a unit: 500ms, 30s, 10m, 8h or 7d")
+    return value
+
+
+def _parse_path(value: object) -> object:
+    """Relative paths count from the project's root, wherever the command is run."""
+    return ROOT / value if isinstance(value, str | Path) and str(value) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
+RootedPath = Annotated[Path, BeforeValidator(_parse_path)]
+
+
+class Section(BaseModel):
+    """A section of the ini file: unknown keys are refused, values are bounded, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _check_secret(value: SecretStr | None) -> SecretStr | None:
+    """Refuse a placeholder; an empty value counts as not set."""
+    if value is None or not value.get_secret_value().strip():
+        return None
+    if _PLACEHOLDER.match(value.get_secret_value().strip()):
+        raise ValueError(
+            "this is a placeholder: put the real secret there (best through the environment) or leave it empty"
+        )
+    return value
+
+
+class ServerSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=7861, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    public_url: str = Field(default="", pattern=r"^(https?://[^\s/]+(/[^\s]*[^/\s])?)?$")
+    data_dir: RootedPath = ROOT / "knowledge_base"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    max_json_size: ByteSize = ByteSize(2 * 1024**2)
+    cors_origins: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where this server is reached from outside: `public_url`, or else host and port."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 (compared, not bound)
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def engine_socket(self) -> Path:
+        """Where the embedding engine listens: a short path of this data folder's own; a socket's has 107 bytes at most."""
+        digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"chat2llm-{os.getuid()}-{digest}" / "embedding.sock"
+
+
+class DatabaseSettings(Section):
+    url: str = ""
+    pool_size: int = Field(default=10, ge=1, le=200)
+    lock_timeout: Duration = timedelta(seconds=5)
+
+
+class AuthSettings(Section):
+    token_max_age: Duration = timedelta(hours=8)
+    token_max_skew: Duration = timedelta(minutes=5)
+    session_idle: Duration = timedelta(minutes=30)
+    session_max_age: Duration = timedelta(hours=8)
+    demo: bool = True
+    master_key: SecretStr | None = None
+
+    _secret = field_validator("master_key")(_check_secret)
+
+
+class KBSettings(Section):
+    chunk_size: int = Field(default=250, ge=20, le=8000)
+    chunk_overlap: int = Field(default=50, ge=0, le=4000)
+    zh_title_enhance: bool = False
+    max_file_size: ByteSize = ByteSize(100 * 1024**2)
+    max_upload_size: ByteSize = ByteSize(200 * 1024**2)
+    max_upload_files: int = Field(default=100, ge=1, le=1000)
+    top_k: int = Field(default=3, ge=1, le=50)
+    score_threshold: float = Field(default=1.0, ge=0, le=4)
+    index_memory: ByteSize = ByteSize(2 * 1024**3)
+
+
+class IngestSettings(Section):
+    concurrency: int = Field(default=2, ge=1, le=16)
+    attempts: int = Field(default=3, ge=1, le=10)
+    lease: Duration = timedelta(seconds=30)
+    poll: Duration = timedelta(milliseconds=500)
+    parse_timeout: Duration = timedelta(seconds=120)
+    parse_memory: ByteSize = ByteSize(2 * 1024**3)
+    max_pages: int = Field(default=5000, ge=1)
+    max_chars: int = Field(default=20_000_000, ge=1000)
+    max_unpacked_size: ByteSize = ByteSize(512 * 1024**2)
+    max_queue: int = Field(default=10_000, ge=1)
+
+
+class EmbeddingModelSettings(Section):
+    """`[embedding.NAME]`"""
+
+    kind: Literal["bundled", "local", "openai", "langchain"]
+    path: str = ""
+    model: str = ""
+    base_url: str = ""
+    api_key: SecretStr | None = None
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    batch_size: int = Field(default=32, ge=1, le=2048)
+    timeout: Duration = timedelta(seconds=60)
+    device: str = "cpu"
+
+    _secret = field_validator("api_key")(_check_secret)
+
+
+class EmbeddingSettings(Section):
+    default: str = "e5-small"
+    models_dir: RootedPath = ROOT / "embeddings" / "models"
+    threads: int = Field(default=0, ge=0, le=256)
+    models: dict[str, EmbeddingModelSettings] = Field(default_factory=dict)
+
+
+class LLMModelSettings(Section):
+    """`[llm.NAME]`"""
+
+    kind: Literal["openai", "zhipuai", "langchain"] = "openai"
+    preset: str = ""
+    base_url: str = ""
+    model: str = ""
+    api_key: SecretStr | None = None
+    context_tokens: int = Field(default=8192, ge=512)
+    connect_timeout: Duration = timedelta(seconds=10)
+    idle_timeout: Duration = timedelta(seconds=60)
+    retries: int = Field(default=2, ge=0, le=10)
+
+    _secret = field_validator("api_key")(_check_secret)
+
+
+class LLMSettings(Section):
+    default: str = "quote"
+    models: dict[str, LLMModelSettings] = Field(default_factory=dict)
+
+
+class ChatSettings(Section):
+    prompts_dir: RootedPath = ROOT / "configs" / "prompts"
+    history_rounds: int = Field(default=10, ge=0, le=100)
+    max_query_chars: int = Field(default=8000, ge=100, le=200_000)
+    heartbeat: Duration = timedelta(seconds=15)
+
+
+class CompatSettings(Section):
+    http_200_errors: bool = False
+
+
+class Settings(Section):
+    """The whole configuration. Built once by `load_settings` and handed down section by section."""
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    auth: AuthSettings = AuthSettings()
+    kb: KBSettings = KBSettings()
+    ingest: IngestSettings = IngestSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    llm: LLMSettings = LLMSettings()
+    chat: ChatSettings = ChatSettings()
+    compat: CompatSettings = CompatSettings()
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite:///{self.server.data_dir / 'info.db'}"
+
+
+# The name of a model, which is also a folder's name.
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.A)
+# Sections that hold any number of named sub-sections.
+_NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm": LLMModelSettings}
+
+Values = dict[str, dict[str, str]]  # section (`llm.zhipu-api` included) → key → text
+
+
+def load_settings(
+    file: Path | None = None,
+    *,
+    overrides: Mapping[tuple[str, str], str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read file, environment and overrides (`(section, key) → text`) into Settings.
+
+    Raises SettingsError that names section, key and remedy.
+    """
+    path = file or DEFAULT_FILE
+    values = _read_file(path)
+    _apply_environment(values, os.environ if environ is None else environ)
+    for (section, key), text in (overrides or {}).items():
+        values.setdefault(section, {})[key] = text
+    return _validate(values, path)
+
+
+def child_environment(overrides: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """The environment for a child process that is to see the same settings as this one."""
+    return os.environ | {
+        f"{section.upper()}__{key.upper()}": text for (section, key), text in overrides.items()
+    }
+
+
+def _read_file(path: Path) -> Values:
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+    try:
+        with path.open(encoding="utf-8") as file:
+            parser.read_file(file)
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; name an existing one with --config FILE") from None
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as an ini file in UTF-8: {error}") from error
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def _apply_environment(values: Values, environ: Mapping[str, str]) -> None:
+    """Let `SECTION__KEY` win over the file. A name that starts like one of ours but fits nothing stops the start."""
+    for name, text in environ.items():
+        head, _, key = name.rpartition("__")
+        top = head.split("__")[0].lower()
+        if not head or head != head.upper() or top not in Settings.model_fields:
+            continue
+        values.setdefault(_section_of(head, top, values), {})[key.lower()] = text
+
+
+def _section_of(head: str, top: str, values: Values) -> str:
+    """`LLM__ZHIPU_API` → the existing section `llm.zhipu-api`, or a new one spelt in lower case."""
+    rest = head[len(top) :].removeprefix("__")
+    if not rest:
+        return top
+    for section in values:
+        if (
+            section.startswith(f"{top}.")
+            and re.sub(r"[^A-Z0-9]", "_", section.upper().split(".", 1)[1]) == rest
+        ):
+            return section
+    return f"{top}.{rest.lower().replace('_', '-')}"
+
+
+def _validate(values: Values, path: Path) -> Settings:
+    nested: dict[str, dict[str, Any]] = {}
+    for section, keys in values.items():
+        top, _, name = section.partition(".")
+        if top not in Settings.model_fields or (
+            "." in section and (top not in _NAMED or not _NAME.fullmatch(name))
+        ):
+            known = ", ".join(Settings.model_fields)
+            raise SettingsError(f"{path}: [{section}] is not a section; remove it or use one of: {known}")
+        if name:
+            nested.setdefault(top, {}).setdefault("models", {})[name] = keys
+        else:
+            if "models" in keys and top in _NAMED:
+                raise SettingsError(
+                    f"{path}: [{section}] models: name each model in a section of its own, [{top}.NAME]"
+                )
+            nested.setdefault(top, {}).update(keys)
+    try:
+        settings = Settings.model_validate(nested)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(error, path))) from None
+    _check_relations(settings, path)
+    return settings
+
+
+def _explain(error: ValidationError, path: Path) -> Iterator[str]:
+    for item in error.errors(include_url=False, include_input=False):
+        location = [str(part) for part in item["loc"]]
+        section = (
+            f"{location[0]}.{location[2]}" if len(location) > 3 and location[1] == "models" else location[0]
+        )
+        key = location[-1]
+        if item["type"] == "extra_forbidden":
+            yield f"{path}: [{section}] {key}: no such key; known keys: {', '.join(_known_keys(section))}"
+        else:
+            yield f"{path}: [{section}] {key}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys(section: str) -> list[str]:
+    top, _, name = section.partition(".")
+    fields = _NAMED[top].model_fields if name else type(getattr(Settings(), top)).model_fields
+    return [key for key in fields if key != "models"]
+
+
+def _check_relations(settings: Settings, path: Path) -> None:
+    """Rules that span two keys."""
+    kb, llm, embedding = settings.kb, settings.llm, settings.embedding
+    if kb.chunk_overlap >= kb.chunk_size:
+        raise SettingsError(f"{path}: [kb] chunk_overlap: must be smaller than chunk_size ({kb.chunk_size})")
+    if llm.default != "quote" and llm.default not in llm.models:
+        raise SettingsError(f"{path}: [llm] default: no section [llm.{llm.default}]; add it, or use quote")
+    if "quote" in llm.models:
+        raise SettingsError(
+            f"{path}: [llm.quote]: this name belongs to the built-in answerer; choose another"
+        )
+    if embedding.default not in embedding.models:
+        raise SettingsError(
+            f"{path}: [embedding] default: no section [embedding.{embedding.default}]; add it"
+        )

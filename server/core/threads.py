@@ -1,0 +1,33 @@
+"""The only door from async code to code that blocks.
+
+Each kind of blocking work has a lane with a limit, so that a burst of one kind cannot starve the others.
+"""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
+Lane = Literal["model", "search", "index", "io", "crypto"]
+
+LIMITS: dict[Lane, int] = {
+    "model": 1,  # a local embedding model uses all cores by itself
+    "search": 4,
+    "index": 1,  # one writer of an index
+    "io": 8,
+    "crypto": 1,  # RSA: one core at most, and what runs there may use plain caches
+}
+
+
+class Lanes:
+    """The limiters of one event loop. Built once in the lifespan and handed to whoever must block."""
+
+    def __init__(self) -> None:
+        self._limiters = {lane: anyio.CapacityLimiter(limit) for lane, limit in LIMITS.items()}
+
+    async def run(self, lane: Lane, function: Callable[..., T], *args: object) -> T:
+        """Run `function(*args)` in a worker thread of `lane`; waits while the lane is full."""
+        # A thread cannot be stopped: on cancellation the lane is held until the function has returned.
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiters[lane])
