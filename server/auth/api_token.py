@@ -1,0 +1,193 @@
+"""The api_token, version 1, as issuers make it: pure functions, no database, no HTTP.
+
+    plain = client_id "|" user_id "|" username "|" timestamp                 UTF-8
+    A     = RSA-OAEP(plain) with the client's public key, raw or base64      one block
+    token = base64(client_id "|" A)
+
+Which hash OAEP uses depends on the issuer's library, so three variants are tried: SHA-256 for both (Python, Bouncy
+Castle), SHA-256 with MGF1-SHA-1 (Java's own provider), SHA-1 for both (PHP, Node, .NET). They exclude each other: the
+wrong one fails. Whoever holds the "public" key can mint tokens, so it is an issuer's secret in fact.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from Crypto.Cipher import PKCS1_OAEP
+from Crypto.Hash import SHA1, SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature.pss import MGF1
+
+Padding = Literal["oaep-256/256", "oaep-256/1", "oaep-1/1"]
+PADDINGS: tuple[Padding, ...] = ("oaep-256/256", "oaep-256/1", "oaep-1/1")
+_HASHES = {"oaep-256/256": (SHA256, SHA256), "oaep-256/1": (SHA256, SHA1), "oaep-1/1": (SHA1, SHA1)}
+
+MAX_TOKEN_CHARS = 2048
+DEFAULT_KEY_BITS = 2048
+CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_SECONDS = re.compile(r"[0-9]{10}(\.[0-9]{1,7})?")
+_MILLISECONDS = re.compile(r"[0-9]{13}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
+# Control, format, surrogate, private use, unassigned.
+_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+
+
+class TokenError(Exception):
+    """Why a token is refused. The reason goes to the log and never to the caller."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class SealedToken:
+    """A token before decryption: who claims to have made it, and the ciphertext or its base64."""
+
+    client_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says, and the padding that opened it."""
+
+    client_id: str
+    user_id: str
+    username: str
+    issued_at: datetime
+    padding: Padding
+
+
+def parse_token(token: str) -> SealedToken:
+    """Take off the outer base64. Raises TokenError."""
+    if len(token) > MAX_TOKEN_CHARS:
+        raise TokenError("too_long")
+    outer = decode_base64(token.encode("utf-8", "replace"))
+    head, bar, body = outer.partition(b"|")
+    client_id = head.decode("ascii", "replace")
+    if not bar or not body or not CLIENT_ID.fullmatch(client_id):
+        raise TokenError("malformed")
+    return SealedToken(client_id, body)
+
+
+def open_token(
+    sealed: SealedToken, private_key: RSA.RsaKey, paddings: Sequence[Padding] = PADDINGS
+) -> Claims:
+    """Decrypt and check everything that needs no clock. Raises TokenError.
+
+    `paddings` are tried in order; put the one that worked last time first.
+    """
+    size = private_key.size_in_bytes()
+    cipher_text = sealed.body if len(sealed.body) == size else decode_base64(sealed.body)
+    if len(cipher_text) != size:
+        raise TokenError("length")
+    plain, padding = _decrypt(private_key, cipher_text, paddings)
+    try:
+        fields = plain.decode("utf-8").split("|")
+    except UnicodeDecodeError:
+        raise TokenError("utf8") from None
+    if len(fields) != 4:
+        raise TokenError("fields")
+    client_id, user_id, username, timestamp = fields
+    if not hmac.compare_digest(client_id.encode(), sealed.client_id.encode()):
+        raise TokenError("client_mismatch")
+    return Claims(
+        client_id, check_user_id(user_id), clean_username(username), parse_timestamp(timestamp), padding
+    )
+
+
+def check_age(claims: Claims, now: datetime, *, max_age: timedelta, max_skew: timedelta) -> None:
+    """Raises TokenError("expired") or TokenError("future")."""
+    age = now - claims.issued_at
+    if age > max_age:
+        raise TokenError("expired")
+    if age < -max_skew:
+        raise TokenError("future")
+
+
+def make_token(
+    client_id: str,
+    user_id: str,
+    username: str,
+    issued_at: datetime,
+    public_key: RSA.RsaKey,
+    padding: Padding = PADDINGS[0],
+) -> str:
+    """Make a token as an issuer would. Raises TokenError when it does not fit into one RSA block."""
+    plain = f"{client_id}|{check_user_id(user_id)}|{username}|{int(issued_at.timestamp())}".encode()
+    try:
+        cipher_text = _cipher(public_key, padding).encrypt(plain)
+    except ValueError as error:
+        raise TokenError("plaintext_too_long") from error
+    return base64.b64encode(client_id.encode() + b"|" + base64.b64encode(cipher_text)).decode()
+
+
+def new_key_pair(bits: int = DEFAULT_KEY_BITS) -> RSA.RsaKey:
+    """A fresh RSA key, exponent 65537."""
+    return RSA.generate(bits)
+
+
+def public_pem(key: RSA.RsaKey) -> str:
+    """SubjectPublicKeyInfo PEM (`BEGIN PUBLIC KEY`), what issuers' libraries read."""
+    return key.public_key().export_key(format="PEM").decode()
+
+
+def private_pem(key: RSA.RsaKey) -> str:
+    """PKCS#1 PEM (`BEGIN RSA PRIVATE KEY`), the form of the tables this project can import."""
+    return key.export_key(format="PEM", pkcs=1).decode()
+
+
+def decode_base64(data: bytes) -> bytes:
+    """Decode what issuers really send: both alphabets, missing padding, line breaks, `+` turned into a space."""
+    text = data.replace(b"\r", b"").replace(b"\n", b"").replace(b" ", b"+")
+    text = text.replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    if not text or not _BASE64.fullmatch(text):
+        raise TokenError("base64")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise TokenError("base64") from None
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Seconds (10 digits, optional fraction) or milliseconds (13 digits). Everything else, NaN too, is refused."""
+    if _SECONDS.fullmatch(text):
+        return datetime.fromtimestamp(float(text), UTC)
+    if _MILLISECONDS.fullmatch(text):
+        return datetime.fromtimestamp(int(text) / 1000, UTC)
+    raise TokenError("timestamp")
+
+
+def check_user_id(user_id: str) -> str:
+    """1–64 bytes, nothing invisible, no `|`, no space at either end; taken as it is, without normalisation."""
+    if not 1 <= len(user_id.encode("utf-8", "replace")) <= 64 or user_id != user_id.strip() or "|" in user_id:
+        raise TokenError("user_id")
+    if any(unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in user_id):
+        raise TokenError("user_id")
+    return user_id
+
+
+def clean_username(username: str) -> str:
+    """A name is for display only: invisible characters go, 64 characters stay."""
+    return "".join(c for c in username if unicodedata.category(c) not in _FORBIDDEN_CATEGORIES)[:64]
+
+
+def _decrypt(key: RSA.RsaKey, cipher_text: bytes, paddings: Sequence[Padding]) -> tuple[bytes, Padding]:
+    for padding in paddings:
+        try:
+            return _cipher(key, padding).decrypt(cipher_text), padding
+        except ValueError:  # another padding, another key, or noise: all look alike
+            continue
+    raise TokenError("decrypt")
+
+
+def _cipher(key: RSA.RsaKey, padding: Padding) -> Any:
+    label_hash, mask_hash = _HASHES[padding]
+    return PKCS1_OAEP.new(key, hashAlgo=label_hash, mgfunc=lambda seed, length: MGF1(seed, length, mask_hash))

@@ -1,0 +1,43 @@
+"""Who calls, and what they may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a caller may do. Api keys carry scopes, people get them from their role."""
+
+    CHAT = "chat"
+    KB_READ = "kb:read"
+    KB_WRITE = "kb:write"
+    USAGE = "usage"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    READER = "reader"
+    MANAGER = "manager"
+    ADMIN = "admin"
+
+
+ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
+    Role.READER: frozenset({Scope.CHAT, Scope.KB_READ}),
+    Role.MANAGER: frozenset({Scope.CHAT, Scope.KB_READ, Scope.KB_WRITE}),
+    Role.ADMIN: frozenset(Scope),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller of one request: a user of a client, or an api key of a client.
+
+    `user_id` is what owns sessions and messages; an api key owns its own under `key:<id>`.
+    """
+
+    client_id: str
+    user_id: str
+    username: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes

@@ -1,0 +1,81 @@
+"""SQL about callers. Functions take the session first and never commit."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth.models import APIKey, AuthSession, Client, ClientKey, User
+
+
+async def find_client(session: AsyncSession, client_id: str) -> Client | None:
+    return await session.get(Client, client_id)
+
+
+async def list_open_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
+    """The client's keys that may still open a token, the active one first."""
+    query = select(ClientKey).where(
+        ClientKey.client_id == client_id, ClientKey.state.in_(("active", "retiring"))
+    )
+    return list(await session.scalars(query.order_by(ClientKey.state)))
+
+
+async def find_user(session: AsyncSession, client_id: str, user_id: str) -> User | None:
+    return await session.get(User, (client_id, user_id))
+
+
+async def add_user(session: AsyncSession, user: User) -> User:
+    """Insert the user, or return the row that another request inserted a moment before."""
+    try:
+        async with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        found = await session.get(User, (user.client_id, user.id))
+        if found is None:
+            raise
+        return found
+    return user
+
+
+async def set_username(session: AsyncSession, client_id: str, user_id: str, username: str) -> None:
+    await session.execute(
+        update(User).where(User.client_id == client_id, User.id == user_id).values(username=username)
+    )
+
+
+async def set_padding(session: AsyncSession, client_id: str, padding: str) -> None:
+    await session.execute(update(Client).where(Client.id == client_id).values(padding=padding))
+
+
+async def find_api_key(session: AsyncSession, secret_hash: str) -> tuple[APIKey, Client] | None:
+    query = (
+        select(APIKey, Client)
+        .join(Client, Client.id == APIKey.client_id)
+        .where(APIKey.secret_hash == secret_hash)
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1])
+
+
+async def find_auth_session(
+    session: AsyncSession, secret_hash: str
+) -> tuple[AuthSession, User, Client] | None:
+    query = (
+        select(AuthSession, User, Client)
+        .join(User, (User.client_id == AuthSession.client_id) & (User.id == AuthSession.user_id))
+        .join(Client, Client.id == AuthSession.client_id)
+        .where(AuthSession.secret_hash == secret_hash)
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+async def touch_auth_session(session: AsyncSession, secret_hash: str, now: datetime) -> None:
+    await session.execute(
+        update(AuthSession).where(AuthSession.secret_hash == secret_hash).values(last_used_at=now)
+    )
+
+
+async def delete_expired_sessions(session: AsyncSession, now: datetime) -> None:
+    await session.execute(delete(AuthSession).where(AuthSession.expires_at < now))

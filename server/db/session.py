@@ -1,0 +1,126 @@
+"""Engine, sessions and who may write.
+
+`Database.read()` gives a session that never commits, `Database.write()` one that commits when its block ends well.
+Neither may be open while a model, an embedding or a file is waited for: a connection held is a connection missing.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from server.core.errors import Busy, SettingsError
+from server.core.i18n import Text
+from server.core.settings import DatabaseSettings
+
+# What a user writes → the async driver behind it.
+DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+aiomysql",
+    "mariadb": "mariadb+aiomysql",
+}
+# MariaDB: lock wait timeout, deadlock. PostgreSQL: lock_not_available, deadlock_detected, serialization_failure.
+_LOCK_CODES = {1205, 1213, "55P03", "40P01", "40001"}
+
+
+def async_url(url: str) -> URL:
+    """Give a plain database URL its async driver. Raises SettingsError for another kind of database."""
+    parsed = make_url(url)
+    driver = DRIVERS.get(parsed.get_backend_name() if "+" in parsed.drivername else parsed.drivername)
+    if driver is None:
+        raise SettingsError(
+            f"[database] url: {parsed.drivername} is not supported; use one of: {', '.join(DRIVERS)}"
+        )
+    query = dict(parsed.query)
+    if driver.startswith(("mysql", "mariadb")):
+        query.setdefault("charset", "utf8mb4")
+    return parsed.set(drivername=driver, query=query)
+
+
+class Database:
+    """One engine and its sessions. Built in the lifespan, closed with it."""
+
+    def __init__(self, url: str, settings: DatabaseSettings) -> None:
+        self.url = async_url(url)
+        self.engine = _create_engine(self.url, settings)
+        # SQLite: a transaction that will write says so at its start, or two of them deadlock at the first write.
+        writing = self.engine.execution_options(begins_write=True)
+        self._read = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self._write = async_sessionmaker(writing, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads."""
+        with _busy_means_503():
+            async with self._read() as session:
+                yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A unit of work: commits when the block ends, rolls back when it raises."""
+        with _busy_means_503():
+            async with self._write() as session, session.begin():
+                yield session
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+@contextmanager
+def _busy_means_503() -> Iterator[None]:
+    """Turn the database's "another one holds the lock" into Busy; every other fault passes unchanged."""
+    try:
+        yield
+    except OperationalError as error:
+        if not _is_lock(error):
+            raise
+        words = Text("数据库正忙，请稍后再试", "the database is busy; try again in a moment")
+        raise Busy(words, retry_after=2) from error
+
+
+def _is_lock(error: OperationalError) -> bool:
+    original = error.orig
+    code = getattr(original, "sqlstate", None) or (original.args[0] if original and original.args else None)
+    return code in _LOCK_CODES or "database is locked" in str(original)
+
+
+def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
+    seconds = settings.lock_timeout.total_seconds()
+    options: dict[str, Any] = {"pool_size": settings.pool_size, "max_overflow": 0, "pool_timeout": 30}
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        engine = create_async_engine(
+            url, connect_args={"timeout": seconds, "isolation_level": None}, **options
+        )
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    options |= {"pool_pre_ping": True, "pool_recycle": 1800}
+    if backend == "postgresql":
+        arguments: dict[str, Any] = {"options": f"-c lock_timeout={int(seconds * 1000)} -c timezone=UTC"}
+    else:
+        arguments = {
+            "init_command": f"SET innodb_lock_wait_timeout={max(1, int(seconds))}, time_zone='+00:00'"
+        }
+        # Locking reads must see what others committed a moment ago, as on the other two databases.
+        options["isolation_level"] = "READ COMMITTED"
+    return create_async_engine(url, connect_args=arguments, **options)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # WAL: readers never wait for the writer. FULL: what was acknowledged survives a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begins_write") else "BEGIN")
