@@ -161,9 +161,14 @@ def _principal_of(user: User, client: Client) -> Principal:
 
 
 async def add_client(
-    session: AsyncSession, vault: Vault, client_id: str, description: str, now: datetime
+    session: AsyncSession,
+    vault: Vault,
+    client_id: str,
+    description: str,
+    now: datetime,
+    key: RSA.RsaKey | None = None,
 ) -> str:
-    """Make a client with its first key pair and return the public PEM for the issuer.
+    """Make a client with its first key pair, a new one unless `key` is given; return the public PEM for the issuer.
 
     Raises Invalid for a bad id or description, AlreadyExists for a known id.
     """
@@ -179,7 +184,7 @@ async def add_client(
         raise AlreadyExists(Text(f"客户端 {client_id} 已存在", f"client {client_id} exists already"))
     session.add(Client(id=client_id, description=description, enabled=True, created_at=now))
     await session.flush()
-    key, key_id = api_token.new_key_pair(), new_id("ck")
+    key, key_id = key or api_token.new_key_pair(), new_id("ck")
     sealed = vault.seal(api_token.private_pem(key).encode(), context=f"{client_id}|{key_id}")
     public = api_token.public_pem(key)
     session.add(

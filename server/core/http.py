@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from server.core import logging as request_log
 from server.core import strict_json
-from server.core.errors import AppError, BadRequest, TooLarge
+from server.core.errors import AppError, BadRequest, Invalid, TooLarge
 from server.core.i18n import Text, negotiate
 
 log = logging.getLogger(__name__)
@@ -73,10 +73,10 @@ class StrictRequest(Request):
             try:
                 self._strict = strict_json.loads(await self.body())
             except strict_json.StrictJSONError as error:
-                raise BadRequest(
-                    Text(f"请求体不是合法的 JSON：{error}", f"the body is not valid JSON: {error}"),
-                    code="bad_json",
-                ) from None
+                words = Text(f"请求体不是合法的 JSON：{error}", f"the body is not valid JSON: {error}")
+                if isinstance(error, strict_json.StrictValueError):
+                    raise Invalid(words) from None
+                raise BadRequest(words, code="bad_json") from None
         return self._strict
 
 
@@ -97,6 +97,8 @@ class StrictRoute(APIRoute):
             limit = limits.form if is_form else limits.json
             if int(request.headers.get("content-length") or 0) > limit:
                 raise TooLarge(Text(f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes"))
+            if b"%00" in request.scope["query_string"] or "\0" in request.scope["path"]:
+                raise BadRequest(Text("网址里不能有 NUL 字符", "an address must not contain a NUL character"))
             strict = StrictRequest(request, limit)
             for check in first:
                 await check(strict)

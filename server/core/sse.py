@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -25,43 +24,33 @@ class EventStream(StreamingResponse):
     def __init__(self, source: Stream, tasks: BackgroundTasks, *, heartbeat: float | None = None) -> None:
         """`heartbeat`: seconds of silence after which an SSE comment is sent; None for streams that are not SSE."""
         self._source, self._tasks = source, tasks
-        content = source if heartbeat is None else _with_heartbeat(source, heartbeat, tasks)
-        super().__init__(content, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        self._upcoming: asyncio.Future[bytes | None] | None = None
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(self._pump(heartbeat), headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._tasks.start(_close(self._source, None))
+            self._tasks.start(self._close())
 
+    async def _pump(self, seconds: float | None) -> Stream:
+        """Pass the source on, with a comment after each `seconds` of silence so that no proxy hangs up.
 
-async def _with_heartbeat(source: Stream, seconds: float, tasks: BackgroundTasks) -> Stream:
-    """Pass `source` on, with a comment after each `seconds` of silence so that no proxy hangs up.
-
-    The next item is awaited in a task of its own: a time-out around `anext` itself would cancel the source.
-    """
-    upcoming = asyncio.ensure_future(_next(source))
-    try:
+        Each item is awaited in a task of its own: neither a time-out nor the request's cancellation may reach into
+        the source.
+        """
         while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=seconds)
-            if not done:
+            self._upcoming = asyncio.ensure_future(anext(self._source, None))
+            while not (await asyncio.wait({self._upcoming}, timeout=seconds))[0]:
                 yield HEARTBEAT
-                continue
-            item = upcoming.result()
+            item = self._upcoming.result()
             if item is None:
                 return
             yield item
-            upcoming = asyncio.ensure_future(_next(source))
-    finally:
-        upcoming.cancel()
-        tasks.start(_close(source, upcoming))
 
-
-async def _next(source: Stream) -> bytes | None:
-    return await anext(source, None)
-
-
-async def _close(source: Stream, running: "asyncio.Future[Any] | None") -> None:
-    if running is not None:
-        await asyncio.wait({running})
-    await source.aclose()
+    async def _close(self) -> None:
+        if self._upcoming is not None:
+            self._upcoming.cancel()
+            await asyncio.wait({self._upcoming})
+        await self._source.aclose()

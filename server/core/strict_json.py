@@ -1,27 +1,36 @@
-"""JSON as it is meant: no NaN or Infinity, no key twice, no half of a surrogate pair."""
+"""JSON as it is meant: no NaN or Infinity, no key twice, no half of a surrogate pair, no NUL."""
 
 import json
 from typing import Any, NoReturn
 
 
 class StrictJSONError(ValueError):
-    """The text is not strict JSON; the message says why."""
+    """The text is not JSON; the message says why."""
+
+
+class StrictValueError(StrictJSONError):
+    """The text is JSON with a value that nothing here can work with."""
 
 
 def loads(body: bytes) -> Any:
     """Parse UTF-8 JSON. Raises StrictJSONError."""
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-        # A lone surrogate parses, and breaks whatever stores it later.
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        # A lone surrogate parses, and so does a NUL; both break whatever stores them later.
+        text = json.dumps(value, ensure_ascii=False)
+        text.encode("utf-8")
     except RecursionError:
         raise StrictJSONError("nested too deeply") from None
     except UnicodeDecodeError:
         raise StrictJSONError("not UTF-8") from None
     except UnicodeEncodeError:
-        raise StrictJSONError("contains a lone surrogate") from None
+        raise StrictValueError("contains a lone surrogate") from None
+    except StrictJSONError:
+        raise
     except ValueError as error:
         raise StrictJSONError(str(error)) from None
+    if "\\u0000" in text and "\0" in text.replace("\\\\", "").replace("\\u0000", "\0"):
+        raise StrictValueError("contains a NUL character")
     return value
 
 
@@ -33,4 +42,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise StrictJSONError(f"{name} is not JSON")
+    raise StrictValueError(f"{name} is not a number of JSON")

@@ -1,0 +1,190 @@
+"""Names that people give, and the files behind them. Nothing here trusts a name: on disk a document lies under its id.
+
+<data_dir>/<kb id>/content/<document id><suffix>             the bytes as they came
+<data_dir>/<kb id>/vector_store/<model>/<document id>.<attempt>.npy    its vectors, see segments.py
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import unicodedata
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from server.core.errors import BadRequest, Invalid, StorageFull, UnsupportedFile
+from server.core.i18n import Text
+from server.kb.segments import sync_folder
+
+MAX_FILE_NAME_BYTES = 200
+MAX_KB_NAME = 64
+# Below this the disk counts as full: uploads are refused before anything is written.
+MIN_FREE_BYTES = 512 * 1024**2
+
+_KB_NAME = re.compile(r"[\w\- ]+")
+_SEPARATORS = re.compile(r'[/\\:*?"<>|]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+# The part that makes a zip a document of Office.
+_OFFICE_PARTS = {".docx": "word/document.xml", ".xlsx": "xl/workbook.xml", ".pptx": "ppt/presentation.xml"}
+_OTHER_ZIPS = {".epub", ".odt"}
+_OLE_SUFFIXES = {".msg"}
+
+
+def check_kb_name(name: str) -> str:
+    """Letters, digits, `_`, `-` and inner spaces, 1 to 64 characters. Raises Invalid."""
+    if (
+        not 1 <= len(name) <= MAX_KB_NAME
+        or not _KB_NAME.fullmatch(name)
+        or name != name.strip()
+        or "\n" in name
+    ):
+        raise Invalid(
+            Text(
+                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成",
+                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between",
+            ),
+            code="bad_kb_name",
+        )
+    return name
+
+
+def check_file_name(name: str) -> str:
+    """Return the name in NFC, or raise BadRequest: no path, nothing invisible, no name that a system reserves."""
+    name = unicodedata.normalize("NFC", name)
+    edges = not name.strip(" .") or name != name.strip(" ") or name.endswith(".")
+    invisible = any(unicodedata.category(character) in _INVISIBLE for character in name)
+    if edges or invisible or _SEPARATORS.search(name) or _RESERVED.fullmatch(name):
+        raise BadRequest(
+            Text(
+                '文件名不合法：不能含有路径、控制字符或 \\ / : * ? " < > |，也不能以点或空格结尾',
+                'bad file name: no path, no control characters, none of \\ / : * ? " < > |, no dot or space at the end',
+            ),
+            code="bad_filename",
+        )
+    if len(name.encode()) > MAX_FILE_NAME_BYTES:
+        raise BadRequest(
+            Text(
+                f"文件名过长：最多 {MAX_FILE_NAME_BYTES} 字节",
+                f"file name too long: at most {MAX_FILE_NAME_BYTES} bytes",
+            ),
+            code="name_too_long",
+        )
+    return name
+
+
+def name_key(name: str) -> str:
+    """The name as file systems that ignore case would compare it."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def check_type(path: Path, suffix: str, size: int) -> None:
+    """Does the content look like its suffix says? Raises Invalid (empty) or UnsupportedFile (another type)."""
+    if size == 0:
+        raise Invalid(Text("文件是空的（0 字节）", "the file is empty (0 bytes)"), code="empty_file")
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not _looks_like(head, path, suffix):
+        raise UnsupportedFile(
+            Text(
+                f"文件内容不是 {suffix} 格式，请检查扩展名",
+                f"the content is not {suffix}; check the file's extension",
+            ),
+            code="type_mismatch",
+        )
+
+
+def _looks_like(head: bytes, path: Path, suffix: str) -> bool:
+    is_zip, is_ole = head.startswith(b"PK\x03\x04"), head.startswith(_OLE)
+    if suffix == ".pdf":
+        return b"%PDF-" in head[:1024]
+    if suffix in _OFFICE_PARTS:
+        # An encrypted Office file is an OLE container; the loader says so.
+        return is_ole or (is_zip and _has_part(path, _OFFICE_PARTS[suffix]))
+    if suffix in _OTHER_ZIPS:
+        return is_zip
+    if suffix in _OLE_SUFFIXES:
+        return is_ole
+    return not (
+        is_zip or is_ole or head.startswith((b"%PDF-", b"\x7fELF", b"MZ\x90", b"\x89PNG", b"\xff\xd8\xff"))
+    ) and (head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) * 100 <= len(head))
+
+
+def _has_part(path: Path, part: str) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return part in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        # Damaged rather than mistyped: the loader finds out and says so.
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is safe on disk."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+class FileStore:
+    """The folder of all knowledge bases. Every method blocks; call it from the `io` lane."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def content_path(self, kb_id: str, document_id: str, suffix: str) -> Path:
+        return self.data_dir / kb_id / "content" / f"{document_id}{suffix}"
+
+    def segment_path(self, kb_id: str, model: str, segment: str) -> Path:
+        return self.data_dir / kb_id / "vector_store" / model / segment
+
+    def save(self, source: BinaryIO, target: Path) -> StoredFile:
+        """Copy an upload to `target` durably. Raises StorageFull before or while the disk fills up."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(target.parent).free < MIN_FREE_BYTES:
+            raise StorageFull(_DISK_FULL)
+        temporary = target.with_name(target.name + ".tmp")
+        digest, size = hashlib.sha256(), 0
+        try:
+            with temporary.open("wb") as file:
+                while block := source.read(1024 * 1024):
+                    digest.update(block)
+                    size += len(block)
+                    file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+            sync_folder(target.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if error.errno not in _NO_SPACE:
+                raise
+            raise StorageFull(_DISK_FULL) from error
+        return StoredFile(target, size, digest.hexdigest())
+
+    def remove_document(self, kb_id: str, model: str, document_id: str, suffix: str) -> None:
+        """Remove a document's files; those that are gone already are no fault."""
+        self.content_path(kb_id, document_id, suffix).unlink(missing_ok=True)
+        self.remove_segments(kb_id, model, document_id)
+
+    def remove_segments(self, kb_id: str, model: str, document_id: str) -> None:
+        """Remove a document's vectors, of every attempt."""
+        for path in (self.data_dir / kb_id / "vector_store" / model).glob(f"{document_id}.*"):
+            path.unlink(missing_ok=True)
+
+    def remove_kb(self, kb_id: str) -> None:
+        """Remove a knowledge base's folder."""
+        folder = self.data_dir / kb_id
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = Text("磁盘空间不足，文件没有保存", "the disk is full; the file was not stored")

@@ -1,0 +1,197 @@
+"""One document from its bytes to its vectors. Every step is a function with plain input and output; the order is
+
+    parse → split → embed → write the segment → publish
+
+and only the last one is visible: index first, `ready` last, in one commit.
+"""
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.core.runtime import Runtime
+from server.db.session import Database
+from server.kb import repository
+from server.kb.embedders import Embedders
+from server.kb.files import FileStore
+from server.kb.loaders.base import LoadError
+from server.kb.models import Document, DocumentState, JobState, KnowledgeBase, Slot
+from server.kb.parsing import Parser
+from server.kb.repository import KnownVector
+from server.kb.segments import SegmentError, read_segment, write_segment
+from server.kb.splitters import Chunking, Passage, split
+
+log = logging.getLogger(__name__)
+Vectors = NDArray[np.float32]
+
+# Characters per call of the model: enough to keep it busy, few enough to show progress every few seconds.
+_BATCH_CHARS = 8000
+# Reports how many passages of how many are embedded; raises LeaseLost when the job is not ours any more.
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+class LeaseLost(Exception):
+    """Another worker has this job now, or the document was deleted meanwhile: stop and leave no trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed job with the rows it is about, detached from any session."""
+
+    job_id: str
+    owner: str
+    attempt: int
+    document: Document
+    kb: KnowledgeBase
+
+
+class Ingest:
+    """The steps, with what they need."""
+
+    def __init__(
+        self, database: Database, files: FileStore, parser: Parser, embedders: Embedders, runtime: Runtime
+    ) -> None:
+        self._database, self._files, self._parser, self._embedders = database, files, parser, embedders
+        self._lanes, self._clock = runtime.lanes, runtime.clock
+
+    async def run(self, work: Work, progress: Progress) -> None:
+        """Make one document searchable. Raises LoadError, EmbeddingUnavailable, LeaseLost."""
+        document, kb = work.document, work.kb
+        await self._enter(work, DocumentState.PARSING)
+        path = self._files.content_path(kb.id, document.id, document.suffix)
+        loaded = await self._parser.parse(path, document.suffix)
+        passages = await self._lanes.run("io", _split, loaded, Chunking(**document.chunking))
+        await self._enter(work, DocumentState.EMBEDDING)
+        vectors = await self._embed(work, passages, progress)
+        # Named after the attempt: a worker that lost its lease must not write over its successor's file.
+        segment = self._files.segment_path(kb.id, kb.embed_model, f"{document.id}.{work.attempt}.npy")
+        sha256 = await self._lanes.run("io", write_segment, segment, vectors)
+        try:
+            replaced = await self._publish(work, passages, segment.name, sha256)
+        except LeaseLost:
+            segment.unlink(missing_ok=True)
+            raise
+        if replaced is not None:
+            await self._lanes.run(
+                "io", self._files.remove_document, kb.id, kb.embed_model, replaced.id, replaced.suffix
+            )
+
+    async def _enter(self, work: Work, state: DocumentState) -> None:
+        async with self._database.write() as session:
+            if not await repository.holds_job(session, work.job_id, work.owner):
+                raise LeaseLost
+            await repository.set_state(session, work.document.id, state)
+
+    async def _embed(self, work: Work, passages: list[Passage], progress: Progress) -> Vectors:
+        """One row per passage. Vectors of unchanged passages are copied, equal passages are embedded once."""
+        embedder = await self._embedders.of(work.kb)
+        contents = [embedded_text(work.document.file_name, passage) for passage in passages]
+        hashes = [content_hash(content) for content in contents]
+        vectors = await self._copy_known(work.kb, hashes)
+        missing = {h: content for h, content in zip(hashes, contents, strict=True) if h not in vectors}
+        done = len(passages) - len(missing)
+        await progress(done, len(passages))
+        for batch in _batches(missing):
+            fresh = await self._embedders.embed_passages(embedder, [missing[h] for h in batch])
+            vectors.update(zip(batch, fresh, strict=True))
+            done += len(batch)
+            await progress(done, len(passages))
+        return np.stack([vectors[h] for h in hashes])
+
+    async def _copy_known(self, kb: KnowledgeBase, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        async with self._database.read() as session:
+            known = await repository.find_known_vectors(session, kb.id, sorted(set(hashes)))
+        return await self._lanes.run("io", self._read_known, kb, known) if known else {}
+
+    def _read_known(self, kb: KnowledgeBase, known: dict[str, KnownVector]) -> dict[str, NDArray[np.float32]]:
+        segments: dict[str, Vectors | None] = {}
+        vectors = {}
+        for h, place in known.items():
+            if place.segment not in segments:
+                path = self._files.segment_path(kb.id, kb.embed_model, place.segment)
+                try:
+                    segments[place.segment] = read_segment(path, place.sha256)
+                except SegmentError as error:  # then these passages are simply embedded again
+                    log.warning("segment unusable", extra={"kb": kb.name, "reason": str(error)})
+                    segments[place.segment] = None
+            segment = segments[place.segment]
+            if segment is not None:
+                vectors[h] = segment[place.position]
+        return vectors
+
+    async def _publish(
+        self, work: Work, passages: list[Passage], segment: str, sha256: str
+    ) -> Document | None:
+        """The one commit that makes the document searchable; returns the version it replaced. Raises LeaseLost."""
+        now, kb = self._clock.now(), work.kb
+        rows: list[dict[str, Any]] = [
+            {
+                "kb_id": kb.id,
+                "document_id": work.document.id,
+                "position": position,
+                "text": passage.text,
+                "anchor": passage.anchor,
+                "content_hash": content_hash(embedded_text(work.document.file_name, passage)),
+            }
+            for position, passage in enumerate(passages)
+        ]
+        async with self._database.write() as session:
+            document = await repository.find_document(session, work.document.id)
+            held = await repository.finish_job(session, work.job_id, work.owner, JobState.DONE, now)
+            if document is None or not held:
+                raise LeaseLost
+            replaced = None
+            if document.slot == Slot.NEXT:
+                versions = await repository.find_documents(session, kb.id, document.name_key)
+                replaced = versions.get(Slot.LIVE)
+                if replaced is not None:
+                    await repository.delete_documents(session, [replaced.id])
+            document.slot, document.state = Slot.LIVE, DocumentState.READY
+            document.chunk_count, document.char_count = len(rows), sum(len(row["text"]) for row in rows)
+            document.segment, document.segment_sha256, document.ready_at = segment, sha256, now
+            document.error_code = document.error_text = None
+            await session.flush()
+            await repository.add_chunks(session, rows)
+            await repository.bump_generation(session, kb.id)
+        return replaced
+
+
+def _split(documents: list[Any], chunking: Chunking) -> list[Passage]:
+    passages = list(split(documents, chunking))
+    if not passages:
+        raise LoadError("no_text", "文件里没有可用的文字", "there is no text in this file")
+    return passages
+
+
+def embedded_text(file_name: str, passage: Passage) -> str:
+    """What the model sees of a passage: where it stands and what it says, so that a short one keeps its subject."""
+    place = [
+        PurePath(file_name).stem,
+        str(passage.anchor.get("sheet", "")),
+        str(passage.anchor.get("heading", "")),
+    ]
+    return f"{' > '.join(part for part in place if part)}\n{passage.text}"
+
+
+def content_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _batches(missing: dict[str, str]) -> Iterator[list[str]]:
+    """Hashes in batches of about _BATCH_CHARS characters."""
+    batch: list[str] = []
+    chars = 0
+    for h, content in missing.items():
+        if batch and chars + len(content) > _BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+        batch.append(h)
+        chars += len(content)
+    if batch:
+        yield batch

@@ -1,0 +1,311 @@
+"""SQL about knowledge bases. Functions take the session first and never commit."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.kb.models import Chunk, Document, DocumentState, Job, JobState, KnowledgeBase, Question, Slot
+
+# Bound parameters per statement: SQLite's old limit is 999.
+_BATCH = 500
+
+
+# ── knowledge bases ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def find_kb(session: AsyncSession, client_id: str, name: str) -> KnowledgeBase | None:
+    """The client's own knowledge base of this name, or else a shared one."""
+    query = select(KnowledgeBase).where(
+        KnowledgeBase.name == name, or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+    )
+    found = list(await session.scalars(query.order_by(KnowledgeBase.created_at)))
+    return next((kb for kb in found if kb.client_id == client_id), found[0] if found else None)
+
+
+async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[KnowledgeBase, int]]:
+    """What a client's readers see, own ones first, each with its number of live documents."""
+    count = (
+        select(func.count())
+        .where(Document.kb_id == KnowledgeBase.id, Document.slot == Slot.LIVE)
+        .scalar_subquery()
+    )
+    query = select(KnowledgeBase, count).where(
+        or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+    )
+    rows = (await session.execute(query.order_by(KnowledgeBase.created_at))).all()
+    return sorted(((kb, number) for kb, number in rows), key=lambda row: row[0].client_id != client_id)
+
+
+async def add_kb(session: AsyncSession, kb: KnowledgeBase) -> bool:
+    """Insert; False when the client has one of this name already."""
+    return await _insert(session, kb)
+
+
+async def bump_generation(session: AsyncSession, kb_id: str) -> None:
+    """Tell every process that search must look again. In the transaction of the change itself."""
+    statement = update(KnowledgeBase).where(KnowledgeBase.id == kb_id)
+    await session.execute(statement.values(generation=KnowledgeBase.generation + 1))
+
+
+async def get_generation(session: AsyncSession, kb_id: str) -> int | None:
+    return await session.scalar(select(KnowledgeBase.generation).where(KnowledgeBase.id == kb_id))
+
+
+# ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def list_documents(
+    session: AsyncSession, kb_id: str, *, offset: int = 0, limit: int | None = None
+) -> tuple[list[Document], int]:
+    """Live documents and pending replacements, by name; and how many there are."""
+    mine = and_(Document.kb_id == kb_id, Document.slot.is_not(None))
+    total = await session.scalar(select(func.count()).select_from(Document).where(mine))
+    query = (
+        select(Document).where(mine).order_by(Document.name_key, Document.slot).offset(offset).limit(limit)
+    )
+    return list(await session.scalars(query)), total or 0
+
+
+async def find_documents(session: AsyncSession, kb_id: str, key: str) -> dict[str, Document]:
+    """The versions of one file name, by slot."""
+    query = select(Document).where(
+        Document.kb_id == kb_id, Document.name_key == key, Document.slot.is_not(None)
+    )
+    return {str(document.slot): document for document in await session.scalars(query)}
+
+
+async def find_document(session: AsyncSession, document_id: str) -> Document | None:
+    return await session.get(Document, document_id)
+
+
+async def add_document(session: AsyncSession, document: Document) -> bool:
+    """Insert; False when another upload of the name took the slot."""
+    return await _insert(session, document)
+
+
+async def set_state(session: AsyncSession, document_id: str, state: DocumentState) -> None:
+    await session.execute(update(Document).where(Document.id == document_id).values(state=state))
+
+
+async def fail_document(session: AsyncSession, document_id: str, code: str, text: dict[str, str]) -> None:
+    values = {"state": DocumentState.FAILED, "error_code": code, "error_text": text}
+    await session.execute(update(Document).where(Document.id == document_id).values(**values))
+
+
+async def delete_documents(session: AsyncSession, ids: Iterable[str]) -> None:
+    """Delete rows; their chunks and jobs go with them."""
+    for batch in _batches(list(ids)):
+        await session.execute(delete(Document).where(Document.id.in_(batch)))
+
+
+async def shelve_documents(session: AsyncSession, ids: Sequence[str]) -> None:
+    """Make documents `stored`: their files stay, their chunks and jobs go."""
+    for batch in _batches(list(ids)):
+        await session.execute(delete(Chunk).where(Chunk.document_id.in_(batch)))
+        await session.execute(delete(Job).where(Job.document_id.in_(batch)))
+        bare = {"state": DocumentState.STORED, "segment": None, "segment_sha256": None, "chunk_count": 0}
+        await session.execute(update(Document).where(Document.id.in_(batch)).values(**bare))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySegment:
+    """A searchable document as an index needs it: its segment and its chunk ids in segment order."""
+
+    document_id: str
+    name: str
+    sha256: str
+    chunk_ids: list[int]
+
+
+async def list_ready_ids(session: AsyncSession, kb_id: str) -> set[str]:
+    """Ids of the searchable documents."""
+    query = select(Document.id).where(
+        Document.kb_id == kb_id, Document.state == DocumentState.READY, Document.slot == Slot.LIVE
+    )
+    return set(await session.scalars(query))
+
+
+async def load_segments(session: AsyncSession, document_ids: Sequence[str]) -> list[ReadySegment]:
+    """Segments of documents and the chunk ids of their rows."""
+    segments: dict[str, ReadySegment] = {}
+    for batch in _batches(list(document_ids)):
+        query = select(Document.id, Document.segment, Document.segment_sha256).where(Document.id.in_(batch))
+        for document_id, name, sha256 in await session.execute(query):
+            segments[document_id] = ReadySegment(document_id, name or "", sha256 or "", [])
+        rows = select(Chunk.document_id, Chunk.id).where(Chunk.document_id.in_(batch))
+        for document_id, chunk_id in await session.execute(rows.order_by(Chunk.document_id, Chunk.position)):
+            segments[document_id].chunk_ids.append(chunk_id)
+    return list(segments.values())
+
+
+# ── chunks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def add_chunks(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    for start in range(0, len(rows), _BATCH):
+        await session.execute(insert(Chunk), list(rows[start : start + _BATCH]))
+
+
+async def load_chunks(session: AsyncSession, ids: Sequence[int]) -> dict[int, tuple[Chunk, Document]]:
+    """Chunks of documents that are searchable at this moment, by id."""
+    query = (
+        select(Chunk, Document)
+        .join(Document, Document.id == Chunk.document_id)
+        .where(Chunk.id.in_(ids), Document.state == DocumentState.READY, Document.slot == Slot.LIVE)
+    )
+    return {chunk.id: (chunk, document) for chunk, document in await session.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVector:
+    """Where a vector of an unchanged chunk can be copied from."""
+
+    segment: str
+    sha256: str
+    position: int
+
+
+async def find_known_vectors(
+    session: AsyncSession, kb_id: str, hashes: Sequence[str]
+) -> dict[str, KnownVector]:
+    """Content hashes that a searchable document of the knowledge base has embedded already."""
+    known: dict[str, KnownVector] = {}
+    for batch in _batches(list(hashes)):
+        query = (
+            select(Chunk.content_hash, Chunk.position, Document.segment, Document.segment_sha256)
+            .join(Document, Document.id == Chunk.document_id)
+            .where(Chunk.kb_id == kb_id, Chunk.content_hash.in_(batch), Document.state == DocumentState.READY)
+        )
+        for content_hash, position, segment, sha256 in await session.execute(query):
+            known[content_hash] = KnownVector(segment or "", sha256 or "", position)
+    return known
+
+
+# ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def claim_job(
+    session: AsyncSession, owner: str, now: datetime, lease_until: datetime, attempts: int
+) -> Job | None:
+    """Take the oldest job that waits or whose holder gave no sign of life. Two workers never take the same one.
+
+    A waiting job's `lease_until` is the time before which it is not to be tried again.
+    """
+    free = and_(
+        Job.state.in_((JobState.WAITING, JobState.RUNNING)),
+        or_(Job.lease_until.is_(None), Job.lease_until < now),
+    )
+    query = select(Job).where(free, Job.attempts < attempts).order_by(Job.created_at, Job.id).limit(1)
+    job = await session.scalar(query.with_for_update(skip_locked=True))
+    if job is not None:
+        job.state, job.lease_owner, job.lease_until = JobState.RUNNING, owner, lease_until
+        job.attempts += 1
+        job.done = job.total = 0
+    return job
+
+
+async def list_abandoned_jobs(session: AsyncSession, now: datetime, attempts: int) -> list[Job]:
+    """Jobs whose holder vanished in the last permitted attempt."""
+    query = select(Job).where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.attempts >= attempts)
+    return list(await session.scalars(query.with_for_update(skip_locked=True)))
+
+
+async def renew_lease(
+    session: AsyncSession,
+    job_id: str,
+    owner: str,
+    lease_until: datetime,
+    progress: tuple[int, int] | None = None,
+) -> bool:
+    """Sign of life, with `(done, total)` or without; False when the lease was lost to another worker."""
+    values: dict[str, Any] = {"lease_until": lease_until}
+    if progress is not None:
+        values["done"], values["total"] = progress
+    return await _update_held_job(session, job_id, owner, values)
+
+
+async def holds_job(session: AsyncSession, job_id: str, owner: str) -> bool:
+    held = and_(Job.id == job_id, Job.lease_owner == owner, Job.state == JobState.RUNNING)
+    return await session.scalar(select(Job.id).where(held).with_for_update()) is not None
+
+
+async def retry_job(session: AsyncSession, job_id: str, owner: str, not_before: datetime) -> bool:
+    """Put a job back into the queue; False when the lease was lost."""
+    values = {"state": JobState.WAITING, "lease_owner": None, "lease_until": not_before}
+    return await _update_held_job(session, job_id, owner, values)
+
+
+async def finish_job(session: AsyncSession, job_id: str, owner: str, state: JobState, now: datetime) -> bool:
+    """End a job; False when the lease was lost."""
+    values = {"state": state, "lease_owner": None, "lease_until": None, "finished_at": now}
+    return await _update_held_job(session, job_id, owner, values)
+
+
+async def _update_held_job(session: AsyncSession, job_id: str, owner: str, values: dict[str, Any]) -> bool:
+    held = and_(Job.id == job_id, Job.lease_owner == owner, Job.state == JobState.RUNNING)
+    result = await session.execute(update(Job).where(held).values(**values))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+async def count_waiting_jobs(session: AsyncSession) -> int:
+    return (
+        await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.WAITING)) or 0
+    )
+
+
+async def list_jobs(
+    session: AsyncSession, kb_ids: Sequence[str], *, offset: int, limit: int
+) -> tuple[list[tuple[Job, Document]], int]:
+    """Jobs of some knowledge bases, newest first, each with its document; and how many there are."""
+    mine = Job.kb_id.in_(kb_ids)
+    total = await session.scalar(select(func.count()).select_from(Job).where(mine)) or 0
+    query = select(Job, Document).join(Document, Document.id == Job.document_id).where(mine)
+    rows = await session.execute(query.order_by(Job.created_at.desc(), Job.id).offset(offset).limit(limit))
+    return [(job, document) for job, document in rows], total
+
+
+async def find_job(session: AsyncSession, job_id: str) -> tuple[Job, Document, KnowledgeBase] | None:
+    query = (
+        select(Job, Document, KnowledgeBase)
+        .join(Document, Document.id == Job.document_id)
+        .join(KnowledgeBase, KnowledgeBase.id == Job.kb_id)
+        .where(Job.id == job_id)
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+# ── recommended questions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def list_questions(
+    session: AsyncSession, client_id: str, kb_name: str | None
+) -> list[tuple[Question, str | None]]:
+    """Enabled questions that a client's readers may see, with the name of their knowledge base.
+
+    `kb_name`: None = any, "" = only those of no knowledge base, else of that one.
+    """
+    query = select(Question, KnowledgeBase.name).outerjoin(KnowledgeBase, KnowledgeBase.id == Question.kb_id)
+    visible = or_(Question.kb_id.is_(None), KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+    query = query.where(Question.enabled, visible)
+    if kb_name is not None:
+        query = query.where(KnowledgeBase.name == kb_name if kb_name else Question.kb_id.is_(None))
+    return [(question, name) for question, name in await session.execute(query.order_by(Question.id))]
+
+
+async def _insert(session: AsyncSession, row: object) -> bool:
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _batches(items: list[str]) -> Iterable[list[str]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))

@@ -1,0 +1,92 @@
+"""From a question to hits: embed, search, read, filter. Each step is timed and counted in one trace object."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.core.threads import Lanes
+from server.db.session import Database
+from server.kb import repository
+from server.kb.embedders import Embedders
+from server.kb.indexes import Indexes
+from server.kb.models import KnowledgeBase
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that retrieval found.
+
+    `score` is the squared L2 distance of unit vectors: 0 the same, 2 unrelated, smaller is closer. `anchor` says where
+    in the file it stands: page, slide, sheet, range, row, heading.
+    """
+
+    chunk_id: int
+    document_id: str
+    file_name: str
+    text: str
+    anchor: dict[str, Any]
+    score: float
+
+
+@dataclass(slots=True)
+class Trace:
+    """How a search came to its hits; kept with the answer."""
+
+    kb: str
+    generation: int
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    # Chunk id, score and what became of it: hit, threshold or gone.
+    candidates: list[tuple[int, float, str]] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.milliseconds[name] = round((time.perf_counter() - started) * 1000, 2)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kb": self.kb,
+            "generation": self.generation,
+            "milliseconds": self.milliseconds,
+            "candidates": [list(candidate) for candidate in self.candidates],
+        }
+
+
+class Retriever:
+    """Searches one knowledge base."""
+
+    def __init__(self, database: Database, embedders: Embedders, indexes: Indexes, lanes: Lanes) -> None:
+        self._database, self._embedders, self._indexes, self._lanes = database, embedders, indexes, lanes
+
+    async def search(
+        self, kb: KnowledgeBase, question: str, *, top_k: int, threshold: float
+    ) -> tuple[list[Hit], Trace]:
+        """Return up to `top_k` hits with `score <= threshold`, closest first, and how they were found.
+
+        Raises EmbeddingUnavailable, EmbeddingMismatch.
+        """
+        trace = Trace(kb.name, kb.generation)
+        with trace.step("embed"):
+            embedder = await self._embedders.of(kb)
+            vector = await self._embedders.embed_question(embedder, question)
+        with trace.step("load"):
+            store = await self._indexes.get(kb, embedder)
+        with trace.step("search"):
+            found = await self._lanes.run("search", store.search_vector, vector, top_k)
+        close = [(chunk_id, score) for chunk_id, score in found if score <= threshold]
+        with trace.step("read"):
+            async with self._database.read() as session:
+                rows = await repository.load_chunks(session, [chunk_id for chunk_id, _ in close])
+        hits = []
+        for chunk_id, score in found:
+            outcome = "threshold" if score > threshold else "gone" if chunk_id not in rows else "hit"
+            trace.candidates.append((chunk_id, round(score, 4), outcome))
+            if outcome == "hit":
+                chunk, document = rows[chunk_id]
+                hits.append(Hit(chunk_id, document.id, document.file_name, chunk.text, chunk.anchor, score))
+        return hits, trace

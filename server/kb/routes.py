@@ -1,0 +1,283 @@
+"""HTTP: knowledge bases, documents, jobs, recommended questions."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Form, Query
+from fastapi.responses import FileResponse
+
+from server.auth.deps import Chatter, Editor, Reader
+from server.core.errors import AppError, Conflict
+from server.core.http import Envelope, new_router
+from server.core.i18n import Language, Text
+from server.core.pagination import Page, PageParams
+from server.kb.deps import KB, BareName, Lang
+from server.kb.files import name_key
+from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Question, Slot
+from server.kb.retriever import Hit
+from server.kb.schemas import (
+    CreateKB,
+    DeleteDocs,
+    DocumentOut,
+    FailedFiles,
+    HitOut,
+    JobOut,
+    KBOut,
+    QuestionOut,
+    SearchDocs,
+    UploadedDocument,
+    UploadForm,
+    UploadOut,
+)
+from server.kb.service import Upload
+
+router = new_router(tags=["Knowledge Base Management"])
+jobs_router = new_router(tags=["Jobs"])
+recommend_router = new_router(tags=["Recommend Management"])
+
+# What a browser may show by itself; everything else is only ever saved.
+_MEDIA_TYPES = {
+    ".pdf": "application/pdf",
+    ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+}
+Paging = Annotated[PageParams, Query()]
+
+
+@router.get("/knowledge_base/list_knowledge_bases")
+async def list_knowledge_bases(caller: Reader, kb: KB) -> Envelope[list[str]]:
+    return Envelope(data=[row.name for row, _ in await kb.list_all(caller)])
+
+
+@router.get("/knowledge_base/list_knowledge_bases_v2")
+async def list_knowledge_bases_v2(caller: Reader, kb: KB) -> Envelope[list[KBOut]]:
+    return Envelope(data=[_kb_out(row, count) for row, count in await kb.list_all(caller)])
+
+
+@router.post("/knowledge_base/create_knowledge_base")
+async def create_knowledge_base(caller: Editor, kb: KB, body: CreateKB, language: Lang) -> Envelope[None]:
+    made = await kb.create(
+        caller,
+        body.knowledge_base_name,
+        zh_name=body.kb_zh_name,
+        info=body.kb_info,
+        store=body.vector_store_type,
+        model=body.embed_model,
+    )
+    return Envelope(
+        msg=Text(f"已新增知识库 {made.name}", f"knowledge base {made.name} created").in_language(language),
+        data=None,
+    )
+
+
+@router.post("/knowledge_base/delete_knowledge_base")
+async def delete_knowledge_base(caller: Editor, kb: KB, name: BareName, language: Lang) -> Envelope[None]:
+    """The body is the name: a JSON string, raw text, or `{"knowledge_base_name": …}`."""
+    await kb.delete(caller, name)
+    return Envelope(
+        msg=Text(f"成功删除知识库 {name}", f"knowledge base {name} deleted").in_language(language), data=None
+    )
+
+
+@router.get("/knowledge_base/list_files")
+async def list_files(caller: Reader, kb: KB, knowledge_base_name: str) -> Envelope[list[str]]:
+    """Names of the documents; `/knowledge_base/documents` tells what became of each."""
+    documents, _ = await kb.list_documents(caller, knowledge_base_name)
+    names = [row.file_name for row in documents if row.state != DocumentState.STORED]
+    return Envelope(data=list(dict.fromkeys(names)))
+
+
+@router.get("/knowledge_base/documents")
+async def list_documents(
+    caller: Reader, kb: KB, knowledge_base_name: str, paging: Paging, language: Lang
+) -> Envelope[Page[DocumentOut]]:
+    """Documents with state, reason of failure and size. A replacement in work stands beside the version it replaces."""
+    rows, total = await kb.list_documents(
+        caller, knowledge_base_name, offset=paging.offset, limit=paging.page_size
+    )
+    items = [_document_out(row, language) for row in rows]
+    return Envelope(data=Page(items=items, total=total, page=paging.page, page_size=paging.page_size))
+
+
+@router.post("/knowledge_base/search_docs")
+async def search_docs(caller: Reader, kb: KB, body: SearchDocs) -> list[HitOut]:
+    hits, _ = await kb.search(
+        caller, body.knowledge_base_name, body.query, top_k=body.top_k, threshold=body.score_threshold
+    )
+    return [_hit_out(hit) for hit in hits]
+
+
+@router.post("/knowledge_base/upload_docs")
+async def upload_docs(
+    caller: Editor,
+    kb: KB,
+    form: Annotated[UploadForm, Form(media_type="multipart/form-data")],
+    language: Lang,
+) -> Envelope[UploadOut]:
+    """Take files; the worker reads them. Follow `job_id` under `/jobs`, or the states in `/knowledge_base/documents`.
+
+    A file that is refused stands in `failed_files` with its reason, and the others go on.
+    """
+    target = await kb.check_upload(caller, form.knowledge_base_name)
+    chunking = kb.choose_chunking(form.chunk_size, form.chunk_overlap, zh_title_enhance=form.zh_title_enhance)
+    failed: dict[str, AppError] = {}
+    accepted: list[UploadedDocument] = []
+    seen: set[str] = set()
+    for file in form.files:
+        name = file.filename or ""
+        try:
+            if name_key(name) in seen:
+                raise Conflict(Text("同一次上传里有重名文件", "the same name stands twice in this upload"))
+            seen.add(name_key(name))
+            upload = Upload(name, file.size or 0, file.file)
+            done = await kb.upload(
+                target, upload, chunking, override=form.override, vectorise=form.to_vector_store
+            )
+        except AppError as error:
+            failed[name] = error
+        else:
+            row = done.document
+            accepted.append(
+                UploadedDocument(
+                    file_name=row.file_name, document_id=row.id, job_id=done.job_id, state=row.state
+                )
+            )
+    result = UploadOut(failed_files=_reasons(failed, language), documents=accepted)
+    if failed and not accepted:
+        first = next(iter(failed.values()))
+        first.data = result.model_dump()
+        raise first
+    words = Text("文件已接收，正在后台解析与向量化", "files received; they are being read in the background")
+    return Envelope(msg=words.in_language(language), data=result)
+
+
+@router.post("/knowledge_base/delete_docs")
+async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) -> Envelope[FailedFiles]:
+    """Take files out of search; `delete_content` removes the stored files too."""
+    failed = await kb.delete_documents(
+        caller, body.knowledge_base_name, body.file_names, delete_content=body.delete_content
+    )
+    result = FailedFiles(failed_files=_reasons(failed, language))
+    if len(failed) == len(set(body.file_names)):
+        first = next(iter(failed.values()))
+        first.data = result.model_dump()
+        raise first
+    return Envelope(msg=Text("文件删除完成", "files deleted").in_language(language), data=result)
+
+
+@router.get("/knowledge_base/download_doc", response_class=FileResponse)
+async def download_doc(
+    caller: Reader, kb: KB, knowledge_base_name: str, file_name: str, *, preview: bool = False
+) -> FileResponse:
+    """The file as it was uploaded. `preview` shows PDF and text in the browser instead of saving them."""
+    path, document = await kb.content(caller, knowledge_base_name, file_name)
+    inline = preview and document.suffix in _MEDIA_TYPES
+    media_type = _MEDIA_TYPES.get(document.suffix, "application/octet-stream")
+    disposition = "inline" if inline else "attachment"
+    headers = {
+        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(document.file_name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        "Cache-Control": "private, no-cache",
+    }
+    return FileResponse(path, media_type=media_type, headers=headers)
+
+
+@jobs_router.get("/jobs")
+async def list_jobs(
+    caller: Editor, kb: KB, paging: Paging, language: Lang, knowledge_base_name: str | None = None
+) -> Envelope[Page[JobOut]]:
+    """What the worker has done, does and will do, newest first."""
+    rows, total = await kb.list_jobs(
+        caller, knowledge_base_name, offset=paging.offset, limit=paging.page_size
+    )
+    items = [_job_out(job, document, language) for job, document in rows]
+    return Envelope(data=Page(items=items, total=total, page=paging.page, page_size=paging.page_size))
+
+
+@jobs_router.get("/jobs/{job_id}")
+async def get_job(caller: Editor, kb: KB, job_id: str, language: Lang) -> Envelope[JobOut]:
+    job, document = await kb.get_job(caller, job_id)
+    return Envelope(data=_job_out(job, document, language))
+
+
+@recommend_router.get("/recommend/question")
+async def recommend_questions(
+    caller: Chatter, kb: KB, num: Annotated[int, Query(ge=1, le=50)], kb_name: str | None = None
+) -> Envelope[list[QuestionOut]]:
+    """Random recommended questions: of any knowledge base, of none (`kb_name=`), or of one."""
+    return Envelope(data=[_question_out(row, name) for row, name in await kb.recommend(caller, kb_name, num)])
+
+
+def _reasons(failed: dict[str, AppError], language: Language) -> dict[str, str]:
+    return {name: error.text.in_language(language) for name, error in failed.items()}
+
+
+def _kb_out(row: KnowledgeBase, count: int) -> KBOut:
+    return KBOut(
+        kb_name=row.name,
+        kb_zh_name=row.zh_name,
+        kb_info=row.info,
+        vs_type=row.vector_store,
+        embed_model=row.embed_model,
+        file_count=count,
+        create_time=row.created_at,
+        shared=row.shared,
+    )
+
+
+def _document_out(row: Document, language: Language) -> DocumentOut:
+    return DocumentOut(
+        document_id=row.id,
+        file_name=row.file_name,
+        state=row.state,
+        size=row.size,
+        chunks=row.chunk_count,
+        chars=row.char_count,
+        replaces_ready_version=row.slot == Slot.NEXT,
+        error_code=row.error_code,
+        reason=(row.error_text or {}).get(language),
+        create_time=row.created_at,
+        ready_time=row.ready_at,
+    )
+
+
+def _job_out(job: Job, document: Document, language: Language) -> JobOut:
+    finished = document.state in (DocumentState.READY, DocumentState.FAILED)
+    return JobOut(
+        job_id=job.id,
+        document_id=document.id,
+        file_name=document.file_name,
+        state=job.state,
+        stage=document.state,
+        done=job.done,
+        total=job.total,
+        percent=100 if finished else 99 * job.done // job.total if job.total else 0,
+        attempts=job.attempts,
+        error_code=document.error_code,
+        reason=(document.error_text or {}).get(language),
+        create_time=job.created_at,
+        finish_time=job.finished_at,
+    )
+
+
+def _hit_out(hit: Hit) -> HitOut:
+    metadata = {
+        "source": hit.file_name,
+        "document_id": hit.document_id,
+        "chunk_id": hit.chunk_id,
+        **hit.anchor,
+    }
+    return HitOut(page_content=hit.text, metadata=metadata, score=hit.score)
+
+
+def _question_out(row: Question, kb_name: str | None) -> QuestionOut:
+    return QuestionOut(
+        id=row.id,
+        query=row.query,
+        kb_name=kb_name,
+        answer=row.answer,
+        tap_count=row.tap_count,
+        enable=row.enabled,
+        create_time=row.created_at,
+    )

@@ -1,0 +1,141 @@
+"""Shapes of requests and answers about knowledge bases. Field names of the contract paths are the contract's."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import UploadFile
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
+
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+TopK = Annotated[int, Field(ge=1, le=50)]
+
+
+def _not_blank(value: object) -> object:
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError("must not be empty or contain NUL")
+    return value
+
+
+Query = Annotated[str, BeforeValidator(_not_blank)]
+
+
+class CreateKB(BaseModel):
+    knowledge_base_name: str
+    kb_zh_name: str = Field(default="", max_length=64)
+    kb_info: str = Field(default="", max_length=200)
+    vector_store_type: str = "faiss"
+    embed_model: str | None = None
+
+
+class KBOut(BaseModel):
+    kb_name: str
+    kb_zh_name: str
+    kb_info: str
+    vs_type: str
+    embed_model: str
+    file_count: int
+    create_time: datetime
+    shared: bool
+
+
+class SearchDocs(BaseModel):
+    query: Query
+    knowledge_base_name: str
+    top_k: TopK = 3
+    score_threshold: Score = 1.0
+
+
+class HitOut(BaseModel):
+    """`score`: squared L2 distance of unit vectors, smaller is closer."""
+
+    page_content: str
+    metadata: dict[str, Any]
+    score: float
+
+
+class DocumentOut(BaseModel):
+    """One version of a file and what became of it."""
+
+    document_id: str
+    file_name: str
+    state: str
+    size: int
+    chunks: int
+    chars: int
+    replaces_ready_version: bool
+    error_code: str | None
+    reason: str | None
+    create_time: datetime
+    ready_time: datetime | None
+
+
+class JobOut(BaseModel):
+    """Progress of one document: `done` of `total` passages are embedded."""
+
+    job_id: str
+    document_id: str
+    file_name: str
+    state: str
+    stage: str
+    done: int
+    total: int
+    percent: int
+    attempts: int
+    error_code: str | None
+    reason: str | None
+    create_time: datetime
+    finish_time: datetime | None
+
+
+class UploadForm(BaseModel):
+    """A multipart upload. `not_refresh_vs_cache` is the contract's; here an index always follows its documents."""
+
+    files: list[UploadFile]
+    knowledge_base_name: str
+    override: bool = False
+    to_vector_store: bool = True
+    chunk_size: Annotated[int, Field(ge=20, le=8000)] | None = None
+    chunk_overlap: Annotated[int, Field(ge=0, le=4000)] | None = None
+    zh_title_enhance: bool | None = None
+    not_refresh_vs_cache: bool = False
+    docs: str = ""
+
+    @field_validator("docs")
+    @classmethod
+    def _no_custom_docs(cls, value: str) -> str:
+        if value.strip() not in ("", "{}"):
+            raise ValueError("custom docs are not supported yet; upload the file itself")
+        return value
+
+
+class UploadedDocument(BaseModel):
+    file_name: str
+    document_id: str
+    job_id: str | None
+    state: str
+
+
+class UploadOut(BaseModel):
+    failed_files: dict[str, str]
+    documents: list[UploadedDocument]
+
+
+class DeleteDocs(BaseModel):
+    knowledge_base_name: str
+    file_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
+    delete_content: bool = False
+    not_refresh_vs_cache: bool = False
+
+
+class FailedFiles(BaseModel):
+    failed_files: dict[str, str]
+
+
+class QuestionOut(BaseModel):
+    id: int
+    query: str
+    kb_name: str | None
+    answer: str | None
+    tap_count: int
+    enable: bool
+    create_time: datetime

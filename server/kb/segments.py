@@ -1,0 +1,57 @@
+"""A segment: the vectors of one document in one file, written once and never changed.
+
+Together with the rows in SQL it is the truth from which every index is rebuilt. Plain `.npy` without pickle; its
+SHA-256 stands in SQL, because a flipped bit in a vector file would otherwise load in silence.
+"""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+class SegmentError(Exception):
+    """The file is missing, torn or not the one that was written."""
+
+
+def write_segment(path: Path, vectors: Vectors) -> str:
+    """Write (n, dimension) vectors durably and return the file's SHA-256 in hexadecimal.
+
+    Temporary name, fsync, rename, fsync of the folder: after a crash there is the whole file or none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(vectors, dtype="<f4"), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    temporary.replace(path)
+    sync_folder(path.parent)
+    return digest
+
+
+def read_segment(path: Path, sha256: str) -> Vectors:
+    """Read a segment whole, (n, dimension). Raises SegmentError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SegmentError(f"{path.name}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise SegmentError(f"{path.name}: the file is not the one that was written")
+    vectors: Vectors = np.load(io.BytesIO(data), allow_pickle=False)
+    return vectors
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

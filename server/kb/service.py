@@ -1,0 +1,404 @@
+"""What can be done with knowledge bases. Every method takes the caller first and answers only about what is theirs."""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth.principal import Principal
+from server.core.errors import (
+    AlreadyExists,
+    AppError,
+    Conflict,
+    DocumentNotFound,
+    Forbidden,
+    Invalid,
+    KBNotFound,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+    UnsupportedFile,
+)
+from server.core.i18n import Text
+from server.core.ids import new_id
+from server.core.runtime import Runtime
+from server.core.settings import Settings
+from server.db.session import Database
+from server.kb import repository
+from server.kb.embedders import Embedders
+from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_name, check_type, name_key
+from server.kb.indexes import Indexes
+from server.kb.loaders import SUFFIXES
+from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Question, Slot
+from server.kb.retriever import Hit, Retriever, Trace
+from server.kb.splitters import Chunking
+from server.kb.vectorstores import VECTOR_STORES
+
+log = logging.getLogger(__name__)
+
+_FOREIGN = Text(
+    "这是其他客户端共享的知识库，只能查阅",
+    "this knowledge base is shared by another client; you may only read it",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file of an upload request: the name as it was sent, the size, and a stream at its start."""
+
+    name: str
+    size: int
+    stream: BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An upload that is safe on disk and in the database. Without a job there is nothing left to do."""
+
+    document: Document
+    job_id: str | None
+
+
+class KBService:
+    """Knowledge bases of callers."""
+
+    def __init__(
+        self,
+        database: Database,
+        files: FileStore,
+        embedders: Embedders,
+        indexes: Indexes,
+        runtime: Runtime,
+        settings: Settings,
+    ) -> None:
+        self._database, self._files, self._embedders, self._indexes = database, files, embedders, indexes
+        self._lanes, self._clock, self._settings = runtime.lanes, runtime.clock, settings
+        self._retriever = Retriever(database, embedders, indexes, runtime.lanes)
+
+    def choose_chunking(
+        self, size: int | None = None, overlap: int | None = None, *, zh_title_enhance: bool | None = None
+    ) -> Chunking:
+        """What an upload asks for, and the configured values for the rest. Raises Invalid when they do not fit."""
+        kb = self._settings.kb
+        chunking = Chunking(
+            chunk_size=kb.chunk_size if size is None else size,
+            chunk_overlap=kb.chunk_overlap if overlap is None else overlap,
+            zh_title_enhance=kb.zh_title_enhance if zh_title_enhance is None else zh_title_enhance,
+        )
+        if chunking.chunk_overlap >= chunking.chunk_size:
+            raise Invalid(
+                Text("chunk_overlap 必须小于 chunk_size", "chunk_overlap must be smaller than chunk_size")
+            )
+        return chunking
+
+    # ── knowledge bases ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create(
+        self,
+        caller: Principal,
+        name: str,
+        *,
+        zh_name: str = "",
+        info: str = "",
+        store: str = "faiss",
+        model: str | None = None,
+    ) -> KnowledgeBase:
+        """Make an empty knowledge base. Raises Invalid, AlreadyExists, ModelNotFound, EmbeddingUnavailable."""
+        check_kb_name(name)
+        if store not in VECTOR_STORES:
+            known = ", ".join(VECTOR_STORES)
+            raise Invalid(
+                Text(f"不支持的向量库 {store}；可用：{known}", f"unknown vector store {store}; use {known}")
+            )
+        embedder = await self._embedders.get(model or self._settings.embedding.default)
+        fingerprint = await self._embedders.fingerprint(embedder)
+        kb = KnowledgeBase(
+            id=new_id("kb"),
+            client_id=caller.client_id,
+            name=name,
+            zh_name=zh_name,
+            info=info,
+            shared=False,
+            vector_store=store,
+            embed_model=embedder.name,
+            fingerprint=fingerprint.to_json(),
+            generation=0,
+            created_at=self._clock.now(),
+        )
+        async with self._database.write() as session:
+            if not await repository.add_kb(session, kb):
+                raise AlreadyExists(Text(f"已存在同名知识库 {name}", f"knowledge base {name} exists already"))
+        log.info("knowledge base created", extra={"kb": kb.id})
+        return kb
+
+    async def delete(self, caller: Principal, name: str) -> None:
+        """Delete a knowledge base with everything in it: invisible with the commit, files afterwards."""
+        async with self._database.write() as session:
+            kb = await self._own(session, caller, name)
+            await session.delete(kb)
+        self._indexes.forget(kb.id)
+        await self._lanes.run("io", self._files.remove_kb, kb.id)
+        log.info("knowledge base deleted", extra={"kb": kb.id})
+
+    async def list_all(self, caller: Principal) -> list[tuple[KnowledgeBase, int]]:
+        """What the caller sees, each with its number of documents."""
+        async with self._database.read() as session:
+            return await repository.list_kbs(session, caller.client_id)
+
+    async def get(self, caller: Principal, name: str) -> KnowledgeBase:
+        """A knowledge base the caller may read. Raises KBNotFound."""
+        async with self._database.read() as session:
+            return await self._visible(session, caller, name)
+
+    # ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def list_documents(
+        self, caller: Principal, name: str, *, offset: int = 0, limit: int | None = None
+    ) -> tuple[list[Document], int]:
+        async with self._database.read() as session:
+            kb = await self._visible(session, caller, name)
+            return await repository.list_documents(session, kb.id, offset=offset, limit=limit)
+
+    async def check_upload(self, caller: Principal, name: str) -> KnowledgeBase:
+        """May the caller upload there now? Raises KBNotFound, Forbidden, TooManyRequests."""
+        async with self._database.read() as session:
+            kb = await self._own(session, caller, name)
+            waiting = await repository.count_waiting_jobs(session)
+        if waiting >= self._settings.ingest.max_queue:
+            raise TooManyRequests(
+                Text("排队处理的文件太多，请稍后再上传", "too many documents are waiting; upload later"),
+                retry_after=60,
+            )
+        return kb
+
+    async def upload(
+        self,
+        kb: KnowledgeBase,
+        upload: Upload,
+        chunking: Chunking,
+        *,
+        override: bool = False,
+        vectorise: bool = True,
+    ) -> Accepted:
+        """Take one file: safe on disk, then one commit with its row and its job. Reading it is the worker's task.
+
+        The same bytes again change nothing. Another content under a name that is there replaces it, and stays
+        invisible until it is ready; with `override` false a file of the same size counts as the one that is there.
+        """
+        name = check_file_name(upload.name)
+        suffix = PurePath(name).suffix.lower()
+        self._check_upload(name, suffix, upload.size)
+        document_id = new_id("doc")
+        target = self._files.content_path(kb.id, document_id, suffix)
+        try:
+            stored = await self._lanes.run("io", self._files.save, upload.stream, target)
+            await self._lanes.run("io", check_type, target, suffix, stored.size)
+            document = self._new_document(kb, document_id, name, suffix, stored, chunking)
+            accepted, obsolete = await self._register(document, override=override, vectorise=vectorise)
+        except AppError:
+            await self._lanes.run("io", target.unlink, True)
+            raise
+        for row in obsolete:
+            await self._lanes.run(
+                "io", self._files.remove_document, kb.id, kb.embed_model, row.id, row.suffix
+            )
+        return accepted
+
+    def _check_upload(self, name: str, suffix: str, size: int) -> None:
+        if suffix not in SUFFIXES:
+            known = " ".join(sorted(SUFFIXES))
+            raise UnsupportedFile(
+                Text(
+                    f"不支持的文件类型 {suffix or '（无扩展名）'}；支持：{known}",
+                    f"unsupported file type {suffix or '(none)'}; use {known}",
+                )
+            )
+        limit = self._settings.kb.max_file_size
+        if size > limit:
+            megabytes = limit // 1024**2
+            raise TooLarge(Text(f"文件 {name} 超过 {megabytes} MB", f"{name} is larger than {megabytes} MB"))
+
+    def _new_document(
+        self,
+        kb: KnowledgeBase,
+        document_id: str,
+        name: str,
+        suffix: str,
+        stored: StoredFile,
+        chunking: Chunking,
+    ) -> Document:
+        return Document(
+            id=document_id,
+            kb_id=kb.id,
+            file_name=name,
+            name_key=name_key(name),
+            slot=Slot.LIVE,
+            suffix=suffix,
+            size=stored.size,
+            sha256=stored.sha256,
+            state=DocumentState.WAITING,
+            chunking={
+                "chunk_size": chunking.chunk_size,
+                "chunk_overlap": chunking.chunk_overlap,
+                "zh_title_enhance": chunking.zh_title_enhance,
+            },
+            char_count=0,
+            chunk_count=0,
+            created_at=self._clock.now(),
+        )
+
+    async def _register(
+        self, document: Document, *, override: bool, vectorise: bool
+    ) -> tuple[Accepted, list[Document]]:
+        """Decide by the versions that are there. Returns what was accepted and the rows whose files may go."""
+        async with self._database.write() as session:
+            versions = await repository.find_documents(session, document.kb_id, document.name_key)
+            live, pending = versions.get(Slot.LIVE), versions.get(Slot.NEXT)
+            _refuse_while_in_work(document.file_name, [live, pending])
+            if live is not None and live.state == DocumentState.READY:
+                if live.sha256 == document.sha256 and live.chunking == document.chunking and override:
+                    return Accepted(live, None), [document]
+                if live.size == document.size and not override:
+                    raise AlreadyExists(
+                        Text(f"文件 {document.file_name} 已存在", f"{document.file_name} exists already")
+                    )
+            # A version that never became searchable makes room; one that is searched stays until the new one is ready.
+            obsolete = [
+                row for row in (live, pending) if row is not None and row.state != DocumentState.READY
+            ]
+            await repository.delete_documents(session, [row.id for row in obsolete])
+            document.slot = Slot.NEXT if live is not None and live not in obsolete else Slot.LIVE
+            document.state = DocumentState.WAITING if vectorise else DocumentState.STORED
+            if not await repository.add_document(session, document):
+                raise _in_work(document.file_name)
+            job_id = new_id("job") if vectorise else None
+            if job_id is not None:
+                session.add(
+                    Job(
+                        id=job_id,
+                        kind="ingest",
+                        kb_id=document.kb_id,
+                        document_id=document.id,
+                        created_at=document.created_at,
+                    )
+                )
+        return Accepted(document, job_id), obsolete
+
+    async def delete_documents(
+        self, caller: Principal, name: str, file_names: Sequence[str], *, delete_content: bool
+    ) -> dict[str, AppError]:
+        """Take files out of search; with `delete_content` the files go too. Returns the names that failed, and why."""
+        failed: dict[str, AppError] = {}
+        removed: list[Document] = []
+        shelved: list[Document] = []
+        async with self._database.write() as session:
+            kb = await self._own(session, caller, name)
+            for file_name in dict.fromkeys(file_names):
+                versions = await repository.find_documents(session, kb.id, name_key(file_name))
+                if not versions:
+                    failed[file_name] = DocumentNotFound(file_name)
+                for slot, row in versions.items():
+                    (removed if delete_content or slot == Slot.NEXT else shelved).append(row)
+            await repository.delete_documents(session, [row.id for row in removed])
+            await repository.shelve_documents(session, [row.id for row in shelved])
+            await repository.bump_generation(session, kb.id)
+        for row in removed:
+            await self._lanes.run(
+                "io", self._files.remove_document, kb.id, kb.embed_model, row.id, row.suffix
+            )
+        for row in shelved:
+            await self._lanes.run("io", self._files.remove_segments, kb.id, kb.embed_model, row.id)
+        return failed
+
+    async def content(self, caller: Principal, name: str, file_name: str) -> tuple[Path, Document]:
+        """The bytes of a file as they were uploaded: its searchable version, or else the pending one."""
+        async with self._database.read() as session:
+            kb = await self._visible(session, caller, name)
+            versions = await repository.find_documents(session, kb.id, name_key(file_name))
+        document = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
+        if document is None:
+            raise DocumentNotFound(file_name)
+        return self._files.content_path(kb.id, document.id, document.suffix), document
+
+    # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def list_jobs(
+        self, caller: Principal, name: str | None, *, offset: int, limit: int
+    ) -> tuple[list[tuple[Job, Document]], int]:
+        """Jobs of one knowledge base, or of all that are the caller's own, newest first."""
+        async with self._database.read() as session:
+            if name is not None:
+                kbs = [await self._own(session, caller, name)]
+            else:
+                visible = await repository.list_kbs(session, caller.client_id)
+                kbs = [kb for kb, _ in visible if kb.client_id == caller.client_id]
+            return await repository.list_jobs(session, [kb.id for kb in kbs], offset=offset, limit=limit)
+
+    async def get_job(self, caller: Principal, job_id: str) -> tuple[Job, Document]:
+        async with self._database.read() as session:
+            found = await repository.find_job(session, job_id)
+        if found is None or found[2].client_id != caller.client_id:
+            raise NotFound(Text("未找到该任务", "job not found"))
+        return found[0], found[1]
+
+    # ── search ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def search(
+        self, caller: Principal, name: str, question: str, *, top_k: int, threshold: float
+    ) -> tuple[list[Hit], Trace]:
+        """Hits of a knowledge base the caller may read, closest first."""
+        return await self.search_in(await self.get(caller, name), question, top_k=top_k, threshold=threshold)
+
+    async def check_searchable(self, kb: KnowledgeBase) -> None:
+        """Is the model of this knowledge base there? Raises EmbeddingUnavailable, EmbeddingMismatch."""
+        await self._embedders.of(kb)
+
+    async def search_in(
+        self, kb: KnowledgeBase, question: str, *, top_k: int, threshold: float
+    ) -> tuple[list[Hit], Trace]:
+        """The same for a knowledge base that `get` gave a moment ago."""
+        return await self._retriever.search(kb, question, top_k=top_k, threshold=threshold)
+
+    async def recommend(
+        self, caller: Principal, kb_name: str | None, number: int
+    ) -> list[tuple[Question, str | None]]:
+        """Up to `number` enabled questions in random order, none twice."""
+        async with self._database.read() as session:
+            found = await repository.list_questions(session, caller.client_id, kb_name)
+        return random.sample(found, min(number, len(found)))
+
+    # ── who may what ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _visible(self, session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
+        # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
+        kb = None if "\0" in name else await repository.find_kb(session, caller.client_id, name)
+        if kb is None:
+            raise KBNotFound(name)
+        return kb
+
+    async def _own(self, session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
+        kb = await self._visible(session, caller, name)
+        if kb.client_id != caller.client_id:
+            raise Forbidden(_FOREIGN)
+        return kb
+
+
+def _refuse_while_in_work(name: str, versions: list[Document | None]) -> None:
+    """A file that the worker holds cannot be exchanged under its hands."""
+    at_rest = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
+    if any(row is not None and row.state not in at_rest for row in versions):
+        raise _in_work(name)
+
+
+def _in_work(name: str) -> Conflict:
+    return Conflict(
+        Text(
+            f"同名文件 {name} 正在处理中，请等它完成",
+            f"a file named {name} is being processed; wait until it is done",
+        ),
+        code="in_progress",
+    )

@@ -1,0 +1,173 @@
+"""Documents → passages of at most `chunk_size` characters, cut where Chinese and English sentences end.
+
+Counted in characters, so that no model's tokenizer is needed and a setting means the same with every model.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+# Tried in this order; a piece that is still too long is cut by the next one. The separator stays at the end of its piece.
+SEPARATORS = [
+    r"\n\n",
+    r"\n",
+    r"[。！？]+[”’」』）]*",
+    r"[.!?]+[\"')\]]*\s",
+    r"[；;]",
+    r"[，,、]",
+    r"\s",
+    "",
+]
+_SENTENCE_END = re.compile(r"[。！？!?；;]+[”’」』）]*|\.\s|\n")
+_CLAUSE_END = re.compile(r"[，,、：:\s]")
+# Longer runs without any separator are not prose; they are cut before the splitter sees them, character by character.
+_MAX_RUN = 20_000
+_RUN = re.compile(rf"[^\s。！？；，、,;]{{{_MAX_RUN},}}")
+
+# A page that ends like this ends inside a sentence.
+_MID_SENTENCE = re.compile(r"[\w，,、；;（(“]$")
+
+# A line that looks like a numbered Chinese title, see `_is_title`.
+_ENDS_LIKE_PROSE = re.compile(r"[^\w\s)）】》]$")
+_MAX_TITLE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How a document is cut. `overlap` characters at most are repeated at the start of the next passage."""
+
+    chunk_size: int
+    chunk_overlap: int
+    zh_title_enhance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage and where it stands in the file (the loader's metadata of its first character)."""
+
+    text: str
+    anchor: dict[str, Any]
+
+
+def split(documents: Iterable[Document], chunking: Chunking) -> Iterator[Passage]:
+    """Cut documents into passages, in reading order.
+
+    Records (`atomic`) stay whole, however long; pages are joined where a sentence crosses from one to the next.
+    """
+    passages = chain.from_iterable(
+        _record(flow[0]) if flow[0].metadata.get("atomic") else _running_text(flow, chunking)
+        for flow in _flows(documents)
+    )
+    return _enhance(passages) if chunking.zh_title_enhance else passages
+
+
+def _enhance(passages: Iterable[Passage]) -> Iterator[Passage]:
+    """Tell each passage under a title what it is about."""
+    title = ""
+    for passage in passages:
+        if _is_title(passage.text):
+            title = passage.text
+            yield passage
+        elif title:
+            yield Passage(f"下文与({title})有关。{passage.text}", passage.anchor)
+        else:
+            yield passage
+
+
+def _flows(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Neighbours that are cut as one text: pages inside a sentence. Everything else stands alone."""
+    flow: list[Document] = []
+    for document in documents:
+        if not document.page_content.strip():
+            continue
+        if flow and not _continues(flow[-1], document):
+            yield flow
+            flow = []
+        flow.append(document)
+    if flow:
+        yield flow
+
+
+def _continues(before: Document, after: Document) -> bool:
+    """Does a sentence cross from one document to the next? Only between pages of the same heading."""
+    a, b = before.metadata, after.metadata
+    pages = "page" in a and "page" in b and a.get("heading") == b.get("heading")
+    return pages and not a.get("atomic") and bool(_MID_SENTENCE.search(before.page_content.rstrip()))
+
+
+def _record(document: Document) -> Iterator[Passage]:
+    yield Passage(document.page_content.strip(), _anchor(document, document))
+
+
+def _running_text(documents: list[Document], chunking: Chunking) -> Iterator[Passage]:
+    """Each passage is what is new, and in front of it the end of what came before, from a boundary on.
+
+    LangChain's own overlap repeats whole pieces only, so that lines longer than the overlap would never overlap.
+    """
+    splitter = RecursiveCharacterTextSplitter(
+        SEPARATORS,
+        keep_separator="end",
+        is_separator_regex=True,
+        chunk_size=chunking.chunk_size - chunking.chunk_overlap,
+        chunk_overlap=0,
+    )
+    text, starts = _join(documents, chunking.chunk_size)
+    end = 0
+    for piece in splitter.split_text(text):
+        start = text.index(piece, end)
+        begin = _carry(text, start, chunking.chunk_overlap) if end else start
+        end = start + len(piece)
+        first, last = (documents[bisect_right(starts, position) - 1] for position in (start, end - 1))
+        yield Passage(text[begin:end].strip(), _anchor(first, last))
+
+
+def _carry(text: str, start: int, overlap: int) -> int:
+    """Where the passage that continues at `start` begins: up to `overlap` characters earlier, after a boundary."""
+    earliest = max(0, start - overlap)
+    for boundary in (_SENTENCE_END, _CLAUSE_END):
+        if (match := boundary.search(text, earliest, start)) and match.end() < start:
+            return match.end()
+    return earliest
+
+
+def _join(documents: list[Document], size: int) -> tuple[str, list[int]]:
+    """One text, and the offset at which each document starts in it."""
+    text, starts = "", []
+    for document in documents:
+        body = re.sub(r"\n{3,}", "\n\n", document.page_content.strip())
+        body = _RUN.sub(lambda run: "\n".join(_slices(run[0], size)), body)
+        if text and text[-1].isascii():
+            text += " "  # between English words; Chinese ones stand side by side
+        starts.append(len(text))
+        text += body
+    return text, starts
+
+
+def _slices(text: str, size: int) -> Iterator[str]:
+    return (text[start : start + size] for start in range(0, len(text), size))
+
+
+def _anchor(first: Document, last: Document) -> dict[str, Any]:
+    """Where a passage stands; `page_end` when it goes on to another page."""
+    anchor = {key: value for key, value in first.metadata.items() if key != "atomic"}
+    if last.metadata.get("page") != anchor.get("page"):
+        anchor["page_end"] = last.metadata["page"]
+    return anchor
+
+
+def _is_title(text: str) -> bool:
+    """A short line with a number in front and letters in it: `第三章 假期`, `2.1 报销标准`."""
+    return (
+        0 < len(text) <= _MAX_TITLE
+        and "\n" not in text
+        and not _ENDS_LIKE_PROSE.search(text)
+        and not text.isnumeric()
+        and any(character.isdigit() or character in "一二三四五六七八九十" for character in text[:5])
+        and sum(character.isalpha() for character in text) * 2 >= len(text)
+    )
