@@ -1,0 +1,38 @@
+"""What the routes of the chat take from the application and from the request's headers."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from server.chat.service import ChatService
+from server.core.i18n import Language, negotiate
+from server.core.settings import Settings
+from server.core.tasks import BackgroundTasks
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerContext:
+    """The service, and how this request wants its answer."""
+
+    chat: ChatService
+    tasks: BackgroundTasks
+    language: Language
+    # `Accept` names text/event-stream: real server-sent events instead of the contract's objects.
+    sse: bool
+    # Seconds of silence before a sign of life.
+    heartbeat: float
+
+
+def _context(request: Request) -> AnswerContext:
+    state = request.app.state
+    return AnswerContext(
+        chat=cast("ChatService", state.chat),
+        tasks=cast("BackgroundTasks", state.tasks),
+        language=negotiate(request.headers.get("accept-language")),
+        sse="text/event-stream" in request.headers.get("accept", ""),
+        heartbeat=cast("Settings", state.settings).chat.heartbeat.total_seconds(),
+    )
+
+
+Answering = Annotated[AnswerContext, Depends(_context)]

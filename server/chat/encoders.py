@@ -1,0 +1,120 @@
+"""One answer, several wire forms: events in, bytes out."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi.sse import format_sse_event
+
+from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
+from server.chat.prompts import Mode
+from server.chat.service import describe_place
+from server.core.errors import AppError
+from server.core.i18n import Language
+from server.core.logging import request_id
+from server.core.sse import Stream
+
+Events = AsyncGenerator[Event, None]
+
+# Key of the text in the contract's objects.
+_TEXT_KEYS: dict[Mode, str] = {"llm_chat": "text", "knowledge_base_chat": "answer"}
+
+
+async def legacy_stream(events: Events, mode: Mode, language: Language) -> Stream:
+    """The contract's form: JSON objects one after the other, without separators; the citations last.
+
+    A failure is told in the text, where old pages show it, and once more as `error` for programs.
+    """
+    message_id, docs = "", None
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case Started():
+                    message_id = event.message_id
+                case Sources():
+                    docs = event.docs
+                case TextDelta():
+                    yield _object(_piece(mode, event.text, message_id))
+                case Failed():
+                    error = error_object(event.error, language)
+                    yield _object(_piece(mode, f"\n\n【{error['message']}】", message_id) | {"error": error})
+                case _:
+                    pass
+    if docs is not None:
+        yield _object({"docs": docs, "chat_history_id": message_id})
+
+
+async def legacy_whole(events: Events, mode: Mode) -> dict[str, Any]:
+    """The contract's form of `stream=false`: one object. Raises the error of a failed answer, with its true status."""
+    message_id, text, docs = "", "", None
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case Started():
+                    message_id = event.message_id
+                case Sources():
+                    docs = event.docs
+                case TextDelta():
+                    text += event.text
+                case Failed():
+                    raise event.error
+                case _:
+                    pass
+    body = {_TEXT_KEYS[mode]: text, "chat_history_id": message_id}
+    return body if docs is None else body | {"docs": docs}
+
+
+async def sse_stream(events: Events, language: Language) -> Stream:
+    """Server-sent events: `event:` names the kind, `id:` counts, `data:` is JSON."""
+    number = 0
+    async with aclosing(events):
+        async for event in events:
+            number += 1
+            name, data = _sse(event, language)
+            yield format_sse_event(data_str=json.dumps(data, ensure_ascii=False), event=name, id=str(number))
+
+
+def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
+    match event:
+        case Started():
+            return "started", {"message_id": event.message_id}
+        case Sources():
+            hits = [
+                {
+                    "number": number,
+                    "document_id": hit.document_id,
+                    "chunk_id": hit.chunk_id,
+                    "file_name": hit.file_name,
+                    "place": describe_place(hit, language),
+                    "anchor": hit.anchor,
+                    "text": hit.text,
+                    "score": hit.score,
+                }
+                for number, hit in enumerate(event.hits, start=1)
+            ]
+            return "sources", {"hits": hits}
+        case TextDelta():
+            return "delta", {"text": event.text}
+        case Usage():
+            return "usage", {
+                "prompt_tokens": event.prompt_tokens,
+                "completion_tokens": event.completion_tokens,
+            }
+        case Finished():
+            return "finished", {"message_id": event.message_id}
+        case Failed():
+            return "failed", {"error": error_object(event.error, language)}
+
+
+def error_object(error: AppError, language: Language) -> dict[str, str]:
+    return {"code": error.code, "message": error.text.in_language(language), "request_id": request_id.get()}
+
+
+def _piece(mode: Mode, text: str, message_id: str) -> dict[str, Any]:
+    # /chat/chat names its record in every object, the knowledge-base chat in the last one.
+    return {"text": text, "chat_history_id": message_id} if mode == "llm_chat" else {"answer": text}
+
+
+def _object(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")

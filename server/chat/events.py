@@ -1,0 +1,47 @@
+"""What happens while an answer is made. `ChatService.answer` yields these; encoders turn them into bytes."""
+
+from dataclasses import dataclass
+
+from server.core.errors import AppError
+from server.kb.retriever import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The hits the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
+
+    hits: list[Hit]
+    docs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the provider counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer ends here, incomplete."""
+
+    error: AppError
+
+
+Event = Started | Sources | TextDelta | Usage | Finished | Failed

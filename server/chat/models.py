@@ -1,0 +1,55 @@
+"""Tables: conversations."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from server.db.base import MARIADB, Base, Id, LongText, UTCDateTime
+
+
+class Session(Base):
+    """A conversation of one caller: a user of a client, or one of its api keys (`key:<id>`)."""
+
+    __tablename__ = "session"
+    __table_args__ = (
+        Index("ix_session_client_id_user_id_created_at", "client_id", "user_id", "created_at"),
+        MARIADB,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    client_id: Mapped[str] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"))
+    user_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(20), default="")
+    mode: Mapped[str] = mapped_column(String(20), default="LLM")
+    param: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Message(Base):
+    """One question and its answer. Without a session it is kept for its asker all the same."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        ForeignKeyConstraint(["session_id"], ["session.id"], ondelete="CASCADE"),
+        Index("ix_message_session_id_created_at", "session_id", "created_at"),
+        MARIADB,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(32))
+    user_id: Mapped[str] = mapped_column(String(64))
+    session_id: Mapped[str | None] = mapped_column(Id)
+    chat_type: Mapped[str] = mapped_column(String(50))
+    model: Mapped[str] = mapped_column(String(64))
+    query: Mapped[str] = mapped_column(LongText)
+    response: Mapped[str] = mapped_column(LongText, default="")
+    # The citations as they were shown.
+    docs: Mapped[list[str]] = mapped_column(JSON)
+    # How retrieval came to its hits.
+    trace: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # writing | done | cut (the reader went away) | failed
+    state: Mapped[str] = mapped_column(String(16), default="writing")
+    error_code: Mapped[str | None] = mapped_column(String(32), default=None)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)

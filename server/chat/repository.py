@@ -1,0 +1,34 @@
+"""SQL about conversations. Functions take the session first and never commit."""
+
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.chat.models import Message, Session
+
+
+async def find_session(session: AsyncSession, session_id: str) -> Session | None:
+    return await session.get(Session, session_id)
+
+
+async def add_session(session: AsyncSession, row: Session) -> Session:
+    """Insert, or return the row that another request inserted a moment before."""
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        found = await session.get(Session, row.id)
+        if found is None:
+            raise
+        return found
+    return row
+
+
+async def find_message(session: AsyncSession, message_id: str) -> Message | None:
+    return await session.get(Message, message_id)
+
+
+async def update_message(session: AsyncSession, message_id: str, values: dict[str, Any]) -> None:
+    await session.execute(update(Message).where(Message.id == message_id).values(**values))

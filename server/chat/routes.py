@@ -1,0 +1,67 @@
+"""HTTP: the chat paths of the contract. The stream is SSE when `Accept` names it, else the contract's JSON objects."""
+
+from typing import Any
+
+from fastapi import Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from server.auth.deps import Chatter
+from server.auth.principal import Principal
+from server.chat.deps import Answering
+from server.chat.encoders import legacy_stream, legacy_whole, sse_stream
+from server.chat.schemas import ChatRequest, KnowledgeBaseChatRequest
+from server.chat.service import Ask
+from server.core.http import new_router
+from server.core.sse import EventStream
+
+router = new_router(tags=["Chat"])
+_FORMS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The answer", "content": {"text/event-stream": {}, "application/json": {}}}
+}
+
+
+@router.post("/chat/chat", response_class=StreamingResponse, responses=_FORMS)
+async def chat(caller: Chatter, answering: Answering, body: ChatRequest) -> Response:
+    """Talk to a model: `{"text", "chat_history_id"}` objects, or SSE."""
+    return await _respond(answering, caller, Ask(mode="llm_chat", **_common(body)), stream=body.stream)
+
+
+@router.post("/chat/knowledge_base_chat", response_class=StreamingResponse, responses=_FORMS)
+async def knowledge_base_chat(
+    caller: Chatter, answering: Answering, body: KnowledgeBaseChatRequest
+) -> Response:
+    """Ask a knowledge base: `{"answer"}` objects and a last one with `docs`, or SSE."""
+    ask = Ask(
+        mode="knowledge_base_chat",
+        knowledge_base_name=body.knowledge_base_name,
+        top_k=body.top_k,
+        score_threshold=body.score_threshold,
+        **_common(body),
+    )
+    return await _respond(answering, caller, ask, stream=body.stream)
+
+
+def _common(body: ChatRequest) -> dict[str, Any]:
+    return {
+        "query": body.query,
+        "session_id": body.session_id,
+        "message_id": body.chat_history_id,
+        "history": [(item.role, item.content) for item in body.history],
+        "model_name": body.model_name,
+        "prompt_name": body.prompt_name,
+        "temperature": body.temperature,
+        "max_tokens": body.max_tokens,
+    }
+
+
+async def _respond(answering: Answering, caller: Principal, ask: Ask, *, stream: bool) -> Response:
+    """Refuse before the first byte, then stream in the form that was asked for."""
+    turn = await answering.chat.prepare(caller, ask)
+    events = answering.chat.answer(turn)
+    if answering.sse:
+        return EventStream(
+            sse_stream(events, answering.language), answering.tasks, heartbeat=answering.heartbeat
+        )
+    if stream:
+        return EventStream(legacy_stream(events, ask.mode, answering.language), answering.tasks)
+    return JSONResponse(await legacy_whole(events, ask.mode))

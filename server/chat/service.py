@@ -1,0 +1,283 @@
+"""A chat, from the question to the stored answer. Read `prepare` and `answer` and you have read the product."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote as url_quote
+
+from server.auth.principal import Principal
+from server.chat import history, repository
+from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
+from server.chat.history import Given, Round
+from server.chat.models import Message, Session
+from server.chat.prompts import Mode, Prompts
+from server.core.errors import AppError, Invalid, SessionNotFound
+from server.core.i18n import Language, Text
+from server.core.ids import new_hex_id
+from server.core.runtime import Runtime
+from server.core.settings import ChatSettings
+from server.db.session import Database
+from server.kb.models import KnowledgeBase
+from server.kb.retriever import Hit
+from server.kb.service import KBService
+from server.llm.base import ChatMessage, ChatModel, ModelRequest
+from server.llm.gateway import Gateway
+from server.llm.quote_model import QuoteModel
+from server.llm.quoting import Passage
+
+log = logging.getLogger(__name__)
+
+# Tokens kept free for the answer when a request sets no max_tokens.
+_ANSWER_ROOM = 1024
+_SESSION_MODES = {"llm_chat": "LLM", "knowledge_base_chat": "Knowledge"}
+_INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
+NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
+NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a caller wants to know, as every chat endpoint puts it."""
+
+    query: str
+    mode: Mode
+    knowledge_base_name: str = ""
+    session_id: str | None = None
+    message_id: str | None = None
+    history: Sequence[Given] = ()
+    model_name: str | None = None
+    prompt_name: str = "default"
+    temperature: float = 0.7
+    max_tokens: int | None = None
+    top_k: int = 3
+    score_threshold: float = 1.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """A question that has passed every check and is about to be answered."""
+
+    ask: Ask
+    message_id: str
+    model: ChatModel
+    kb: KnowledgeBase | None
+    rounds: list[Round]
+    started_at: datetime
+    # Filled while the answer is made.
+    reply: list[str] = field(default_factory=list)
+    docs: list[str] = field(default_factory=list)
+    trace: dict[str, Any] = field(default_factory=dict)
+    state: str = "cut"
+    error_code: str | None = None
+
+
+class ChatService:
+    """Answers questions."""
+
+    def __init__(
+        self,
+        database: Database,
+        kb: KBService,
+        gateway: Gateway,
+        prompts: Prompts,
+        runtime: Runtime,
+        settings: ChatSettings,
+        address: str,
+    ) -> None:
+        """`address`: where readers reach this server, for the links of citations."""
+        self._database, self._kb, self._gateway, self._prompts = database, kb, gateway, prompts
+        self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
+        self._settings, self._address = settings, address
+
+    async def prepare(self, caller: Principal, ask: Ask) -> Turn:
+        """Check everything that can be refused, and store the question. Nothing has been sent yet.
+
+        Raises Invalid, ModelNotFound, PromptNotFound, KBNotFound, EmbeddingUnavailable, SessionNotFound.
+        """
+        if len(ask.query) > self._settings.max_query_chars:
+            limit = self._settings.max_query_chars
+            raise Invalid(
+                Text(
+                    f"问题过长：最多 {limit} 个字符", f"the question is too long: at most {limit} characters"
+                )
+            )
+        model = self._gateway.get(ask.model_name)
+        await self._lanes.run("io", self._prompts.check, ask.mode, ask.prompt_name)
+        kb = None
+        if ask.mode == "knowledge_base_chat":
+            kb = await self._kb.get(caller, ask.knowledge_base_name)
+            await self._kb.check_searchable(kb)
+        message_id = await self._store_question(caller, ask, model.name)
+        return Turn(ask, message_id, model, kb, history.to_rounds(ask.history), self._clock.now())
+
+    async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
+        """Answer step by step. Ends with Finished or Failed; whatever happens, what was said is stored."""
+        last: Event
+        try:
+            yield Started(turn.message_id)
+            hits = await self._find(turn)
+            if turn.kb is not None:
+                yield Sources(hits, turn.docs)
+            async with aclosing(turn.model.stream(await self._request(turn, hits))) as deltas:
+                async for delta in deltas:
+                    if delta.usage is not None:
+                        yield Usage(delta.usage.prompt, delta.usage.completion)
+                    if delta.text:
+                        turn.reply.append(delta.text)
+                        yield TextDelta(delta.text)
+            turn.state, last = "done", Finished(turn.message_id)
+        except AppError as error:
+            last = self._fail(turn, error)
+        except Exception:
+            # The edge of a stream: the status line is gone, so a fault becomes an event here and a trace in the log.
+            log.exception("answer failed", extra={"message_id": turn.message_id})
+            last = self._fail(turn, AppError(_INTERNAL))
+        finally:
+            # Also when the reader has gone: then this frame is being torn down, and the task lives on.
+            stored = self._tasks.start(self._store_answer(turn))
+        await asyncio.wait({stored})
+        yield last
+
+    async def _find(self, turn: Turn) -> list[Hit]:
+        if turn.kb is None:
+            return []
+        ask = turn.ask
+        hits, trace = await self._kb.search_in(
+            turn.kb, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
+        )
+        turn.trace = trace.to_json()
+        turn.docs = self._citations(turn.kb, hits) or [
+            NO_DOCS_QUOTED if isinstance(turn.model, QuoteModel) else NO_DOCS
+        ]
+        return hits
+
+    async def _request(self, turn: Turn, hits: list[Hit]) -> ModelRequest:
+        """Prompt and history within the model's room: the nearest passages first, then the newest rounds."""
+        ask = turn.ask
+        room = (
+            turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM) - history.estimate_tokens(ask.query)
+        )
+        if turn.kb is None:
+            prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
+        else:
+            sources: list[tuple[int, str, str]] = []
+            for number, hit in enumerate(hits, start=1):
+                room -= history.estimate_tokens(hit.text)
+                if room < 0 and sources:
+                    break
+                sources.append((number, describe_place(hit, "zh"), hit.text))
+            prompt = await self._lanes.run(
+                "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources
+            )
+        earlier = history.fit(turn.rounds, limit=self._settings.history_rounds, budget=room)
+        passages = [Passage(number, hit.text, hit.score) for number, hit in enumerate(hits, start=1)]
+        return ModelRequest(
+            messages=[*earlier, ChatMessage("user", prompt)],
+            question=ask.query,
+            passages=None if turn.kb is None else passages,
+            temperature=ask.temperature,
+            max_tokens=ask.max_tokens,
+        )
+
+    def _citations(self, kb: KnowledgeBase, hits: list[Hit]) -> list[str]:
+        """The contract's citations: number, link to the file, passage; Markdown."""
+        docs = []
+        for number, hit in enumerate(hits, start=1):
+            query = f"knowledge_base_name={url_quote(kb.name)}&file_name={url_quote(hit.file_name)}"
+            link = f"{self._address}/knowledge_base/download_doc?{query}"
+            label = hit.file_name.replace("[", "\\[").replace("]", "\\]")
+            docs.append(f"出处 [{number}] [{label}]({link}) \n\n{hit.text}\n\n")
+        return docs
+
+    # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _store_question(self, caller: Principal, ask: Ask, model: str) -> str:
+        """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
+        async with self._database.write() as session:
+            if ask.session_id is not None:
+                found = await repository.find_session(session, ask.session_id)
+                if found is None:
+                    found = await repository.add_session(
+                        session, self._new_session(caller, ask, ask.session_id)
+                    )
+                if (found.client_id, found.user_id) != (caller.client_id, caller.user_id):
+                    raise SessionNotFound
+            message = await repository.find_message(session, ask.message_id) if ask.message_id else None
+            if message is None:
+                message = self._new_message(caller, ask, model)
+                session.add(message)
+            elif (message.client_id, message.user_id) != (caller.client_id, caller.user_id):
+                raise SessionNotFound
+            message.state, message.error_code = "writing", None
+        return message.id
+
+    def _new_session(self, caller: Principal, ask: Ask, session_id: str) -> Session:
+        return Session(
+            id=session_id,
+            client_id=caller.client_id,
+            user_id=caller.user_id,
+            name=ask.query.strip()[:20],
+            mode=_SESSION_MODES[ask.mode],
+            param={"knowledge_base_name": ask.knowledge_base_name},
+            created_at=self._clock.now(),
+        )
+
+    def _new_message(self, caller: Principal, ask: Ask, model: str) -> Message:
+        return Message(
+            id=ask.message_id or new_hex_id(),
+            client_id=caller.client_id,
+            user_id=caller.user_id,
+            session_id=ask.session_id,
+            chat_type=ask.mode,
+            model=model,
+            query=ask.query,
+            response="",
+            docs=[],
+            trace={},
+            created_at=self._clock.now(),
+        )
+
+    async def _store_answer(self, turn: Turn) -> None:
+        values: dict[str, Any] = {
+            "response": "".join(turn.reply),
+            "docs": turn.docs,
+            "trace": turn.trace,
+            "model": turn.model.name,
+            "state": turn.state,
+            "error_code": turn.error_code,
+        }
+        async with self._database.write() as session:
+            await repository.update_message(session, turn.message_id, values)
+        seconds = round((self._clock.now() - turn.started_at).total_seconds(), 2)
+        fields = {
+            "message_id": turn.message_id,
+            "model": turn.model.name,
+            "state": turn.state,
+            "seconds": seconds,
+        }
+        log.info("answered", extra=fields | {"chars": len(values["response"]), "hits": len(turn.docs)})
+
+    def _fail(self, turn: Turn, error: AppError) -> Failed:
+        turn.state, turn.error_code = "failed", error.code
+        return Failed(error)
+
+
+def describe_place(hit: Hit, language: Language) -> str:
+    """Where a hit stands, for people: `员工手册.pdf 第 3 页`, `价格.xlsx Sheet1!A2:D2`, `手册.md 假期 > 年假`."""
+    anchor, parts = hit.anchor, [hit.file_name]
+    if "page" in anchor:
+        pages = f"{anchor['page']}–{anchor['page_end']}" if "page_end" in anchor else f"{anchor['page']}"
+        parts.append(Text(f"第 {pages} 页", f"page {pages}").in_language(language))
+    if "slide" in anchor:
+        parts.append(Text(f"第 {anchor['slide']} 张幻灯片", f"slide {anchor['slide']}").in_language(language))
+    if "sheet" in anchor:
+        parts.append(f"{anchor['sheet']}!{anchor['range']}" if "range" in anchor else str(anchor["sheet"]))
+    elif "row" in anchor:
+        parts.append(Text(f"第 {anchor['row']} 行", f"row {anchor['row']}").in_language(language))
+    if "heading" in anchor:
+        parts.append(str(anchor["heading"]))
+    return " ".join(parts)

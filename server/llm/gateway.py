@@ -1,0 +1,35 @@
+"""The models of this server by name."""
+
+from server.core.errors import ModelNotFound, SettingsError
+from server.core.settings import LLMSettings
+from server.llm.base import ChatModel
+from server.llm.openai_compatible import PRESETS
+from server.llm.providers import PROVIDERS
+from server.llm.quote_model import NAME as QUOTE
+from server.llm.quote_model import QuoteModel
+
+
+class Gateway:
+    """Finds the model a request names. Nothing is connected before the first question."""
+
+    def __init__(self, settings: LLMSettings) -> None:
+        """Raises SettingsError when a model has no address."""
+        self.default = settings.default
+        self._models: dict[str, ChatModel] = {QUOTE: QuoteModel()}
+        for name, model in settings.models.items():
+            if model.kind == "openai" and not model.base_url and model.preset not in PRESETS:
+                known = " ".join(PRESETS)
+                raise SettingsError(f"[llm.{name}] preset: give a base_url, or one of: {known}")
+            if not model.model:
+                raise SettingsError(f"[llm.{name}] model: name the model, say glm-4-flash")
+            self._models[name] = PROVIDERS[model.kind](name, model)
+
+    def names(self) -> list[str]:
+        return list(self._models)
+
+    def get(self, name: str | None) -> ChatModel:
+        """The named model, or the default one. Raises ModelNotFound."""
+        wanted = name or self.default
+        if wanted not in self._models:
+            raise ModelNotFound(wanted, self.names())
+        return self._models[wanted]

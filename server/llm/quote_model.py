@@ -1,0 +1,43 @@
+"""`quote`, the answerer in the box: no language model, only sentences of the documents, quoted and cited.
+
+It is what answers until a provider is configured, it never invents, and it says so when nothing fits.
+"""
+
+from collections.abc import AsyncGenerator
+
+from server.core.i18n import Language, Text
+from server.llm.base import Delta, ModelRequest
+from server.llm.quoting import quote
+
+NAME = "quote"
+NOTHING_FITS = Text(
+    "知识库里没有找到能回答这个问题的内容。", "The knowledge base has nothing that answers this question."
+)
+NO_MODEL = Text(
+    "我只会引用知识库里的原文，还不能自由对话：请选择一个知识库提问，或者请管理员在 configs/config.ini 里配置一个对话模型（[llm] default）。",
+    "I only quote documents and cannot chat freely: ask a knowledge base, or have your operator configure a chat model "
+    "in configs/config.ini ([llm] default).",
+)
+# Pieces of about this many characters, so that a page shows the answer growing as it would with any model.
+_PIECE = 12
+
+
+class QuoteModel:
+    """A ChatModel that quotes."""
+
+    name = NAME
+    context_tokens = 1_000_000
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        answer = self._answer(request)
+        for start in range(0, len(answer), _PIECE):
+            yield Delta(answer[start : start + _PIECE])
+
+    def _answer(self, request: ModelRequest) -> str:
+        language: Language = "en" if request.question.isascii() else "zh"
+        if request.passages is None:
+            return NO_MODEL.in_language(language)
+        quotes = quote(request.question, request.passages)
+        if not quotes:
+            return NOTHING_FITS.in_language(language)
+        return "\n\n".join(f"{found.text}[{found.passage}]" for found in quotes)

@@ -1,0 +1,92 @@
+"""What people are told when a provider fails. One function per way of failing, shared by all adapters."""
+
+import re
+
+from server.core.errors import (
+    UpstreamBusy,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamKeyMissing,
+    UpstreamKeyRefused,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from server.core.i18n import Text
+
+
+def key_missing(model: str) -> UpstreamKeyMissing:
+    variable = f"LLM__{re.sub(r'[^A-Z0-9]', '_', model.upper())}__API_KEY"
+    return UpstreamKeyMissing(
+        Text(
+            f"模型 {model} 还没有配置密钥：请管理员设置环境变量 {variable} 或 [llm.{model}] api_key",
+            f"model {model} has no key yet: set the environment variable {variable} or [llm.{model}] api_key",
+        )
+    )
+
+
+def by_status(model: str, status: int, retry_after: int | None = None) -> UpstreamError:
+    """The error for an HTTP status of the provider. Its own words stay in the log: they may quote the key."""
+    if status in (401, 403):
+        return UpstreamKeyRefused(
+            Text(
+                f"模型服务 {model} 拒绝了密钥，请管理员检查密钥是否正确、是否有权使用该模型",
+                f"the provider of {model} refused the key; check that it is right and may use this model",
+            )
+        )
+    if status == 429:
+        return UpstreamBusy(
+            Text(
+                f"模型服务 {model} 繁忙或额度已用完，请稍后再试",
+                f"the provider of {model} is busy or the quota is used up; try again later",
+            ),
+            retry_after=retry_after,
+        )
+    if status in (408, 504):
+        return timed_out(model)
+    if status >= 500:
+        return UpstreamError(
+            Text(
+                f"模型服务 {model} 出错（HTTP {status}），请稍后再试",
+                f"the provider of {model} failed (HTTP {status}); try again later",
+            )
+        )
+    return UpstreamRefused(
+        Text(
+            f"模型服务 {model} 不接受这次请求（HTTP {status}），请管理员检查模型名和参数",
+            f"the provider of {model} refused this request (HTTP {status}); check model name and parameters",
+        )
+    )
+
+
+def timed_out(model: str) -> UpstreamTimeout:
+    return UpstreamTimeout(
+        Text(
+            f"模型服务 {model} 响应超时，请稍后再试",
+            f"the provider of {model} did not answer in time; try again later",
+        )
+    )
+
+
+def unreachable(model: str) -> UpstreamError:
+    return UpstreamError(
+        Text(
+            f"连接不上模型服务 {model}，请管理员检查网络和 base_url",
+            f"the provider of {model} cannot be reached; check the network and base_url",
+        ),
+        code="upstream_unreachable",
+    )
+
+
+def cut(model: str) -> UpstreamCut:
+    return UpstreamCut(
+        Text(
+            f"模型服务 {model} 的回答中途断开，内容不完整，请重试",
+            f"the answer of {model} broke off; it is incomplete, try again",
+        )
+    )
+
+
+def broken(model: str, reason: str) -> UpstreamError:
+    return UpstreamError(
+        Text(f"模型服务 {model} 出错：{reason}", f"the provider of {model} failed: {reason}")
+    )
