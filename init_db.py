@@ -1,0 +1,121 @@
+"""Create or upgrade the database, make the first secrets, the demo client and the sample knowledge base.
+
+    python init_db.py                 everything that is missing; harmless to repeat
+    python init_db.py --no-samples    the same without the sample knowledge base
+
+Chats, clients and documents that are there are never touched.
+"""
+
+import argparse
+import asyncio
+import csv
+import secrets
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from server.auth.demo import DEMO_CLIENT, DEMO_DESCRIPTION, make_passphrase
+from server.auth.principal import Principal, Scope
+from server.auth.repository import find_client
+from server.auth.service import add_client
+from server.auth.vault import make_secret_file
+from server.core.errors import AppError, SettingsError
+from server.core.logging import configure_logging
+from server.core.settings import ROOT, Settings, load_settings
+from server.db.schema import upgrade_schema
+from server.db.session import Database
+from server.kb.models import DocumentState, KnowledgeBase, Question
+from server.kb.service import Upload
+from server.services import Services, open_services
+from server.worker import open_worker
+
+SAMPLES = ROOT / "knowledge_base" / "samples" / "handbook"
+SAMPLE_KB = "handbook"
+
+
+async def prepare(settings: Settings, *, samples: bool) -> None:
+    """Bring everything up to date, in the order in which it depends on each other."""
+    data_dir = settings.server.data_dir
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.auth.master_key is None and make_secret_file(
+        data_dir / "secrets" / "master.key", secrets.token_hex(32)
+    ):
+        print(f"master key made: {data_dir / 'secrets' / 'master.key'} (back it up)")
+    if settings.auth.demo:
+        make_passphrase(data_dir)
+    database = Database(settings.database_url, settings.database)
+    try:
+        await upgrade_schema(database)
+    finally:
+        await database.close()
+    async with open_services(settings, engine=False) as services:
+        if await make_demo_client(services) and samples:
+            await make_sample_kb(services)
+
+
+async def make_demo_client(services: Services) -> bool:
+    """The client of the demo link; False when it is there already."""
+    async with services.database.write() as session:
+        if await find_client(session, DEMO_CLIENT) is not None:
+            return False
+        await add_client(session, services.vault, DEMO_CLIENT, DEMO_DESCRIPTION, services.runtime.clock.now())
+    print("database ready, demo client made")
+    return True
+
+
+async def make_sample_kb(services: Services) -> None:
+    """Upload the sample documents as any caller would, and read them with a bar to look at."""
+    operator = Principal(DEMO_CLIENT, "init_db", "", frozenset(Scope))
+    kb = await services.kb.create(
+        operator,
+        SAMPLE_KB,
+        zh_name="示例：员工手册",
+        info="一家虚构公司的员工手册、报销制度、资产通讯录和信息安全须知",
+    )
+    paths = sorted(path for path in SAMPLES.iterdir() if path.suffix != ".csv")
+    for path in paths:
+        with path.open("rb") as file:
+            upload = Upload(path.name, path.stat().st_size, file)
+            await services.kb.upload(kb, upload, services.kb.choose_chunking())
+    with tqdm(total=len(paths), desc="sample documents", unit="file", disable=None) as bar:
+        async with open_worker(services) as worker:
+            while await worker.step():
+                bar.update()
+    async with services.database.write() as session:
+        row = await session.get_one(KnowledgeBase, kb.id)
+        row.shared = True
+        session.add_all(_questions(kb.id, services))
+    documents, total = await services.kb.list_documents(operator, SAMPLE_KB)
+    ready = sum(document.state == DocumentState.READY for document in documents)
+    print(f"sample knowledge base '{SAMPLE_KB}': {ready} of {total} documents ready")
+
+
+def _questions(kb_id: str, services: Services) -> list[Question]:
+    with (SAMPLES / "questions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        Question(kb_id=kb_id, query=row["query"], created_at=services.runtime.clock.now()) for row in rows
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Create or upgrade the database and the first things in it.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
+    parser.add_argument("--no-samples", action="store_true", help="without the sample knowledge base")
+    options = parser.parse_args()
+    try:
+        settings = load_settings(options.config)
+        configure_logging("warning", settings.server.log_format)
+        asyncio.run(prepare(settings, samples=not options.no_samples))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 3
+    except AppError as error:
+        print(f"{error.text.zh}\n{error.text.en}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The application: everything is built in the lifespan, and handed to routes through `app.state`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from server import VERSION
+from server.api import include_routers
+from server.auth.demo import Demo, read_passphrase
+from server.core.http import BodyLimits, install_error_handlers
+from server.core.middleware import RequestContext
+from server.core.settings import Settings
+from server.pages import mount_page
+from server.services import Services, open_services
+
+
+def create_app(
+    settings: Settings, services: Callable[[], AbstractAsyncContextManager[Services]] | None = None
+) -> FastAPI:
+    """Build the application. `services` replaces how the services are opened, for tests."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with services() if services else open_services(settings) as opened:
+            app.state.settings = settings
+            app.state.database = opened.database
+            app.state.tasks = opened.runtime.tasks
+            app.state.authenticator = opened.authenticator
+            app.state.kb = opened.kb
+            app.state.chat = opened.chat
+            app.state.demo = Demo(
+                opened.database,
+                settings.auth,
+                opened.runtime.clock,
+                read_passphrase(settings.server.data_dir),
+            )
+            yield
+
+    app = FastAPI(
+        title="chat2llm",
+        version=VERSION,
+        description="A knowledge-base RAG server with RSA client tokens.",
+        lifespan=lifespan,
+    )
+    app.state.body_limits = BodyLimits(json=settings.server.max_json_size, form=settings.kb.max_upload_size)
+    install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
+    include_routers(app, settings)
+    mount_page(app)
+    if settings.server.cors_origins:
+        origins = [origin.strip() for origin in settings.server.cors_origins.split(",")]
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(RequestContext)
+    return app

@@ -1,0 +1,76 @@
+"""Builds every service once, in order, for whoever needs them: the API, the worker, the commands."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from server.auth.service import Authenticator
+from server.auth.vault import Vault, load_master_key
+from server.chat.prompts import Prompts
+from server.chat.service import ChatService
+from server.core.clock import Clock
+from server.core.runtime import Runtime
+from server.core.settings import Settings
+from server.db.schema import check_schema
+from server.db.session import Database
+from server.kb.embedders import Embedders
+from server.kb.files import FileStore
+from server.kb.indexes import Indexes
+from server.kb.service import KBService
+from server.llm.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one process works with."""
+
+    settings: Settings
+    runtime: Runtime
+    database: Database
+    vault: Vault
+    files: FileStore
+    embedders: Embedders
+    authenticator: Authenticator
+    kb: KBService
+    chat: ChatService
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, clock: Clock | None = None, engine: bool = True
+) -> AsyncIterator[Services]:
+    """Build the services, and close them at the end. Raises SettingsError with the remedy when something is not ready.
+
+    `engine`: local embedding models run in the engine process; False loads them here, for commands that run alone.
+    """
+    runtime = Runtime(clock or Clock())
+    master_key = settings.auth.master_key
+    vault = Vault(
+        load_master_key(master_key.get_secret_value() if master_key else None, settings.server.data_dir)
+    )
+    database = Database(settings.database_url, settings.database)
+    try:
+        await check_schema(database)
+        files = FileStore(settings.server.data_dir)
+        embedders = Embedders(
+            settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
+        )
+        indexes = Indexes(database, files, runtime.lanes, settings.kb.index_memory)
+        kb = KBService(database, files, embedders, indexes, runtime, settings)
+        prompts = Prompts(settings.chat.prompts_dir)
+        gateway = Gateway(settings.llm)
+        chat = ChatService(database, kb, gateway, prompts, runtime, settings.chat, settings.server.address)
+        yield Services(
+            settings=settings,
+            runtime=runtime,
+            database=database,
+            vault=vault,
+            files=files,
+            embedders=embedders,
+            authenticator=Authenticator(database, vault, settings.auth, runtime),
+            kb=kb,
+            chat=chat,
+        )
+        await runtime.tasks.drain()
+    finally:
+        await database.close()

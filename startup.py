@@ -1,0 +1,189 @@
+"""Start chat2llm: prepare the database, then run and watch its processes until Ctrl-C or SIGTERM.
+
+    python startup.py --lite                          remote models and the quoting answerer; nothing is downloaded
+    python startup.py --lite --host 0.0.0.0 --port 8000 --workers 2 --config FILE
+
+A process that dies is started again; when this one ends, all others end.
+"""
+
+import argparse
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.core.errors import SettingsError
+from server.core.settings import ROOT, EmbeddingModelSettings, Settings, child_environment, load_settings
+
+# A process that lives shorter than this died at its start; it is given more and more time before the next try.
+_STABLE_SECONDS = 10
+_MAX_PAUSE_SECONDS = 30
+_STOP_SECONDS = 25
+_CONFIG_ERROR = 3
+
+
+@dataclass
+class Child:
+    """A process to keep alive."""
+
+    name: str
+    command: list[str]
+    pass_fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    not_before: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Starts the children, starts them again, and ends them."""
+
+    environment: dict[str, str]
+    children: list[Child] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, child: Child) -> None:
+        child.process = subprocess.Popen(
+            child.command, cwd=ROOT, env=self.environment, pass_fds=child.pass_fds
+        )
+        child.started = time.monotonic()
+
+    def watch(self) -> int:
+        """Until told to stop. Returns the exit status: that of a child which found its configuration wrong, or 0."""
+        while not self.stopping.wait(0.2):
+            for child in self.children:
+                status = child.process.poll() if child.process else 0
+                if child.process is not None and status is None:
+                    continue
+                if status == _CONFIG_ERROR:
+                    return _CONFIG_ERROR
+                self._restart(child, status)
+        return 0
+
+    def _restart(self, child: Child, status: int | None) -> None:
+        now = time.monotonic()
+        if child.process is not None:
+            child.process = None
+            child.failures = 0 if now - child.started > _STABLE_SECONDS else child.failures + 1
+            pause = min(2**child.failures, _MAX_PAUSE_SECONDS) if child.failures else 0
+            child.not_before = now + pause
+            print(f"{child.name} ended with status {status}; starting it again in {pause} s", file=sys.stderr)
+        if now >= child.not_before:
+            self.start(child)
+
+    def stop(self) -> None:
+        """SIGTERM to all, SIGKILL to those that do not listen."""
+        alive = [
+            child.process
+            for child in self.children
+            if child.process is not None and child.process.poll() is None
+        ]
+        for process in alive:
+            process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in alive:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    overrides = {
+        ("server", key): str(value)
+        for key, value in vars(options).items()
+        if key in ("host", "port", "workers") and value
+    }
+    try:
+        settings = load_settings(options.config, overrides=overrides)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return _CONFIG_ERROR
+    # Children read the same file; what the command line said reaches them through the environment.
+    environment = child_environment(overrides)
+    config = ["--config", str(options.config.resolve())] if options.config else []
+    prepared = subprocess.run([sys.executable, "init_db.py", *config], cwd=ROOT, env=environment, check=False)
+    if prepared.returncode != 0:
+        return prepared.returncode
+    return run(settings, environment, config)
+
+
+def run(settings: Settings, environment: dict[str, str], config: list[str]) -> int:
+    """Run all processes until the end. The listening socket is opened here, so that a restart refuses nobody."""
+    try:
+        listener = socket.create_server((settings.server.host, settings.server.port), backlog=2048)
+    except OSError as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        print(
+            f"cannot listen on {where}: {error.strerror}; choose another with HOST=… PORT=…", file=sys.stderr
+        )
+        return 1
+    supervisor = Supervisor(environment)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    python = [sys.executable, "-m", "server", *config]
+    api = [*python, "api", "--fd", str(listener.fileno())]
+    names = [f"api-{n}" for n in range(1, settings.server.workers + 1)]
+    supervisor.children = [Child(name, api, pass_fds=(listener.fileno(),)) for name in names]
+    supervisor.children.append(Child("worker", [*python, "worker"]))
+    if any(_is_installed(settings, model) for model in settings.embedding.models.values()):
+        socket_path = str(settings.server.engine_socket)
+        supervisor.children.append(
+            Child("embedding engine", [sys.executable, "-m", "embeddings.engine", socket_path])
+        )
+    threading.Thread(target=_announce, args=(settings, supervisor.stopping), daemon=True).start()
+    try:
+        return supervisor.watch()
+    finally:
+        supervisor.stop()
+
+
+def _is_installed(settings: Settings, model: EmbeddingModelSettings) -> bool:
+    """Is there a local model for the engine to run?"""
+    return model.kind == "local" and (settings.embedding.models_dir / model.path / "config.json").is_file()
+
+
+def _announce(settings: Settings, stopping: threading.Event) -> None:
+    """Say where to go, as soon as there is something to see."""
+    host = "127.0.0.1" if settings.server.host in ("0.0.0.0", "") else settings.server.host  # noqa: S104 (compared)
+    while not stopping.wait(0.05):
+        connection = http.client.HTTPConnection(host, settings.server.port, timeout=2)
+        try:
+            connection.request("GET", "/health")
+            if connection.getresponse().status == 200:
+                break
+        except OSError:
+            continue
+        finally:
+            connection.close()
+    else:
+        return
+    passphrase = settings.server.data_dir / "secrets" / "demo_passphrase"
+    print(f"\nchat2llm is ready: {settings.server.address}")
+    if settings.auth.demo and passphrase.is_file():
+        secret = passphrase.read_text(encoding="ascii").strip()
+        print(f"  demo    {settings.server.address}/sso?client=0&secret={secret}")
+    print(f"  API     {settings.server.address}/docs")
+    print("  stop    Ctrl-C\n", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Start chat2llm.")
+    parser.add_argument("--lite", action="store_true", help="remote models and the quoting answerer only")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--port", type=int, help="port to listen on")
+    parser.add_argument("--workers", type=int, help="number of API processes")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
