@@ -1,0 +1,281 @@
+"""Who is let in, over HTTP."""
+
+import base64
+from datetime import timedelta
+
+import httpx2
+import pytest
+from sqlalchemy import select, update
+
+from server.auth.demo import DEMO_CLIENT, Demo, make_passphrase, read_passphrase
+from server.auth.models import APIKey, AuthSession, Client, ClientKey, User
+from server.auth.principal import Role
+from server.auth.service import Authenticator, start_session
+from server.core.clock import FrozenClock
+from server.core.errors import Unauthenticated
+from server.core.runtime import Runtime
+from server.services import Services
+from tests.conftest import Callers
+from tests.support.api import Caller
+
+LIST = "/knowledge_base/list_knowledge_bases"
+PROTECTED_GET = [
+    LIST,
+    "/knowledge_base/list_files",
+    "/knowledge_base/documents",
+    "/jobs",
+    "/jobs/x",
+    "/recommend/question",
+]
+
+
+async def _status(address: str, headers: dict[str, str] | list[tuple[str, str]], path: str = LIST) -> int:
+    async with httpx2.AsyncClient(base_url=address, headers=headers) as http:
+        return (await http.get(path)).status_code
+
+
+async def test_every_protected_route_is_closed_to_nobody(callers: Callers, app) -> None:
+    nobody = callers.nobody()
+    tried = 0
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            if "security" not in operation:
+                continue
+            answer = await nobody.http.request(method, path.replace("{job_id}", "x"), json={})
+            assert answer.status_code == 401, (method, path)
+            assert answer.json()["error"]["code"] == "token_missing"
+            assert "缺少Api-Token" in answer.json()["msg"]
+            assert answer.headers["www-authenticate"] == "Bearer"
+            tried += 1
+    assert tried >= 14
+
+
+@pytest.mark.parametrize("header", ["Api-Token", "api_token", "API_TOKEN", "Authorization", "X-Api-Key"])
+async def test_a_token_may_stand_in_any_of_the_headers(callers: Callers, header: str) -> None:
+    token = await callers.token("acme", "u1")
+    value = f"Bearer {token}" if header == "Authorization" else token
+    assert await _status(callers.address, {header: value}) == 200
+
+
+async def test_first_sight_makes_the_user_and_a_new_name_is_kept(callers: Callers) -> None:
+    for name in ("张三", "张三丰"):
+        token = await callers.token("acme", "u9", name)
+        assert await _status(callers.address, {"Api-Token": token}) == 200
+        async with callers.services.database.read() as session:
+            user = await session.get_one(User, ("acme", "u9"))
+        assert (user.username, user.role) == (name, "reader")
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        "null",
+        "Bearer",
+        "x",
+        "st_" + "x" * 43,
+        "sk-" + "x" * 43,
+        "sk-' OR 1=1 --",
+        base64.b64encode(b"nobody|" + b"\0" * 256).decode(),
+        "A" * 5000,
+    ],
+)
+async def test_bad_credentials_look_alike(callers: Callers, credential: str) -> None:
+    async with httpx2.AsyncClient(base_url=callers.address, headers={"Api-Token": credential}) as http:
+        answer = await http.get(LIST)
+    assert answer.status_code == 401
+    body = answer.json()
+    assert (body["code"], body["error"]["code"]) == (401, "invalid_token")
+    assert "Api-Token无效" in body["msg"]
+    assert len(credential) < 9 or credential not in answer.text
+
+
+async def test_different_credentials_at_once_are_refused(callers: Callers) -> None:
+    one, two = await callers.token("acme", "u1"), await callers.token("acme", "u2")
+    assert await _status(callers.address, [("Api-Token", one), ("Api-Token", two)]) == 400
+    assert await _status(callers.address, {"Api-Token": one, "Authorization": f"Bearer {two}"}) == 400
+    assert await _status(callers.address, {"Api-Token": one, "Authorization": f"Bearer {one}"}) == 200
+
+
+async def test_another_clients_key_does_not_open_the_door(callers: Callers) -> None:
+    """The token claims to be acme's and was made with the key of another client."""
+    await callers.client("evil")
+    token = base64.b64decode(await callers.token("evil", "u1"))
+    forged = base64.b64encode(token.replace(b"evil|", b"acme|", 1)).decode()
+    assert await _status(callers.address, {"Api-Token": forged}) == 401
+
+
+async def test_scopes_and_roles(callers: Callers) -> None:
+    create = {"knowledge_base_name": "k", "kb_zh_name": "", "kb_info": ""}
+    reader, manager = await callers.user("acme", "r"), await callers.user("acme", "m", Role.MANAGER)
+    read_key, write_key = await callers.key("acme", "kb:read"), await callers.key("acme", "kb:write")
+    path = "/knowledge_base/create_knowledge_base"
+    refused = await reader.post(path, create)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+    assert "kb:write" in refused.json()["msg"]
+    assert (await read_key.post(path, create)).status_code == 403
+    assert (await read_key.post("/chat/chat", {"query": "x"})).status_code == 403
+    assert (await write_key.post(path, create)).status_code == 200
+    assert (await manager.post(path, create | {"knowledge_base_name": "k2"})).status_code == 200
+    assert (await write_key.get(LIST)).status_code == 403, "writing does not include reading"
+
+
+class TestAuthenticator:
+    """With a clock that the test moves, and without the short memory of a server that was asked before."""
+
+    @pytest.fixture
+    def clock(self, services: Services) -> FrozenClock:
+        return FrozenClock(services.runtime.clock.now())
+
+    def authenticator(self, services: Services, clock: FrozenClock) -> Authenticator:
+        return Authenticator(
+            services.database, services.vault, services.settings.auth, Runtime(clock, services.runtime.lanes)
+        )
+
+    async def refused(self, authenticator: Authenticator, credential: str) -> str:
+        with pytest.raises(Unauthenticated) as caught:
+            await authenticator.authenticate(credential)
+        return caught.value.code
+
+    async def test_a_token_expires_by_name(
+        self, services: Services, callers: Callers, clock: FrozenClock
+    ) -> None:
+        token = await callers.token("acme", "u1")
+        assert (await self.authenticator(services, clock).authenticate(token)).user_id == "u1"
+        clock.at += timedelta(hours=8, seconds=2)
+        assert await self.refused(self.authenticator(services, clock), token) == "token_expired"
+        clock.at -= timedelta(hours=9)
+        assert await self.refused(self.authenticator(services, clock), token) == "invalid_token"
+
+    async def test_the_memory_of_a_token_does_not_outlive_it(
+        self, services: Services, callers: Callers, clock: FrozenClock
+    ) -> None:
+        authenticator, token = self.authenticator(services, clock), await callers.token("acme", "u1")
+        await authenticator.authenticate(token)
+        authenticator._principals.clear()  # what five seconds do
+        clock.at += timedelta(hours=9)
+        assert await self.refused(authenticator, token) == "token_expired"
+
+    @pytest.mark.parametrize("table", [Client, User])
+    async def test_disabling_stops_every_credential(
+        self, services: Services, callers: Callers, clock: FrozenClock, table
+    ) -> None:
+        token = await callers.token("acme", "u1")
+        authenticator = self.authenticator(services, clock)
+        await authenticator.authenticate(token)
+        async with services.database.write() as session:
+            user = await session.get_one(User, ("acme", "u1"))
+            login = await start_session(session, user, services.settings.auth, clock.now())
+            await session.execute(update(table).values(enabled=False))
+        assert await self.refused(self.authenticator(services, clock), token) == "invalid_token"
+        assert await self.refused(self.authenticator(services, clock), login) == "invalid_token"
+        authenticator._principals.clear()
+        assert await self.refused(authenticator, token) == "invalid_token", "also where RSA was done before"
+
+    async def test_a_disabled_client_stops_its_keys_and_a_disabled_key_itself(
+        self, services: Services, callers: Callers, clock: FrozenClock
+    ) -> None:
+        await callers.client("other")
+        for table in (APIKey, Client):
+            caller = await callers.key("other", "chat")
+            secret = caller.http.headers["authorization"].removeprefix("Bearer ")
+            assert (await self.authenticator(services, clock).authenticate(secret)).client_id == "other"
+            async with services.database.write() as session:
+                await session.execute(update(table).values(enabled=False))
+            assert await self.refused(self.authenticator(services, clock), secret) == "invalid_token"
+
+    async def test_a_session_ends_when_idle_and_at_the_latest_after_its_day(
+        self, services: Services, callers: Callers, clock: FrozenClock
+    ) -> None:
+        await self.authenticator(services, clock).authenticate(await callers.token("acme", "u1"))
+        async with services.database.write() as session:
+            user = await session.get_one(User, ("acme", "u1"))
+            login = await start_session(session, user, services.settings.auth, clock.now())
+        for _ in range(3):
+            clock.at += timedelta(minutes=29)
+            assert (await self.authenticator(services, clock).authenticate(login)).user_id == "u1"
+        clock.at += timedelta(minutes=31)
+        assert await self.refused(self.authenticator(services, clock), login) == "token_expired"
+        async with services.database.write() as session:
+            fresh = await start_session(session, user, services.settings.auth, clock.now())
+        for _ in range(19):
+            clock.at += timedelta(minutes=25)
+            await self.authenticator(services, clock).authenticate(fresh)
+        clock.at += timedelta(minutes=10)
+        assert await self.refused(self.authenticator(services, clock), fresh) == "token_expired"
+
+    async def test_the_padding_is_learnt(
+        self, services: Services, callers: Callers, clock: FrozenClock
+    ) -> None:
+        await self.authenticator(services, clock).authenticate(await callers.token("acme", "u1"))
+        async with services.database.read() as session:
+            assert (await session.get_one(Client, "acme")).padding == "oaep-256/256"
+
+
+async def test_secrets_are_not_in_the_database(services: Services, callers: Callers) -> None:
+    key = await callers.key("acme", "chat")
+    secret = key.http.headers["authorization"].removeprefix("Bearer ")
+    async with services.database.read() as session:
+        pairs = list(await session.scalars(select(ClientKey)))
+        keys = list(await session.scalars(select(APIKey)))
+    assert all(b"PRIVATE KEY" not in pair.sealed_private for pair in pairs)
+    assert all(secret not in (row.secret_hash, row.id) and row.last4 == secret[-4:] for row in keys)
+
+
+class TestDemo:
+    """The demo link."""
+
+    @pytest.fixture
+    async def demo_client(self, callers: Callers) -> None:
+        await callers.client(DEMO_CLIENT)
+
+    @pytest.fixture
+    def app(self, settings):
+        make_passphrase(settings.server.data_dir)
+        from server.app import create_app
+
+        return create_app(settings)
+
+    async def test_the_right_passphrase_leads_to_the_page_with_a_session(
+        self, demo_client, callers: Callers, settings
+    ) -> None:
+        secret = read_passphrase(settings.server.data_dir)
+        nobody = callers.nobody()
+        answer = await nobody.get("/sso", client="0", secret=secret)
+        assert answer.status_code == 307
+        target, _, session = answer.headers["location"].partition("#st=")
+        assert target == "/h5/"
+        assert session.startswith("st_")
+        assert answer.headers["cache-control"] == "no-store"
+        assert await _status(callers.address, {"Authorization": f"Bearer {session}"}) == 200
+        async with callers.services.database.read() as database:
+            logins = list(await database.scalars(select(AuthSession)))
+            users = list(await database.scalars(select(User).where(User.client_id == DEMO_CLIENT)))
+        assert session not in [login.secret_hash for login in logins]
+        assert [user.role for user in users] == ["reader"]
+        # The same browser comes back as the same visitor, another one as another.
+        await nobody.get("/sso", client="0", secret=secret)
+        await callers.nobody().get("/sso", client="0", secret=secret)
+        async with callers.services.database.read() as database:
+            assert len(list(await database.scalars(select(User).where(User.client_id == DEMO_CLIENT)))) == 2
+
+    @pytest.mark.parametrize(
+        "query", [{"secret": "wrong"}, {}, {"secret": ""}, {"client": "7", "secret": "x"}, {"client": "1"}]
+    )
+    async def test_everything_else_leads_to_the_refusal(
+        self, demo_client, callers: Callers, query: dict[str, str]
+    ) -> None:
+        answer = await callers.nobody().get("/sso", **query)
+        assert answer.status_code == 307
+        assert answer.headers["location"].startswith("/h5/401?message=")
+
+    async def test_without_a_passphrase_or_when_switched_off_nobody_gets_in(
+        self, services: Services, demo_client
+    ) -> None:
+        off = services.settings.auth.model_copy(update={"demo": False})
+        for demo in (
+            Demo(services.database, services.settings.auth, services.runtime.clock, None),
+            Demo(services.database, off, services.runtime.clock, "passphrase"),
+        ):
+            for guess in ("", "None", "passphrase"):
+                with pytest.raises(Unauthenticated):
+                    await demo.login(guess, None)

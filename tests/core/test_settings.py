@@ -1,0 +1,138 @@
+"""config.ini and Settings are the same list; what is wrong is told with section, key and remedy."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from server.core.errors import SettingsError
+from server.core.settings import (
+    _NAMED,
+    DEFAULT_FILE,
+    Section,
+    Settings,
+    load_settings,
+)
+
+
+def _file_keys() -> dict[str, set[str]]:
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
+    parser.read(DEFAULT_FILE, encoding="utf-8")
+    keys: dict[str, set[str]] = {}
+    for section in parser.sections():
+        top, _, name = section.partition(".")
+        keys.setdefault(f"{top}.NAME" if name else top, set()).update(parser[section])
+    return keys
+
+
+def _field_keys() -> dict[str, set[str]]:
+    keys = {}
+    for name, default in Settings():
+        assert isinstance(default, Section)
+        keys[name] = set(type(default).model_fields) - {"models"}
+    return keys | {f"{top}.NAME": set(model.model_fields) for top, model in _NAMED.items()}
+
+
+def test_the_file_lists_every_setting_and_nothing_else() -> None:
+    assert _file_keys() == _field_keys()
+
+
+def test_every_key_of_the_file_has_a_comment_above_its_group() -> None:
+    lines = DEFAULT_FILE.read_text(encoding="utf-8").splitlines()
+    sections = [index for index, line in enumerate(lines) if line.startswith("[") and "." not in line]
+    for index in sections:
+        assert lines[index + 1].startswith("#"), f"{lines[index]} starts without a comment"
+
+
+def test_the_file_holds_the_defaults() -> None:
+    from_file = load_settings(environ={})
+    for section, default in Settings():
+        read = getattr(from_file, section)
+        for key in type(default).model_fields:
+            if key not in ("models", "default"):
+                assert getattr(read, key) == getattr(default, key), f"[{section}] {key}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"SERVER__PORT": "x"}, ["[server] port", "integer"]),
+        ({"SERVER__PORT": "70000"}, ["[server] port", "65535"]),
+        ({"SERVER__PROT": "1"}, ["[server] prot", "no such key", "port"]),
+        ({"LLM__ZHIPU_API__API_KEY": "your-api-key"}, ["[llm.zhipu-api] api_key", "placeholder"]),
+        ({"LLM__ZHIPU_API__API_KEY": "<key>"}, ["[llm.zhipu-api] api_key", "placeholder"]),
+        ({"AUTH__MASTER_KEY": "changeme"}, ["[auth] master_key", "placeholder"]),
+        ({"KB__CHUNK_SIZE": "30"}, ["[kb] chunk_overlap", "smaller than chunk_size"]),
+        ({"AUTH__TOKEN_MAX_AGE": "8"}, ["[auth] token_max_age", "unit"]),
+        ({"AUTH__TOKEN_MAX_AGE": "0h"}, ["[auth] token_max_age"]),
+        ({"LLM__DEFAULT": "nothing"}, ["[llm] default", "[llm.nothing]"]),
+        ({"EMBEDDING__DEFAULT": "nothing"}, ["[embedding] default", "[embedding.nothing]"]),
+        ({"SERVER__PUBLIC_URL": "kb.example.com"}, ["[server] public_url"]),
+    ],
+)
+def test_a_wrong_value_stops_the_start(environ: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ=environ)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[sever]\nport = 1\n", ["[sever]", "not a section", "server"]),
+        ("[llm.quote]\nmodel = x\n", ["[llm.quote]", "built-in"]),
+        ("[llm.../x]\nmodel = x\n", ["[llm.../x]"]),
+        ("[kb]\nmodels = 1\n", ["[kb] models", "no such key"]),
+        ("[llm]\nmodels = 1\n", ["[llm] models", "[llm.NAME]"]),
+        ("port = 1\n", ["ini file"]),
+        ("[server]\nport = 1\nport = 2\n", ["ini file"]),
+    ],
+)
+def test_a_wrong_file_stops_the_start(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = tmp_path / "c.ini"
+    path.write_text(text + "[embedding.e5-small]\nkind = bundled\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, environ={})
+    assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--config"):
+        load_settings(tmp_path / "none.ini")
+
+
+def test_precedence(tmp_path: Path) -> None:
+    path = tmp_path / "c.ini"
+    path.write_text(
+        "[server]\nport = 1111\nhost = a\nlog_level = error\n[embedding.e5-small]\nkind = bundled\n", "utf-8"
+    )
+    environ = {"SERVER__PORT": "2222", "SERVER__HOST": "b"}
+    settings = load_settings(path, environ=environ, overrides={("server", "port"): "3333"})
+    assert (settings.server.port, settings.server.host, settings.server.log_level) == (3333, "b", "error")
+    assert settings.server.workers == 1
+
+
+def test_the_environment_reaches_named_sections() -> None:
+    settings = load_settings(environ={"LLM__ZHIPU_API__API_KEY": "k" * 20, "LLM__MY_MODEL__MODEL": "m"})
+    key = settings.llm.models["zhipu-api"].api_key
+    assert key is not None
+    assert key.get_secret_value() == "k" * 20
+    assert settings.llm.models["my-model"].model == "m"
+
+
+def test_foreign_variables_are_left_alone() -> None:
+    load_settings(environ={"PATH": "/bin", "FOO__BAR": "1", "server__port": "x", "SERVER_PORT": "x"})
+
+
+def test_secrets_do_not_show() -> None:
+    settings = load_settings(
+        environ={"LLM__ZHIPU_API__API_KEY": "sk-canary-canary", "AUTH__MASTER_KEY": "ab" * 32}
+    )
+    assert "canary" not in repr(settings)
+    assert "abab" not in repr(settings)
+
+
+def test_nothing_changes_afterwards() -> None:
+    settings = load_settings(environ={})
+    with pytest.raises(ValueError, match="frozen"):
+        settings.server.port = 1

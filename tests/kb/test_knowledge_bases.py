@@ -1,0 +1,683 @@
+"""Knowledge bases and documents over HTTP: the contract's paths, who may what, and what bad input gets."""
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from fastapi import FastAPI
+
+from server.app import create_app
+from server.kb.models import Document
+from server.services import Services
+from tests.conftest import Callers, test_settings
+from tests.support.api import Caller
+
+CREATE = "/knowledge_base/create_knowledge_base"
+DELETE = "/knowledge_base/delete_knowledge_base"
+
+
+def _body(name: str = "kb", **fields: object) -> dict[str, object]:
+    return {"knowledge_base_name": name, "kb_zh_name": "制度", "kb_info": "公司制度", **fields}
+
+
+async def test_create_list_delete(editor: Caller) -> None:
+    made = await editor.post(CREATE, _body("制度库"))
+    assert (made.status_code, made.json()) == (200, {"code": 200, "msg": "已新增知识库 制度库", "data": None})
+    listed = await editor.get("/knowledge_base/list_knowledge_bases")
+    assert listed.json() == {"code": 200, "msg": "success", "data": ["制度库"]}
+    (row,) = (await editor.get("/knowledge_base/list_knowledge_bases_v2")).json()["data"]
+    assert {
+        key: row[key] for key in ("kb_name", "kb_zh_name", "kb_info", "vs_type", "embed_model", "file_count")
+    } == {
+        "kb_name": "制度库",
+        "kb_zh_name": "制度",
+        "kb_info": "公司制度",
+        "vs_type": "faiss",
+        "embed_model": "e5-small",
+        "file_count": 0,
+    }
+    assert row["create_time"]
+    deleted = await editor.http.post(DELETE, json="制度库")
+    assert (deleted.status_code, deleted.json()["msg"]) == (200, "成功删除知识库 制度库")
+    assert (await editor.get("/knowledge_base/list_knowledge_bases")).json()["data"] == []
+    assert (await editor.post(CREATE, _body("制度库"))).status_code == 200, "the name is free again"
+
+
+@pytest.mark.parametrize("form", ["json", "raw", "form-urlencoded", "object"])
+async def test_delete_takes_the_name_in_every_form(editor: Caller, form: str) -> None:
+    await editor.create_kb("库 1")
+    if form == "json":
+        answer = await editor.http.post(DELETE, json="库 1")
+    elif form == "object":
+        answer = await editor.http.post(DELETE, json={"knowledge_base_name": "库 1"})
+    else:
+        kind = "text/plain" if form == "raw" else "application/x-www-form-urlencoded"
+        answer = await editor.http.post(DELETE, content="库 1".encode(), headers={"Content-Type": kind})
+    assert answer.status_code == 200, answer.text
+    assert (await editor.http.post(DELETE, json="库 1")).status_code == 404
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", "{}", '{"knowledge_base_name": 5}'])
+async def test_delete_without_a_name(editor: Caller, body: str) -> None:
+    answer = await editor.http.post(DELETE, content=body.encode())
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (_body("a/b"), 422, "bad_kb_name"),
+        (_body("../x"), 422, "bad_kb_name"),
+        (_body("a\nb"), 422, "bad_kb_name"),
+        (_body("x" * 65), 422, "bad_kb_name"),
+        (_body(""), 422, "bad_kb_name"),
+        (_body(vector_store_type="es"), 422, "invalid_input"),
+        (_body(embed_model="text2vec"), 404, "model_not_found"),
+        (_body(embed_model="m3e-base"), 503, "embedding_unavailable"),
+        (_body(kb_info="x" * 201), 422, "invalid_input"),
+        ({}, 422, "invalid_input"),
+        ([], 422, "invalid_input"),
+    ],
+)
+async def test_what_cannot_be_created(editor: Caller, body: object, status: int, code: str) -> None:
+    answer = await editor.post(CREATE, body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+    assert answer.json()["code"] == status
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_missing_model_says_where_to_put_it(editor: Caller) -> None:
+    answer = await editor.post(CREATE, _body(embed_model="m3e-base"))
+    assert "embeddings/models/m3e-base" in answer.json()["msg"]
+    english = await editor.post(CREATE, _body(embed_model="m3e-base"), headers={"Accept-Language": "en"})
+    assert "put a sentence-transformers folder" in english.json()["msg"]
+
+
+async def test_a_name_is_taken_once_also_in_parallel(editor: Caller) -> None:
+    answers = await asyncio.gather(*(editor.post(CREATE, _body()) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
+    assert {a.json()["error"]["code"] for a in answers if a.status_code == 409} == {"already_exists"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b'{"a": NaN}', 422),
+        (b'{"knowledge_base_name": "x", "knowledge_base_name": "y"}', 400),
+        (b'{"knowledge_base_name": "\\ud800"}', 422),
+        (b'{"knowledge_base_name": "\\u0000"}', 422),
+        (b"\xff\xfe{", 400),
+        (b"[" * 50_000, 400),
+        (b"", 422),
+        (b'"x"', 422),
+    ],
+)
+async def test_bodies_that_are_no_json(editor: Caller, body: bytes, status: int) -> None:
+    answer = await editor.http.post(CREATE, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert answer.json()["code"] == status
+
+
+async def test_unknown_fields_of_old_pages_are_ignored(editor: Caller) -> None:
+    assert (await editor.post(CREATE, _body(id="kb_x", client_id="other", whatever=1))).status_code == 200
+    async with asyncio.timeout(5):
+        assert (await editor.get("/knowledge_base/list_knowledge_bases")).json()["data"] == ["kb"]
+
+
+async def test_another_clients_knowledge_base_does_not_exist(callers: Callers, editor: Caller) -> None:
+    await editor.create_kb("ours")
+    await editor.ingest("ours", {"a.txt": "年假五天。".encode()})
+    await callers.client("rival")
+    rival = await callers.key("rival", "chat", "kb:read", "kb:write")
+    name = {"knowledge_base_name": "ours"}
+    job = (await editor.get("/jobs")).json()["data"]["items"][0]["job_id"]
+    tries = [
+        await rival.get("/knowledge_base/list_files", **name),
+        await rival.get("/knowledge_base/documents", **name),
+        await rival.get("/knowledge_base/download_doc", **name, file_name="a.txt"),
+        await rival.post("/knowledge_base/search_docs", {"query": "年假", **name}),
+        await rival.post("/chat/knowledge_base_chat", {"query": "年假", **name}),
+        await rival.post("/knowledge_base/delete_docs", {"file_names": ["a.txt"], **name}),
+        await rival.upload("ours", {"b.txt": b"x"}),
+        await rival.http.post(DELETE, json="ours"),
+        await rival.get("/jobs", **name),
+        await rival.get(f"/jobs/{job}"),
+    ]
+    assert [answer.status_code for answer in tries] == [404] * len(tries)
+    assert (await rival.get("/jobs")).json()["data"]["total"] == 0
+    # The same name of one's own is another knowledge base.
+    assert (await rival.post(CREATE, _body("ours"))).status_code == 200
+    assert await rival.documents("ours") == {}
+    assert list(await editor.documents("ours")) == ["a.txt"]
+
+
+async def test_a_shared_one_is_read_by_all_and_changed_by_its_owner(
+    callers: Callers, editor: Caller, services: Services
+) -> None:
+    from sqlalchemy import update
+
+    from server.kb.models import KnowledgeBase
+
+    await editor.create_kb("common")
+    await editor.ingest("common", {"a.txt": "年假五天。".encode()})
+    async with services.database.write() as session:
+        await session.execute(update(KnowledgeBase).values(shared=True))
+    await callers.client("guest")
+    guest = await callers.key("guest", "chat", "kb:read", "kb:write")
+    assert (await guest.search("common", "年假"))[0]["page_content"] == "年假五天。"
+    for answer in (
+        await guest.upload("common", {"b.txt": b"x"}),
+        await guest.http.post(DELETE, json="common"),
+        await guest.post(
+            "/knowledge_base/delete_docs", {"knowledge_base_name": "common", "file_names": ["a.txt"]}
+        ),
+        await guest.get("/jobs", knowledge_base_name="common"),
+    ):
+        assert answer.status_code == 403
+    assert (await guest.post(CREATE, _body("common"))).status_code == 200
+    assert await guest.search("common", "年假") == [], "one's own comes before a shared one"
+
+
+class TestUpload:
+    async def test_the_answer_comes_before_the_work(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.upload(
+            "kb", {"a.txt": "年假五天。".encode(), "b.md": "# 病假\n三天。".encode()}
+        )
+        assert answer.status_code == 200
+        data = answer.json()["data"]
+        assert data["failed_files"] == {}
+        assert [(row["file_name"], row["state"]) for row in data["documents"]] == [
+            ("a.txt", "waiting"),
+            ("b.md", "waiting"),
+        ]
+        assert await editor.search("kb", "年假") == []
+        assert {document["state"] for document in (await editor.documents("kb")).values()} == {"waiting"}
+        assert (await editor.get("/knowledge_base/list_files", knowledge_base_name="kb")).json()["data"] == [
+            "a.txt",
+            "b.md",
+        ]
+
+    async def test_one_bad_file_fails_alone(self, editor: Caller) -> None:
+        await editor.create_kb()
+        files = {
+            "good.txt": "年假五天。".encode(),
+            "empty.txt": b"",
+            "fake.pdf": b"no pdf",
+            "x.exe": b"MZ",
+            "../up.txt": b"x",
+        }
+        answer = await editor.upload("kb", files)
+        assert answer.status_code == 200
+        failed = answer.json()["data"]["failed_files"]
+        assert set(failed) == set(files) - {"good.txt"}
+        assert "空" in failed["empty.txt"]
+        assert ".pdf" in failed["fake.pdf"]
+        assert list(await editor.documents("kb")) == ["good.txt"]
+
+    @pytest.mark.parametrize(
+        ("name", "data", "status", "code"),
+        [
+            ("empty.txt", b"", 422, "empty_file"),
+            ("fake.pdf", b"no pdf", 415, "type_mismatch"),
+            ("x.zip", b"PK\x03\x04", 415, "unsupported_file"),
+            ("old.doc", b"\xd0\xcf\x11\xe0", 415, "unsupported_file"),
+            ("noextension", b"x", 415, "unsupported_file"),
+            ("a.txt.", b"x", 400, "bad_filename"),
+            ("CON.txt", b"x", 400, "bad_filename"),
+            ("名" * 70 + ".txt", b"x", 400, "name_too_long"),
+        ],
+    )
+    async def test_a_single_bad_file_gets_the_true_status(
+        self, editor: Caller, services: Services, name: str, data: bytes, status: int, code: str
+    ) -> None:
+        await editor.create_kb()
+        answer = await editor.upload("kb", {name: data})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+        assert list(answer.json()["data"]["failed_files"]) == [name]
+        assert await editor.documents("kb") == {}
+        assert [
+            path
+            for path in services.settings.server.data_dir.rglob("*")
+            if path.is_file() and path.parent.name == "content"
+        ] == []
+
+    async def test_documents_that_cannot_be_read_fail_with_a_reason(self, editor: Caller) -> None:
+        await editor.create_kb()
+        documents = await editor.ingest(
+            "kb", {"a.txt": b"   \n ", "b.json": b"{oops", "c.txt": "年假".encode()}
+        )
+        assert documents["a.txt"]["error_code"] == "no_text"
+        assert documents["b.json"]["state"] == "failed"
+        assert documents["b.json"]["reason"]
+        assert documents["c.txt"]["state"] == "ready"
+        (job,) = [j for j in (await editor.get("/jobs")).json()["data"]["items"] if j["file_name"] == "a.txt"]
+        assert (job["state"], job["error_code"]) == ("failed", "no_text")
+
+    async def test_the_same_name_twice_in_one_upload(self, editor: Caller) -> None:
+        await editor.create_kb()
+        parts = [("files", (name, b"x")) for name in ("a.txt", "A.TXT")]
+        answer = await editor.http.post(
+            "/knowledge_base/upload_docs", data={"knowledge_base_name": "kb"}, files=parts
+        )
+        assert list(answer.json()["data"]["failed_files"]) == ["A.TXT"]
+        assert len(await editor.documents("kb")) == 1
+
+    async def test_fifty_at_once_under_one_name(self, editor: Caller, services: Services) -> None:
+        await editor.create_kb()
+        contents = [f"第{n}版".encode() * (n + 1) for n in range(50)]
+        answers = await asyncio.gather(*(editor.upload("kb", {"a.txt": content}) for content in contents))
+        won = [
+            content for content, answer in zip(contents, answers, strict=True) if answer.status_code == 200
+        ]
+        assert len(won) == 1
+        assert {answer.status_code for answer in answers} == {200, 409}
+        assert editor.worker is not None
+        await editor.worker.run_until_idle()
+        got = await editor.get("/knowledge_base/download_doc", knowledge_base_name="kb", file_name="a.txt")
+        assert got.content == won[0]
+        assert len([path for path in services.settings.server.data_dir.rglob("content/*")]) == 1
+
+    async def test_existing_files_and_override(self, editor: Caller) -> None:
+        """The contract's rule: same size without override is refused; anything else replaces."""
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        again = await editor.upload("kb", {"a.txt": "年假六天。".encode()})
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "already_exists")
+        same = await editor.upload("kb", {"a.txt": "年假五天。".encode()}, override=True)
+        assert same.json()["data"]["documents"][0]["job_id"] is None, "the same bytes again change nothing"
+        other = await editor.upload("kb", {"a.txt": "年假六天。".encode()}, override=True)
+        assert other.json()["data"]["documents"][0]["job_id"]
+        longer = await editor.upload("kb", {"a.txt": "年假七天，另有病假。".encode()})
+        assert (longer.status_code, longer.json()["error"]["code"]) == (409, "in_progress")
+
+    async def test_the_old_version_is_found_until_the_new_one_is_ready(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        await editor.upload("kb", {"a.txt": "年假六天，病假三天。".encode()})
+        rows = (await editor.get("/knowledge_base/documents", knowledge_base_name="kb")).json()["data"][
+            "items"
+        ]
+        assert [(row["state"], row["replaces_ready_version"]) for row in rows] == [
+            ("ready", False),
+            ("waiting", True),
+        ]
+        assert [hit["page_content"] for hit in await editor.search("kb", "年假")] == ["年假五天。"]
+        assert editor.worker is not None
+        await editor.worker.run_until_idle()
+        assert [hit["page_content"] for hit in await editor.search("kb", "年假")] == ["年假六天，病假三天。"]
+        assert len(await editor.documents("kb")) == 1
+
+    async def test_a_broken_replacement_leaves_the_old_version_alone(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.json": '["年假五天"]'.encode()})
+        await editor.upload("kb", {"a.json": b"{oops"})
+        assert editor.worker is not None
+        await editor.worker.run_until_idle()
+        rows = (await editor.get("/knowledge_base/documents", knowledge_base_name="kb")).json()["data"][
+            "items"
+        ]
+        assert [row["state"] for row in rows] == ["ready", "failed"]
+        assert "年假五天" in (await editor.search("kb", "年假"))[0]["page_content"]
+        await editor.ingest("kb", {"a.json": '["年假九天"]'.encode()}, override=True)
+        rows = (await editor.get("/knowledge_base/documents", knowledge_base_name="kb")).json()["data"][
+            "items"
+        ]
+        assert [row["state"] for row in rows] == ["ready"]
+
+    async def test_a_failed_file_may_be_uploaded_again(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.json": b"{oops"})
+        documents = await editor.ingest("kb", {"a.json": b'["x"]2'[:5]})
+        assert documents["a.json"]["state"] == "ready"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"chunk_size": 5},
+            {"chunk_size": 100, "chunk_overlap": 100},
+            {"override": "maybe"},
+            {"chunk_size": 10**9},
+            {"chunk_overlap": -1},
+            {"docs": '{"a.txt": []}'},
+        ],
+    )
+    async def test_bad_fields(self, editor: Caller, fields: dict[str, object]) -> None:
+        await editor.create_kb()
+        answer = await editor.upload("kb", {"a.txt": b"x"}, **fields)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
+
+    async def test_chunking_is_as_asked(self, editor: Caller) -> None:
+        await editor.create_kb()
+        text = "年假的规定有很多条，每一条都要遵守。" * 40
+        documents = await editor.ingest(
+            "kb", {"a.txt": text.encode(), "b.txt": text.encode()}, chunk_size=60, chunk_overlap=10
+        )
+        assert documents["a.txt"]["chunks"] > 10
+        assert all(len(hit["page_content"]) <= 60 for hit in await editor.search("kb", "年假", top_k=50))
+
+    async def test_only_stored(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.upload("kb", {"a.txt": "年假".encode()}, to_vector_store=False)
+        assert answer.json()["data"]["documents"][0]["state"] == "stored"
+        assert editor.worker is not None
+        assert not await editor.worker.step()
+        assert (await editor.get("/knowledge_base/list_files", knowledge_base_name="kb")).json()["data"] == []
+        assert (await editor.documents("kb"))["a.txt"]["state"] == "stored"
+
+    async def test_an_unknown_knowledge_base(self, editor: Caller) -> None:
+        answer = await editor.upload("nowhere", {"a.txt": b"x"})
+        assert (answer.status_code, answer.json()["msg"]) == (404, "未找到知识库 nowhere")
+
+    async def test_without_files(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.http.post("/knowledge_base/upload_docs", data={"knowledge_base_name": "kb"})
+        assert answer.status_code == 422
+
+
+class TestLimits:
+    @pytest.fixture
+    def settings(self, database_url: str, tmp_path: Path):
+        import secrets
+
+        from server.auth.vault import make_secret_file
+
+        make_secret_file(tmp_path / "data" / "secrets" / "master.key", secrets.token_hex(32))
+        limits = {
+            "KB__MAX_FILE_SIZE": "10KiB",
+            "KB__MAX_UPLOAD_SIZE": "40KiB",
+            "KB__MAX_UPLOAD_FILES": "3",
+            "INGEST__MAX_QUEUE": "2",
+        }
+        return test_settings(tmp_path / "data", database_url, SERVER__MAX_JSON_SIZE="4KiB", **limits)
+
+    async def test_a_large_file_is_refused_and_small_ones_go_on(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.upload("kb", {"big.txt": b"x" * 11_000, "small.txt": b"x"})
+        assert list(answer.json()["data"]["failed_files"]) == ["big.txt"]
+        alone = await editor.upload("kb", {"big.txt": b"x" * 11_000})
+        assert (alone.status_code, alone.json()["error"]["code"]) == (413, "too_large")
+
+    async def _begin(
+        self, editor: Caller, address: str, length: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """An upload of which only the head is sent."""
+        host, port = address.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        credential = editor.http.headers.get("authorization", "")
+        head = f"POST /knowledge_base/upload_docs HTTP/1.1\r\nHost: x\r\nAuthorization: {credential}\r\n"
+        writer.write(f"{head}Content-Type: multipart/form-data; boundary=b\r\n{length}\r\n\r\n".encode())
+        await writer.drain()
+        return reader, writer
+
+    async def test_a_large_upload_is_refused_before_it_is_read(self, editor: Caller, address: str) -> None:
+        await editor.create_kb()
+        reader, writer = await self._begin(editor, address, "Content-Length: 1000000000")
+        assert b"413" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        writer.close()
+
+    async def test_an_upload_of_unknown_length_is_cut(self, editor: Caller, address: str) -> None:
+        await editor.create_kb()
+        reader, writer = await self._begin(editor, address, "Transfer-Encoding: chunked")
+        start = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\n'
+        try:
+            writer.write(f"{len(start):x}\r\n".encode() + start + b"\r\n")
+            for _ in range(60):
+                writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+                await writer.drain()
+        except ConnectionError:
+            pass  # cut while we were still sending
+        assert b"413" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        writer.close()
+
+    async def test_an_unknown_caller_uploads_nothing(self, callers: Callers, address: str) -> None:
+        reader, writer = await self._begin(callers.nobody(), address, "Content-Length: 30000")
+        assert b"401" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        writer.close()
+
+    async def test_too_many_files(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.upload("kb", {f"{n}.txt": b"x" for n in range(4)})
+        assert answer.status_code in (400, 413)
+        assert await editor.documents("kb") == {}
+
+    async def test_a_full_queue(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.upload("kb", {"a.txt": b"x", "b.txt": b"x"})
+        answer = await editor.upload("kb", {"c.txt": b"x"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_requests")
+        assert int(answer.headers["retry-after"]) > 0
+
+    async def test_large_json(self, editor: Caller) -> None:
+        answer = await editor.post(
+            "/knowledge_base/search_docs", {"query": "x" * 5000, "knowledge_base_name": "kb"}
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+class TestDelete:
+    async def test_with_and_without_content(self, editor: Caller, services: Services) -> None:
+        await editor.create_kb()
+        await editor.ingest(
+            "kb",
+            {"a.txt": "年假五天。".encode(), "b.txt": "病假三天。".encode(), "c.txt": "婚假十天。".encode()},
+        )
+        name = {"knowledge_base_name": "kb"}
+        answer = await editor.post(
+            "/knowledge_base/delete_docs",
+            {**name, "file_names": ["a.txt", "none.txt"], "delete_content": True},
+        )
+        assert (answer.status_code, answer.json()["msg"]) == (200, "文件删除完成")
+        assert answer.json()["data"]["failed_files"] == {"none.txt": "未找到文件 none.txt"}
+        await editor.post("/knowledge_base/delete_docs", {**name, "file_names": ["b.txt"]})
+        assert {hit["metadata"]["source"] for hit in await editor.search("kb", "假", top_k=10)} == {"c.txt"}
+        assert {n: d["state"] for n, d in (await editor.documents("kb")).items()} == {
+            "b.txt": "stored",
+            "c.txt": "ready",
+        }
+        assert (await editor.get("/knowledge_base/list_files", **name)).json()["data"] == ["c.txt"]
+        kept = await editor.get("/knowledge_base/download_doc", **name, file_name="b.txt")
+        assert kept.content == "病假三天。".encode()
+        assert (
+            await editor.get("/knowledge_base/download_doc", **name, file_name="a.txt")
+        ).status_code == 404
+        assert len([path for path in services.settings.server.data_dir.rglob("*.npy")]) == 1
+
+    async def test_nothing_found(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.post(
+            "/knowledge_base/delete_docs", {"knowledge_base_name": "kb", "file_names": ["x"]}
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "document_not_found")
+        assert list(answer.json()["data"]["failed_files"]) == ["x"]
+
+    async def test_a_deleted_knowledge_base_leaves_no_file(self, editor: Caller, services: Services) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        await editor.http.post(DELETE, json="kb")
+        assert [path.name for path in services.settings.server.data_dir.iterdir()] == ["secrets"]
+        async with services.database.read() as session:
+            from sqlalchemy import select
+
+            assert list(await session.scalars(select(Document))) == []
+
+
+class TestDownload:
+    async def test_the_bytes_and_safe_headers(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.upload(
+            "kb", {"制度 (1).txt": "年假".encode("gb18030"), "page.html": b"<script>alert(1)</script>"}
+        )
+        answer = await editor.get(
+            "/knowledge_base/download_doc", knowledge_base_name="kb", file_name="制度 (1).txt"
+        )
+        assert answer.content == "年假".encode("gb18030")
+        assert unquote(answer.headers["content-disposition"]) == "attachment; filename*=UTF-8''制度 (1).txt"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        for preview in (True, False):
+            page = await editor.get(
+                "/knowledge_base/download_doc",
+                knowledge_base_name="kb",
+                file_name="page.html",
+                preview=preview,
+            )
+            assert page.headers["content-disposition"].startswith("attachment")
+            assert page.headers["content-type"] == "application/octet-stream"
+        shown = await editor.get(
+            "/knowledge_base/download_doc", knowledge_base_name="kb", file_name="制度 (1).txt", preview=True
+        )
+        assert shown.headers["content-disposition"].startswith("inline")
+        assert "sandbox" in shown.headers["content-security-policy"]
+
+    async def test_a_part_of_a_file(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.upload("kb", {"a.txt": b"0123456789"})
+        query = {"knowledge_base_name": "kb", "file_name": "a.txt"}
+        part = await editor.http.get(
+            "/knowledge_base/download_doc", params=query, headers={"Range": "bytes=2-4"}
+        )
+        assert (part.status_code, part.content) == (206, b"234")
+        many = ",".join(f"{n}-{n}" for n in range(5000))
+        assert (
+            await editor.http.get(
+                "/knowledge_base/download_doc", params=query, headers={"Range": f"bytes={many}"}
+            )
+        ).status_code < 500
+
+    @pytest.mark.parametrize("name", ["../../secrets/master.key", "/etc/passwd", "none.txt", ""])
+    async def test_nothing_else_is_reached(self, editor: Caller, name: str) -> None:
+        await editor.create_kb()
+        answer = await editor.get("/knowledge_base/download_doc", knowledge_base_name="kb", file_name=name)
+        assert answer.status_code == 404
+
+
+class TestSearch:
+    async def test_hits_and_their_score(self, editor: Caller, reader: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest(
+            "kb",
+            {
+                "a.txt": "年假五天。".encode(),
+                "b.csv": "项目,标准\n住宿,每晚四百元\n餐补,每天一百元\n".encode(),
+            },
+        )
+        hits = await reader.search("kb", "住宿标准", top_k=3)
+        assert [set(hit) for hit in hits] == [{"page_content", "metadata", "score"}] * 3
+        assert "四百元" in hits[0]["page_content"]
+        assert hits[0]["metadata"] | {"source": "b.csv", "row": 2} == hits[0]["metadata"]
+        scores = [hit["score"] for hit in hits]
+        assert scores == sorted(scores)
+        assert 0 < scores[0] < 1
+        close = await reader.search("kb", "住宿标准", top_k=3, score_threshold=(scores[0] + scores[1]) / 2)
+        assert len(close) == 1
+        assert len(await reader.search("kb", "住宿标准", top_k=2)) == 2
+
+    async def test_the_score_is_the_squared_distance(self, editor: Caller, services: Services) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        embedder = await services.embedders.get("e5-small")
+        expected = float(
+            ((embedder.embed_question("年假") - embedder.embed_passages(["a\n年假五天。"])[0]) ** 2).sum()
+        )
+        assert (await editor.search("kb", "年假"))[0]["score"] == pytest.approx(expected, abs=1e-4)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"query": ""},
+            {"query": "  "},
+            {"query": "a\0b"},
+            {"top_k": 0},
+            {"top_k": 51},
+            {"top_k": 1.5},
+            {"score_threshold": -1},
+            {"score_threshold": 1.1},
+        ],
+    )
+    async def test_bad_questions(self, editor: Caller, fields: dict[str, object]) -> None:
+        await editor.create_kb()
+        body = {"query": "年假", "knowledge_base_name": "kb", **fields}
+        assert (await editor.post("/knowledge_base/search_docs", body)).status_code == 422
+
+    async def test_odd_questions(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        for query in ("😀", "？？？", "的", "x" * 20_000, "%%%_", "' OR 1=1 --", "{{ 7*7 }}"):
+            assert len(await editor.search("kb", query)) <= 1
+
+
+class TestOldPages:
+    """`[compat] http_200_errors`: business errors of the contract paths are HTTP 200 with the code in the body."""
+
+    @pytest.fixture
+    def app(self, settings) -> FastAPI:
+        compat = settings.compat.model_copy(update={"http_200_errors": True})
+        return create_app(settings.model_copy(update={"compat": compat}))
+
+    async def test_codes_move_into_the_body(self, editor: Caller, callers: Callers) -> None:
+        answer = await editor.get("/knowledge_base/list_files", knowledge_base_name="none")
+        assert (answer.status_code, answer.json()["code"], answer.json()["msg"]) == (
+            200,
+            404,
+            "未找到知识库 none",
+        )
+        assert (
+            await callers.nobody().get("/knowledge_base/list_files", knowledge_base_name="none")
+        ).status_code == 401
+        assert (await editor.post("/knowledge_base/search_docs", {})).status_code == 422
+        assert (await editor.get("/jobs/none")).status_code == 404, "newer paths tell the truth"
+
+
+async def test_api_prefix_is_the_same_door(editor: Caller) -> None:
+    assert (await editor.get("/api/knowledge_base/list_knowledge_bases")).json()["data"] == []
+    assert (await editor.get("/api/health")).json() == {"status": "ok"}
+
+
+async def test_a_nul_in_an_address(editor: Caller) -> None:
+    for path in ("/knowledge_base/list_files?knowledge_base_name=a%00b", "/jobs/a%00b"):
+        assert (await editor.http.get(path)).status_code == 400
+
+
+async def test_unknown_paths_and_methods(editor: Caller) -> None:
+    missing = await editor.get("/nowhere")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+    wrong = await editor.get(CREATE)
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+async def test_ready(callers: Callers) -> None:
+    assert (await callers.nobody().get("/ready")).json() == {"status": "ready"}
+
+
+async def test_recommended_questions(
+    callers: Callers, editor: Caller, reader: Caller, services: Services
+) -> None:
+    from server.kb.models import Question
+
+    await editor.create_kb()
+    kb = await services.kb.get(
+        (await services.authenticator.authenticate(editor.http.headers["authorization"][7:])), "kb"
+    )
+    now = services.runtime.clock.now()
+    async with services.database.write() as session:
+        session.add_all([Question(kb_id=kb.id, query=f"问题{n}", created_at=now) for n in range(5)])
+        session.add(Question(kb_id=None, query="闲聊", created_at=now))
+        session.add(Question(kb_id=kb.id, query="停用", enabled=False, created_at=now))
+    asked = (await reader.get("/recommend/question", num=4, kb_name="kb")).json()["data"]
+    assert len({row["query"] for row in asked}) == 4
+    assert {row["kb_name"] for row in asked} == {"kb"}
+    assert [
+        row["query"] for row in (await reader.get("/recommend/question", num=9, kb_name="")).json()["data"]
+    ] == ["闲聊"]
+    everything = {row["query"] for row in (await reader.get("/recommend/question", num=50)).json()["data"]}
+    assert everything == {"闲聊", *(f"问题{n}" for n in range(5))}
+    await callers.client("rival")
+    rival = await callers.user("rival", "r")
+    assert {row["query"] for row in (await rival.get("/recommend/question", num=50)).json()["data"]} == {
+        "闲聊"
+    }
+    assert (await reader.get("/recommend/question", num=0)).status_code == 422
+    assert json.loads(json.dumps(asked))

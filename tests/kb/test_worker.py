@@ -1,0 +1,353 @@
+"""The worker: every uploaded document comes to an end that people can read, whatever happens to a worker."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from server.core.clock import FrozenClock
+from server.core.errors import EmbeddingUnavailable
+from server.core.i18n import Text
+from server.kb import repository
+from server.kb.ingest import Ingest, LeaseLost, Work
+from server.kb.loaders.base import LoadError
+from server.kb.models import Chunk, Document, Job, JobState, KnowledgeBase
+from server.kb.worker import Worker
+from server.services import Services, open_services
+from server.worker import open_worker
+from tests.support.api import Caller
+
+
+class Scripted(Ingest):
+    """An ingestion that fails as it is told, then does what it always does."""
+
+    def __init__(self, real: Ingest, *faults: BaseException | None) -> None:
+        self.real, self.faults, self.ran = real, list(faults), 0
+
+    async def run(self, work: Work, progress) -> None:
+        self.ran += 1
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        await self.real.run(work, progress)
+
+
+async def _rows(services: Services) -> tuple[Document, Job]:
+    async with services.database.read() as session:
+        return (await session.scalars(select(Document))).one(), (await session.scalars(select(Job))).one()
+
+
+@pytest.fixture
+async def uploaded(editor: Caller) -> None:
+    await editor.create_kb()
+    answer = await editor.upload("kb", {"a.txt": "年假五天。".encode()})
+    assert answer.status_code == 200
+
+
+def _worker(
+    services: Services, worker: Worker, clock: FrozenClock, *faults: BaseException | None
+) -> tuple[Worker, Scripted]:
+    ingest = Scripted(worker._ingest, *faults)
+    return Worker(services.database, ingest, services.settings.ingest, clock), ingest
+
+
+@pytest.fixture
+def clock(services: Services) -> FrozenClock:
+    return FrozenClock(services.runtime.clock.now() + timedelta(minutes=1))
+
+
+async def test_a_passing_fault_is_tried_again_after_a_pause(
+    services: Services, uploaded, worker: Worker, clock: FrozenClock
+) -> None:
+    busy = EmbeddingUnavailable(Text("忙", "busy"), retry_after=5)
+    scripted, ingest = _worker(services, worker, clock, busy)
+    assert await scripted.step()
+    document, job = await _rows(services)
+    assert (document.state, job.state, job.attempts) == ("waiting", "waiting", 1)
+    assert not await scripted.step(), "not before its time"
+    clock.at += timedelta(seconds=6)
+    assert await scripted.step()
+    document, job = await _rows(services)
+    assert (document.state, job.state, job.attempts, ingest.ran) == ("ready", "done", 2, 2)
+
+
+async def test_the_last_try_leaves_a_reason_for_people(
+    services: Services, uploaded, worker: Worker, clock: FrozenClock, editor: Caller
+) -> None:
+    busy = EmbeddingUnavailable(Text("向量服务忙", "the service is busy"), retry_after=5)
+    scripted, ingest = _worker(services, worker, clock, busy, busy, busy, busy)
+    for _ in range(5):
+        await scripted.step()
+        clock.at += timedelta(minutes=1)
+    assert ingest.ran == services.settings.ingest.attempts == 3
+    document = (await editor.documents("kb"))["a.txt"]
+    assert (document["state"], document["error_code"], document["reason"]) == (
+        "failed",
+        "embedding_unavailable",
+        "向量服务忙",
+    )
+    english = await editor.http.get(
+        "/knowledge_base/documents", params={"knowledge_base_name": "kb"}, headers={"Accept-Language": "en"}
+    )
+    assert english.json()["data"]["items"][0]["reason"] == "the service is busy"
+
+
+async def test_what_will_never_work_is_not_tried_again(
+    services: Services, uploaded, worker: Worker, clock: FrozenClock
+) -> None:
+    scripted, ingest = _worker(services, worker, clock, LoadError("encrypted", "已加密", "encrypted"))
+    await scripted.run_until_idle()
+    clock.at += timedelta(hours=1)
+    await scripted.run_until_idle()
+    document, job = await _rows(services)
+    assert (document.state, document.error_code, job.state, ingest.ran) == (
+        "failed",
+        "encrypted",
+        "failed",
+        1,
+    )
+
+
+async def test_a_bug_is_tried_again_and_never_shown(
+    services: Services, uploaded, worker: Worker, clock: FrozenClock, editor: Caller
+) -> None:
+    bug = RuntimeError("secret path /root/x")
+    scripted, _ = _worker(services, worker, clock, bug, bug, bug)
+    for _ in range(3):
+        await scripted.step()
+        clock.at += timedelta(minutes=1)
+    document = (await editor.documents("kb"))["a.txt"]
+    assert (document["state"], document["error_code"]) == ("failed", "internal_error")
+    assert "root" not in str(document)
+
+
+async def test_a_dead_workers_document_is_taken_by_another(
+    services: Services, uploaded, worker: Worker, clock: FrozenClock
+) -> None:
+    dead = Worker(services.database, worker._ingest, services.settings.ingest, clock)
+    dead.owner = "elsewhere:1"
+    work = await dead._claim()
+    assert work is not None
+    alive, _ = _worker(services, worker, clock)
+    assert not await alive.step(), "the lease still runs"
+    clock.at += timedelta(seconds=31)
+    assert await alive.step()
+    document, job = await _rows(services)
+    assert (document.state, job.attempts) == ("ready", 2)
+    # The dead one was only asleep: it must not publish over its successor, and leaves nothing behind.
+    with pytest.raises(LeaseLost):
+        await worker._ingest.run(work, lambda done, total: dead._report(work, done, total))
+    async with services.database.read() as session:
+        assert len(list(await session.scalars(select(Chunk)))) == 1
+    (kb,) = (path for path in services.settings.server.data_dir.iterdir() if path.name.startswith("kb_"))
+    assert [path.name for path in (kb / "vector_store" / "e5-small").iterdir()] == [document.segment]
+
+
+async def test_a_document_that_kills_its_workers_is_given_up(
+    services: Services, uploaded, worker: Worker, clock: FrozenClock, editor: Caller
+) -> None:
+    for _ in range(services.settings.ingest.attempts):
+        assert (
+            await Worker(services.database, worker._ingest, services.settings.ingest, clock)._claim()
+            is not None
+        )
+        clock.at += timedelta(seconds=31)
+    scripted, ingest = _worker(services, worker, clock)
+    assert not await scripted.step()
+    assert ingest.ran == 0
+    document = (await editor.documents("kb"))["a.txt"]
+    assert (document["state"], document["error_code"]) == ("failed", "worker_died")
+
+
+async def test_two_workers_never_take_the_same_job(
+    services: Services, editor: Caller, worker: Worker
+) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {f"{n}.txt": f"第{n}条。".encode() for n in range(8)})
+    workers = [
+        Worker(services.database, worker._ingest, services.settings.ingest, services.runtime.clock)
+        for _ in range(4)
+    ]
+    taken = [
+        work.job_id
+        for work in await asyncio.gather(*(one._claim() for one in workers for _ in range(2)))
+        if work
+    ]
+    while (work := await workers[0]._claim()) is not None:
+        taken.append(work.job_id)
+    assert len(taken) == len(set(taken)) == 8
+
+
+async def test_a_long_document_keeps_its_lease_and_shows_progress(
+    services: Services, editor: Caller, worker: Worker
+) -> None:
+    await editor.create_kb()
+    text = "".join(f"第{n}条规定了第{n}件事情，凡是第{n}类的员工都要遵守，不得有误。" for n in range(600))
+    answer = await editor.upload("kb", {"long.txt": text.encode()})
+    job_id = answer.json()["data"]["documents"][0]["job_id"]
+    running = asyncio.ensure_future(worker.step())
+    seen: list[dict] = []
+    while not running.done():
+        seen.append((await editor.get(f"/jobs/{job_id}")).json()["data"])
+        await asyncio.sleep(0.05)
+    await running
+    final = (await editor.get(f"/jobs/{job_id}")).json()["data"]
+    assert (final["state"], final["stage"], final["percent"]) == ("done", "ready", 100)
+    assert final["done"] == final["total"] > 50
+    stages = list(dict.fromkeys(item["stage"] for item in seen))
+    assert stages == [stage for stage in ("waiting", "parsing", "embedding", "ready") if stage in stages]
+    assert "embedding" in stages
+    shares = [item["percent"] for item in seen]
+    assert shares == sorted(shares)
+    assert len(set(shares)) >= 3
+
+
+async def test_deleting_a_document_in_work_leaves_nothing_behind(
+    services: Services, editor: Caller, worker: Worker
+) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {"a.txt": ("年假五天。" * 2000).encode()})
+    work = await worker._claim()
+    assert work is not None
+    answer = await editor.post(
+        "/knowledge_base/delete_docs",
+        {"knowledge_base_name": "kb", "file_names": ["a.txt"], "delete_content": True},
+    )
+    assert answer.status_code == 200
+    with pytest.raises((LeaseLost, LoadError)):
+        await worker._ingest.run(work, lambda done, total: worker._report(work, done, total))
+    assert await editor.documents("kb") == {}
+    assert [path for path in _kb_folder(services).rglob("*") if path.is_file()] == []
+
+
+async def test_unchanged_passages_are_not_embedded_again(
+    services: Services, editor: Caller, worker: Worker
+) -> None:
+    """Counted at the model itself."""
+    await editor.create_kb()
+    lines = [f"第{n}条：" + f"这里写着第{n}条规定的全部内容，足够长，自成一段。" * 4 for n in range(30)]
+    await editor.ingest("kb", {"a.txt": "\n\n".join(lines).encode()}, chunk_size=120, chunk_overlap=0)
+    embedder = await services.embedders.get("e5-small")
+    counted: list[int] = []
+    real = embedder.embed_passages
+
+    def counting(texts):
+        counted.append(len(texts))
+        return real(texts)
+
+    embedder.embed_passages = counting  # type: ignore[method-assign]
+    lines[7] = "第7条：完全改写了，现在说的是别的事情，请注意。" * 4
+    await editor.ingest(
+        "kb", {"a.txt": "\n\n".join(lines).encode()}, chunk_size=120, chunk_overlap=0, override=True
+    )
+    async with services.database.read() as session:
+        total = len(list(await session.scalars(select(Chunk.id))))
+    assert 0 < sum(counted) <= 3 < total
+    (hit, *_) = await editor.search("kb", "第12条规定", top_k=1)
+    assert hit["page_content"] in "\n\n".join(lines)
+
+
+async def test_equal_passages_are_embedded_once(services: Services, editor: Caller) -> None:
+    await editor.create_kb()
+    documents = await editor.ingest("kb", {"a.csv": ("问题,回答\n" + "年假几天,五天\n" * 40).encode()})
+    assert documents["a.csv"]["chunks"] == 40
+    assert len(await editor.search("kb", "年假", top_k=50)) == 40
+
+
+async def test_a_damaged_segment_is_embedded_again(services: Services, editor: Caller) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    for path in _kb_folder(services).rglob("*.npy"):
+        path.write_bytes(b"garbage")
+    documents = await editor.ingest(
+        "kb", {"a.txt": "年假五天。".encode(), "b.txt": "病假三天。".encode()}, chunk_size=251, override=True
+    )
+    assert {document["state"] for document in documents.values()} == {"ready"}
+    assert [hit["page_content"] for hit in await editor.search("kb", "年假", top_k=1)] == ["年假五天。"]
+
+
+async def test_the_worker_survives_a_database_that_is_away(
+    services: Services, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away(Worker):
+        tried = 0
+
+        async def step(self) -> bool:
+            self.tried += 1
+            raise OSError("no route to host")
+
+    away = Away(services.database, worker._ingest, services.settings.ingest, services.runtime.clock)
+    running = asyncio.ensure_future(away.run())
+    while away.tried < 6:
+        await asyncio.sleep(0.01)
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert "worker cannot reach the database" in caplog.text
+
+
+async def test_another_process_sees_every_change(services: Services, editor: Caller, settings) -> None:
+    """Two API processes over one database: what the worker publishes is found by both, what is deleted by neither."""
+    async with open_services(settings) as second:
+        kb_row = None
+        await editor.create_kb()
+        for round_, (name, text) in enumerate(
+            {"a.txt": "年假五天。", "b.txt": "病假三天。"}.items(), start=1
+        ):
+            await editor.ingest("kb", {name: text.encode()})
+            async with second.database.read() as session:
+                kb_row = (await session.scalars(select(KnowledgeBase))).one()
+            hits, trace = await second.kb.search_in(kb_row, text, top_k=5, threshold=2.0)
+            assert {hit.file_name for hit in hits} == {"a.txt", "b.txt"} if round_ == 2 else {"a.txt"}
+            assert trace.generation == kb_row.generation
+        await editor.post(
+            "/knowledge_base/delete_docs",
+            {"knowledge_base_name": "kb", "file_names": ["a.txt"], "delete_content": True},
+        )
+        async with second.database.read() as session:
+            kb_row = (await session.scalars(select(KnowledgeBase))).one()
+        hits, _ = await second.kb.search_in(kb_row, "年假", top_k=5, threshold=2.0)
+        assert [hit.file_name for hit in hits] == ["b.txt"]
+
+
+async def test_a_document_of_another_model_is_refused(services: Services, editor: Caller) -> None:
+    """The weights behind the name were exchanged: never mix, say so."""
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    async with services.database.write() as session:
+        row = (await session.scalars(select(KnowledgeBase))).one()
+        probe = dict(row.fingerprint)
+        probe["probe"] = [-x for x in probe["probe"]]
+        await session.execute(update(KnowledgeBase).values(fingerprint=probe, id=row.id))
+    services.embedders._verified.clear()
+    async with open_services(services.settings) as fresh, open_worker(fresh) as worker:
+        async with fresh.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        with pytest.raises(Exception, match="another embedding model"):
+            await fresh.kb.search_in(kb, "年假", top_k=1, threshold=2.0)
+        await editor.upload("kb", {"b.txt": "病假。".encode()})
+        await worker.run_until_idle()
+    assert (await editor.documents("kb"))["b.txt"]["error_code"] == "embedding_mismatch"
+
+
+async def test_claims_are_fair_by_age(services: Services, editor: Caller) -> None:
+    await editor.create_kb()
+    for n in range(3):
+        await editor.upload("kb", {f"{n}.txt": b"x"})
+    now = services.runtime.clock.now()
+    names = []
+    for _ in range(3):
+        async with services.database.write() as session:
+            job = await repository.claim_job(session, "w", now, now + timedelta(seconds=30), 3)
+            assert job is not None
+            names.append((await session.get_one(Document, job.document_id)).file_name)
+    assert names == ["0.txt", "1.txt", "2.txt"]
+    assert JobState.RUNNING == "running"
+
+
+def _kb_folder(services: Services) -> Path:
+    (folder,) = (path for path in services.settings.server.data_dir.iterdir() if path.name.startswith("kb_"))
+    return folder
