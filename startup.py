@@ -10,10 +10,12 @@ import argparse
 import http.client
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,10 +112,33 @@ def main() -> int:
     # Children read the same file; what the command line said reaches them through the environment.
     environment = child_environment(overrides)
     config = ["--config", str(options.config.resolve())] if options.config else []
-    prepared = subprocess.run([sys.executable, "init_db.py", *config], cwd=ROOT, env=environment, check=False)
+    if _is_prepared(settings):
+        return run(settings, environment, config)
+    init = [sys.executable, "init_db.py", *config, *(["--no-samples"] if options.no_samples else [])]
+    prepared = subprocess.run(init, cwd=ROOT, env=environment, check=False)
     if prepared.returncode != 0:
         return prepared.returncode
     return run(settings, environment, config)
+
+
+def _is_prepared(settings: Settings) -> bool:
+    """Has init_db.py nothing to do? Asked of SQLite itself, without the second that a full check takes to load."""
+    kind, _, path = settings.database_url.partition(":///")
+    secrets = settings.server.data_dir / "secrets"
+    wanted = [secrets / "master.key"] * (settings.auth.master_key is None) + [
+        secrets / "demo_passphrase"
+    ] * settings.auth.demo
+    if kind != "sqlite" or not all(file.is_file() for file in [Path(path), *wanted]):
+        return False
+    newest = max(
+        file.name.partition("_")[0] for file in (ROOT / "server/db/migrations/versions").glob("[0-9]*.py")
+    )
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            (version,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+            return bool(version == newest and database.execute("SELECT 1 FROM client").fetchone())
+    except (sqlite3.Error, TypeError):
+        return False  # then init_db.py finds out what is wrong, and says it
 
 
 def run(settings: Settings, environment: dict[str, str], config: list[str]) -> int:
@@ -148,7 +173,8 @@ def run(settings: Settings, environment: dict[str, str], config: list[str]) -> i
 
 def _is_installed(settings: Settings, model: EmbeddingModelSettings) -> bool:
     """Is there a local model for the engine to run?"""
-    return model.kind == "local" and (settings.embedding.models_dir / model.path / "config.json").is_file()
+    folder = settings.embedding.models_dir / model.path
+    return model.kind == "local" and any((folder / name).is_file() for name in ("config.json", "modules.json"))
 
 
 def _announce(settings: Settings, stopping: threading.Event) -> None:
@@ -182,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on")
     parser.add_argument("--workers", type=int, help="number of API processes")
+    parser.add_argument(
+        "--no-samples", action="store_true", help="without the sample knowledge base at the first start"
+    )
     return parser
 
 

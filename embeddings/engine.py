@@ -6,20 +6,30 @@ One request = one message of JSON `{"config": {...}, "texts": [...], "is_query":
 framed by multiprocessing.connection; nothing is pickled. Nothing heavy is imported before the first request.
 """
 
+import itertools
 import json
 import logging
 import os
+import queue
+import signal
+import stat
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-import embeddings
+from embeddings import load_embedder
 from embeddings.base import Embedder, EmbedderConfig, EmbeddingError, Vectors
 
 log = logging.getLogger(__name__)
+
+# Bytes; a batch of passages has some thousands. Who sends more is not one of ours.
+MAX_MESSAGE = 64 * 1024**2
 
 
 def config_to_json(config: EmbedderConfig) -> dict[str, Any]:
@@ -30,24 +40,36 @@ def config_from_json(data: dict[str, Any]) -> EmbedderConfig:
     return EmbedderConfig(**(data | {"path": Path(data["path"]) if data["path"] else None}))
 
 
-class Engine:
-    """Loads each model once and answers requests, one thread per connection."""
+def check_private(folder: Path) -> None:
+    """Raises PermissionError when somebody else could stand behind a socket in `folder`."""
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+        raise PermissionError(f"{folder} must be a folder that only its owner, this user, can enter")
 
-    def __init__(self) -> None:
+
+class Engine:
+    """Loads each model once. A thread per connection reads and writes, one thread computes."""
+
+    def __init__(self, load: Callable[[EmbedderConfig], Embedder] = load_embedder) -> None:
+        self._load = load
         self._models: dict[EmbedderConfig, Embedder] = {}
         self._loading = threading.Lock()
+        # (is a passage, number, what to compute, where to put it): questions first, a person waits for them.
+        self._queue: queue.PriorityQueue[tuple[bool, int, Callable[[], Vectors], Future[Vectors]]]
+        self._queue = queue.PriorityQueue()
+        self._numbers = itertools.count()
 
     def serve(self, socket: Path) -> None:
-        """Listen until the process ends."""
+        """Listen until the process ends. Raises OSError when the socket cannot be opened or would not be private."""
         socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if socket.parent.stat().st_uid != os.getuid():
-            raise PermissionError(f"{socket.parent} belongs to somebody else")
+        check_private(socket.parent)
         socket.unlink(missing_ok=True)
         old = os.umask(0o177)
         try:
             listener = Listener(str(socket), family="AF_UNIX", backlog=64)
         finally:
             os.umask(old)
+        threading.Thread(target=self._compute, daemon=True).start()
         while True:
             connection = listener.accept()
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
@@ -56,29 +78,59 @@ class Engine:
         with connection:
             while True:
                 try:
-                    request = json.loads(connection.recv_bytes())
-                except (EOFError, OSError):
+                    message = connection.recv_bytes(MAX_MESSAGE)
+                    for part in self._answer(message):
+                        connection.send_bytes(part)
+                except (EOFError, OSError):  # the other end is gone, or does not speak our language
                     return
-                self._answer(connection, request)
 
-    def _answer(self, connection: Connection, request: dict[str, Any]) -> None:
+    def _answer(self, message: bytes) -> list[bytes]:
         try:
-            vectors = self._embed(
-                config_from_json(request["config"]), request["texts"], is_query=request["is_query"]
-            )
+            request = json.loads(message)
+            config = config_from_json(request["config"])
+            vectors = self._embed(config, request["texts"], is_query=request["is_query"])
         except EmbeddingError as error:
+            log.warning("%s", error, exc_info=error.__cause__)
             refusal = {"zh": error.zh, "en": error.en, "retry": error.retry}
-            connection.send_bytes(json.dumps({"error": refusal}).encode())
-            return
-        connection.send_bytes(json.dumps({"rows": len(vectors), "dimension": vectors.shape[1]}).encode())
-        connection.send_bytes(vectors.astype("<f4").tobytes())
+            return [json.dumps({"error": refusal}).encode()]
+        except Exception as error:
+            log.exception("the embedding engine could not answer")
+            kind = type(error).__name__
+            refusal = {
+                "zh": f"本地向量引擎出错：{kind}",
+                "en": f"the local embedding engine failed: {kind}",
+                "retry": True,
+            }
+            return [json.dumps({"error": refusal}).encode()]
+        head = {"rows": len(vectors), "dimension": vectors.shape[1]}
+        return [json.dumps(head).encode(), vectors.astype("<f4").tobytes()]
 
     def _embed(self, config: EmbedderConfig, texts: list[str], *, is_query: bool) -> Vectors:
-        with self._loading:
-            if config not in self._models:
-                self._models[config] = embeddings.load_embedder(config)
-        model = self._models[config]
-        return model.embed_question(texts[0])[None] if is_query else model.embed_passages(texts)
+        model = self._model(config)
+        answer: Future[Vectors] = Future()
+        task = partial(_embed, model, texts, is_query=is_query)
+        self._queue.put((not is_query, next(self._numbers), task, answer))
+        return answer.result()
+
+    def _model(self, config: EmbedderConfig) -> Embedder:
+        if config not in self._models:  # else nobody waits while another model is loaded
+            with self._loading:
+                if config not in self._models:
+                    self._models[config] = self._load(config)
+        return self._models[config]
+
+    def _compute(self) -> None:
+        # One thread, since torch starts helpers and keeps buffers for each thread that computes.
+        while True:
+            _, _, task, answer = self._queue.get()
+            try:
+                answer.set_result(task())
+            except Exception as error:  # noqa: BLE001 (raised again where the answer is awaited)
+                answer.set_exception(error)
+
+
+def _embed(model: Embedder, texts: list[str], *, is_query: bool) -> Vectors:
+    return model.embed_question(texts[0])[None] if is_query else model.embed_passages(texts)
 
 
 def _end_with_parent() -> None:
@@ -89,6 +141,16 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
+def main(socket: Path) -> None:
+    """Serve until killed. Nothing has to be saved, so Ctrl-C ends the process as SIGTERM does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    logging.basicConfig(format="%(asctime)s %(levelname)s embedding engine: %(message)s")
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    Engine().serve(Path(sys.argv[1]))
+    try:
+        Engine().serve(socket)
+    except OSError as error:
+        sys.exit(f"embedding engine: {error}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

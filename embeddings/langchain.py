@@ -6,52 +6,49 @@ full installation.
 
 from typing import Any
 
-import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from embeddings.base import Embedder, EmbedderConfig, EmbeddingError, Vectors
+from embeddings.base import EmbedderConfig, EmbeddingError
+from embeddings.remote import RemoteEmbedder
 
 
-class LangChainEmbedder(Embedder):
+class LangChainEmbedder(RemoteEmbedder):
     """Wraps what `langchain.embeddings.init_embeddings` finds for the provider."""
-
-    is_remote = True
 
     def __init__(self, config: EmbedderConfig) -> None:
         super().__init__(config)
-        self._model = _init(config)
+        self._model = self._load()
 
-    def _embed(self, texts: list[str], *, is_query: bool) -> Vectors:
+    def _send(self, texts: list[str], *, is_query: bool) -> list[list[float]]:
         try:
-            rows = (
-                [self._model.embed_query(t) for t in texts]
-                if is_query
-                else self._model.embed_documents(texts)
-            )
+            if is_query:
+                return [self._model.embed_query(text) for text in texts]
+            return self._model.embed_documents(texts)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._nonsense() from error
+        except Exception as error:  # every integration has errors of its own
+            raise self._failed(error) from error
+
+    def _load(self) -> Embeddings:
+        from langchain.embeddings import init_embeddings
+
+        config = self.config
+        is_openai = config.model.lower().startswith("openai:")
+        options: dict[str, Any] = {}
+        if config.base_url:
+            options["base_url"] = config.base_url
+        if config.api_key or is_openai:
+            options["api_key"] = self._key()
+        if is_openai:
+            options["timeout"] = config.timeout
+            # LangChain would send token numbers, and fetch a tokenizer's table from the network to make them.
+            options["check_embedding_ctx_length"] = False
+        try:
+            return init_embeddings(config.model, **options)
         except Exception as error:
+            # A ValidationError, also a ValueError, quotes its input, and the key is part of it.
+            reason = str(error) if type(error) in (ImportError, ValueError) else type(error).__name__
             raise EmbeddingError(
-                f"向量服务 {self.name} 调用失败：{type(error).__name__}",
-                f"embedding service {self.name} failed: {type(error).__name__}",
-                retry=True,
+                f"[embedding.{config.name}] model = {config.model} 无法加载：{reason}",
+                f"[embedding.{config.name}] model = {config.model} cannot be loaded: {reason}",
             ) from error
-        return np.array(rows, dtype=np.float32)
-
-
-def _init(config: EmbedderConfig) -> Embeddings:
-    from langchain.embeddings import init_embeddings
-
-    options: dict[str, Any] = {}
-    if config.base_url:
-        options["base_url"] = config.base_url
-    if config.api_key:
-        options["api_key"] = config.api_key
-    if config.model.startswith("openai:"):
-        # LangChain would send token numbers, and fetch a tokenizer's table from the network to make them.
-        options["check_embedding_ctx_length"] = False
-    try:
-        return init_embeddings(config.model, **options)
-    except (ImportError, ValueError) as error:
-        raise EmbeddingError(
-            f"[embedding.{config.name}] model = {config.model} 无法加载：{error}",
-            f"[embedding.{config.name}] model = {config.model} cannot be loaded: {error}",
-        ) from error

@@ -74,6 +74,7 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
 
     from server.app import create_app
 
+    asyncio.run(_check(settings))
     if options.fd is not None:
         die_with_parent()
         listener = socket.socket(fileno=options.fd)
@@ -91,6 +92,14 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
     server = uvicorn.Server(config)
     server.run(sockets=[listener])
     return 0 if server.started else 3
+
+
+async def _check(settings: Settings) -> None:
+    """What is not ready is told here in one line, before a server is there to fail with a trace."""
+    from server.services import open_services
+
+    async with open_services(settings):
+        pass
 
 
 def run_worker(settings: Settings, _options: argparse.Namespace) -> int:

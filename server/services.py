@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from server.auth.service import Authenticator
+from server.auth.service import Authenticator, check_master_key
 from server.auth.vault import Vault, load_master_key
 from server.chat.prompts import Prompts
 from server.chat.service import ChatService
@@ -51,6 +51,8 @@ async def open_services(
     database = Database(settings.database_url, settings.database)
     try:
         await check_schema(database)
+        async with database.read() as session:
+            await check_master_key(session, vault)
         files = FileStore(settings.server.data_dir)
         embedders = Embedders(
             settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
@@ -72,5 +74,6 @@ async def open_services(
             chat=chat,
         )
         await runtime.tasks.drain()
+        await gateway.close()
     finally:
         await database.close()

@@ -21,6 +21,10 @@ async def list_open_keys(session: AsyncSession, client_id: str) -> list[ClientKe
     return list(await session.scalars(query.order_by(ClientKey.state)))
 
 
+async def find_any_key(session: AsyncSession) -> ClientKey | None:
+    return await session.scalar(select(ClientKey).limit(1))
+
+
 async def find_user(session: AsyncSession, client_id: str, user_id: str) -> User | None:
     return await session.get(User, (client_id, user_id))
 

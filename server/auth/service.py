@@ -201,6 +201,13 @@ async def add_client(
     return public
 
 
+async def check_master_key(session: AsyncSession, vault: Vault) -> None:
+    """Open one sealed key. Raises SettingsError with the remedy when the master key is another one."""
+    key = await repository.find_any_key(session)
+    if key is not None:
+        vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+
+
 async def make_token(
     session: AsyncSession, client_id: str, user_id: str, username: str, now: datetime
 ) -> str:

@@ -9,7 +9,6 @@ from fastapi.sse import format_sse_event
 
 from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
 from server.chat.prompts import Mode
-from server.chat.service import describe_place
 from server.core.errors import AppError
 from server.core.i18n import Language
 from server.core.logging import request_id
@@ -86,7 +85,7 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
                     "document_id": hit.document_id,
                     "chunk_id": hit.chunk_id,
                     "file_name": hit.file_name,
-                    "place": describe_place(hit, language),
+                    "place": hit.place(language),
                     "anchor": hit.anchor,
                     "text": hit.text,
                     "score": hit.score,

@@ -16,7 +16,7 @@ from server.chat.history import Given, Round
 from server.chat.models import Message, Session
 from server.chat.prompts import Mode, Prompts
 from server.core.errors import AppError, Invalid, SessionNotFound
-from server.core.i18n import Language, Text
+from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
@@ -169,12 +169,14 @@ class ChatService:
                 room -= history.estimate_tokens(hit.text)
                 if room < 0 and sources:
                     break
-                sources.append((number, describe_place(hit, "zh"), hit.text))
+                sources.append((number, hit.place("zh"), hit.text))
             prompt = await self._lanes.run(
                 "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources
             )
         earlier = history.fit(turn.rounds, limit=self._settings.history_rounds, budget=room)
-        passages = [Passage(number, hit.text, hit.score) for number, hit in enumerate(hits, start=1)]
+        passages = [
+            Passage(number, hit.text, hit.score, hit.context) for number, hit in enumerate(hits, start=1)
+        ]
         return ModelRequest(
             messages=[*earlier, ChatMessage("user", prompt)],
             question=ask.query,
@@ -264,20 +266,3 @@ class ChatService:
     def _fail(self, turn: Turn, error: AppError) -> Failed:
         turn.state, turn.error_code = "failed", error.code
         return Failed(error)
-
-
-def describe_place(hit: Hit, language: Language) -> str:
-    """Where a hit stands, for people: `员工手册.pdf 第 3 页`, `价格.xlsx Sheet1!A2:D2`, `手册.md 假期 > 年假`."""
-    anchor, parts = hit.anchor, [hit.file_name]
-    if "page" in anchor:
-        pages = f"{anchor['page']}–{anchor['page_end']}" if "page_end" in anchor else f"{anchor['page']}"
-        parts.append(Text(f"第 {pages} 页", f"page {pages}").in_language(language))
-    if "slide" in anchor:
-        parts.append(Text(f"第 {anchor['slide']} 张幻灯片", f"slide {anchor['slide']}").in_language(language))
-    if "sheet" in anchor:
-        parts.append(f"{anchor['sheet']}!{anchor['range']}" if "range" in anchor else str(anchor["sheet"]))
-    elif "row" in anchor:
-        parts.append(Text(f"第 {anchor['row']} 行", f"row {anchor['row']}").in_language(language))
-    if "heading" in anchor:
-        parts.append(str(anchor["heading"]))
-    return " ".join(parts)

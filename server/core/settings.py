@@ -155,6 +155,12 @@ class EmbeddingModelSettings(Section):
 
     _secret = field_validator("api_key")(_check_secret)
 
+    @field_validator("query_prefix", "passage_prefix")
+    @classmethod
+    def _unquote(cls, value: str | None) -> str | None:
+        """An ini file drops the space at the end of a value; quotes keep it."""
+        return value[1:-1] if value and len(value) > 1 and value[0] == value[-1] == '"' else value
+
 
 class EmbeddingSettings(Section):
     default: str = "e5-small"

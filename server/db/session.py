@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from server.core.errors import Busy, SettingsError
@@ -31,7 +31,13 @@ _LOCK_CODES = {1205, 1213, "55P03", "40P01", "40001"}
 
 def async_url(url: str) -> URL:
     """Give a plain database URL its async driver. Raises SettingsError for another kind of database."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # The URL itself may hold a password: it is not repeated.
+        raise SettingsError(
+            f"[database] url: this is no database URL; use one of: {', '.join(DRIVERS)}"
+        ) from None
     driver = DRIVERS.get(parsed.get_backend_name() if "+" in parsed.drivername else parsed.drivername)
     if driver is None:
         raise SettingsError(

@@ -9,7 +9,6 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import repository
+from server.kb.anchors import describe_context
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore
 from server.kb.loaders.base import LoadError
@@ -171,12 +171,7 @@ def _split(documents: list[Any], chunking: Chunking) -> list[Passage]:
 
 def embedded_text(file_name: str, passage: Passage) -> str:
     """What the model sees of a passage: where it stands and what it says, so that a short one keeps its subject."""
-    place = [
-        PurePath(file_name).stem,
-        str(passage.anchor.get("sheet", "")),
-        str(passage.anchor.get("heading", "")),
-    ]
-    return f"{' > '.join(part for part in place if part)}\n{passage.text}"
+    return f"{describe_context(file_name, passage.anchor)}\n{passage.text}"
 
 
 def content_hash(text: str) -> str:

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.core.i18n import Language
 from server.core.threads import Lanes
 from server.db.session import Database
 from server.kb import repository
+from server.kb.anchors import describe_context, describe_place
 from server.kb.embedders import Embedders
 from server.kb.indexes import Indexes
 from server.kb.models import KnowledgeBase
@@ -28,6 +30,15 @@ class Hit:
     text: str
     anchor: dict[str, Any]
     score: float
+
+    @property
+    def context(self) -> str:
+        """What the passage is about: the file and the headings it stands under."""
+        return describe_context(self.file_name, self.anchor)
+
+    def place(self, language: Language) -> str:
+        """Where to look it up, for people."""
+        return describe_place(self.file_name, self.anchor, language)
 
 
 @dataclass(slots=True)

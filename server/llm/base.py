@@ -56,3 +56,7 @@ class ChatModel(Protocol):
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield the answer piece by piece; ends only when the answer is complete. Raises UpstreamError."""
         ...
+
+    async def close(self) -> None:
+        """Let go of connections that are kept for the next question."""
+        ...

@@ -1,7 +1,9 @@
 """The models of this server by name."""
 
+from urllib.parse import urlsplit
+
 from server.core.errors import ModelNotFound, SettingsError
-from server.core.settings import LLMSettings
+from server.core.settings import LLMModelSettings, LLMSettings
 from server.llm.base import ChatModel
 from server.llm.openai_compatible import PRESETS
 from server.llm.providers import PROVIDERS
@@ -13,15 +15,11 @@ class Gateway:
     """Finds the model a request names. Nothing is connected before the first question."""
 
     def __init__(self, settings: LLMSettings) -> None:
-        """Raises SettingsError when a model has no address."""
+        """Raises SettingsError when a model has no address or no name at its provider."""
         self.default = settings.default
         self._models: dict[str, ChatModel] = {QUOTE: QuoteModel()}
         for name, model in settings.models.items():
-            if model.kind == "openai" and not model.base_url and model.preset not in PRESETS:
-                known = " ".join(PRESETS)
-                raise SettingsError(f"[llm.{name}] preset: give a base_url, or one of: {known}")
-            if not model.model:
-                raise SettingsError(f"[llm.{name}] model: name the model, say glm-4-flash")
+            _check(name, model)
             self._models[name] = PROVIDERS[model.kind](name, model)
 
     def names(self) -> list[str]:
@@ -33,3 +31,27 @@ class Gateway:
         if wanted not in self._models:
             raise ModelNotFound(wanted, self.names())
         return self._models[wanted]
+
+    async def close(self) -> None:
+        for model in self._models.values():
+            await model.close()
+
+
+def _check(name: str, model: LLMModelSettings) -> None:
+    if model.kind == "openai" and not model.base_url and model.preset not in PRESETS:
+        known = " ".join(PRESETS)
+        raise SettingsError(f"[llm.{name}] preset: give a base_url, or one of: {known}")
+    if model.base_url and not _is_web_address(model.base_url):
+        raise SettingsError(f"[llm.{name}] base_url: write an address such as https://example.com/v1")
+    if not model.model:
+        raise SettingsError(f"[llm.{name}] model: name the model, say glm-4-flash")
+    if model.kind == "langchain" and ":" not in model.model:
+        raise SettingsError(f"[llm.{name}] model: write PROVIDER:NAME, say anthropic:claude-sonnet-4-5")
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -1,75 +1,108 @@
 """Any chat model that LangChain has an integration for: `kind = langchain`, `model = PROVIDER:NAME`.
 
 For vendors with a protocol of their own (Anthropic, Bedrock, Vertex …); the integration's package must be installed.
+An answer counts as whole when the integration tells why it ended (finish_reason or the like).
 """
 
-import logging
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
 
 from server.core.errors import UpstreamError
 from server.core.i18n import Text
-from server.core.settings import LLMModelSettings
 from server.llm import upstream
-from server.llm.base import Delta, ModelRequest, TokenUsage
+from server.llm.base import ModelRequest, TokenUsage
+from server.llm.provider import HEADERS, NO_PROPER_END, Piece, ProviderModel, messages_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessageChunk
 
-log = logging.getLogger(__name__)
 
-
-class LangChainModel:
+class LangChainModel(ProviderModel["BaseChatModel"]):
     """Wraps what `langchain.chat_models.init_chat_model` finds for the provider."""
 
-    def __init__(self, name: str, settings: LLMModelSettings) -> None:
-        self.name, self.context_tokens, self._settings = name, settings.context_tokens, settings
-        self._model: BaseChatModel | None = None
+    def _connect(self) -> "BaseChatModel":
+        settings = self._settings
+        options: dict[str, Any] = {
+            "max_retries": settings.retries,
+            "timeout": settings.idle_timeout.total_seconds(),
+        }
+        if settings.base_url:
+            options["base_url"] = settings.base_url
+        # Other providers have ways of their own to find who calls, and say at the first call what they miss.
+        is_openai = settings.model.lower().startswith("openai:")
+        if settings.api_key or is_openai:
+            options["api_key"] = self._key()
+        if is_openai:
+            options |= self._openai_options()
+        from langchain.chat_models import init_chat_model
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        model = self._connect()
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        try:
+            return cast("BaseChatModel", init_chat_model(settings.model, **options))
+        except Exception as error:
+            # A ValidationError, also a ValueError, quotes its input, and the key is part of it.
+            reason = str(error) if type(error) in (ImportError, ValueError) else type(error).__name__
+            raise UpstreamError(
+                Text(
+                    f"[llm.{self.name}] model = {settings.model} 无法加载：{reason}",
+                    f"[llm.{self.name}] model = {settings.model} cannot be loaded: {reason}",
+                ),
+                code="model_unavailable",
+            ) from error
+
+    def _openai_options(self) -> dict[str, Any]:
+        import openai
+
+        idle, connect = self._settings.idle_timeout, self._settings.connect_timeout
+        return {
+            "timeout": openai.Timeout(idle.total_seconds(), connect=connect.total_seconds()),
+            # LangChain's own limit of two minutes would cut in before a longer idle_timeout.
+            "stream_chunk_timeout": None,
+            # Off by default once base_url is set.
+            "stream_usage": True,
+            "default_headers": HEADERS,
+        }
+
+    async def _pieces(self, client: "BaseChatModel", request: ModelRequest) -> AsyncGenerator[Piece, None]:
         options: dict[str, Any] = {"temperature": request.temperature}
         if request.max_tokens is not None:
             options["max_tokens"] = request.max_tokens
+        chunks = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(messages_of(request), **options))
+        prompt = completion = 0
+        begun = False
         try:
-            async for chunk in model.astream(messages, **options):
-                if chunk.usage_metadata:
-                    yield Delta(
-                        usage=TokenUsage(
-                            chunk.usage_metadata["input_tokens"], chunk.usage_metadata["output_tokens"]
-                        )
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    begun, usage = True, None
+                    if chunk.usage_metadata:
+                        # LangChain means these to be added up.
+                        prompt += chunk.usage_metadata["input_tokens"]
+                        completion += chunk.usage_metadata["output_tokens"]
+                        usage = TokenUsage(prompt, completion)
+                    # finish_reason, stop_reason, done_reason …
+                    ended = any(
+                        key.lower().endswith("reason") and value not in NO_PROPER_END
+                        for key, value in chunk.response_metadata.items()
                     )
-                if chunk.text:
-                    yield Delta(str(chunk.text))
-        except Exception as error:  # every integration has errors of its own
-            log.warning("provider failed", extra={"model": self.name, "reason": type(error).__name__})
-            status = getattr(error, "status_code", None)
-            if isinstance(status, int):
-                raise upstream.by_status(self.name, status) from error
-            raise upstream.broken(self.name, type(error).__name__) from error
+                    yield Piece(str(chunk.text), finished=ended, usage=usage)
+        except Exception as error:
+            # LangChain has a base class for some errors of some integrations; the rest is what their libraries raise.
+            raise _translate(self.name, error, begun=begun) from error
 
-    def _connect(self) -> "BaseChatModel":
-        if self._model is None:
-            from langchain.chat_models import init_chat_model
 
-            settings = self._settings
-            options: dict[str, Any] = {
-                "max_retries": settings.retries,
-                "timeout": settings.idle_timeout.total_seconds(),
-            }
-            if settings.base_url:
-                options["base_url"] = settings.base_url
-            if settings.api_key:
-                options["api_key"] = settings.api_key.get_secret_value()
-            try:
-                self._model = init_chat_model(settings.model, **options)
-            except (ImportError, ValueError) as error:
-                raise UpstreamError(
-                    Text(
-                        f"[llm.{self.name}] model = {settings.model} 无法加载：{error}",
-                        f"[llm.{self.name}] model = {settings.model} cannot be loaded: {error}",
-                    ),
-                    code="model_unavailable",
-                ) from error
-        return self._model
+def _translate(model: str, error: Exception, *, begun: bool) -> UpstreamError:
+    from langchain_core.exceptions import ModelConnectionError, ModelTimeoutError
+
+    response = getattr(error, "response", None)
+    status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+    if isinstance(status, int):
+        return upstream.by_status(model, status, getattr(response, "headers", {}))
+    if isinstance(error, ModelTimeoutError | TimeoutError):
+        return upstream.timed_out(model)
+    if isinstance(error, ModelConnectionError | ConnectionError):
+        return upstream.cut(model) if begun else upstream.unreachable(model)
+    if isinstance(error, ValueError):
+        # LangChain's word for a stream without any chunk; later, neither JSON nor UTF-8.
+        return upstream.cut(model) if begun else upstream.no_answer(model)
+    return upstream.broken(model)

@@ -1,18 +1,16 @@
 """Most vendors: an address, a key and a model's name behind OpenAI's protocol, through the `openai` SDK."""
 
-import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from server.core.settings import LLMModelSettings
+from server.core.errors import UpstreamError
 from server.llm import upstream
-from server.llm.base import Delta, ModelRequest, TokenUsage
+from server.llm.base import ModelRequest
+from server.llm.provider import Piece, ProviderModel, messages_of, piece_of
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-log = logging.getLogger(__name__)
 
 # Addresses of vendors that speak the protocol; `[llm.NAME] preset`.
 PRESETS = {
@@ -30,39 +28,48 @@ PRESETS = {
 }
 # Runs on one's own machine and asks for no key.
 _KEYLESS = {"ollama"}
+# Refuse a temperature of exactly 0 or 1.
+_OPEN_INTERVAL = {"zhipu", "minimax"}
 
 
-class OpenAICompatibleModel:
+class OpenAICompatibleModel(ProviderModel["AsyncOpenAI"]):
     """A model of one vendor."""
 
-    def __init__(self, name: str, settings: LLMModelSettings) -> None:
-        self.name, self.context_tokens, self._settings = name, settings.context_tokens, settings
-        self._client: AsyncOpenAI | None = None
+    def _connect(self) -> "AsyncOpenAI":
+        settings = self._settings
+        key = "none" if settings.preset in _KEYLESS and settings.api_key is None else self._key()
+        import openai
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        client = self._connect()
-        finished = False
-        with _translated(self.name):
+        return openai.AsyncOpenAI(
+            base_url=settings.base_url or PRESETS[settings.preset],
+            api_key=key,
+            # Between two pieces of an answer, not for the whole of it.
+            timeout=openai.Timeout(
+                settings.idle_timeout.total_seconds(), connect=settings.connect_timeout.total_seconds()
+            ),
+            # The SDK waits as long as Retry-After says, and retries before the first piece only.
+            max_retries=settings.retries,
+        )
+
+    async def _disconnect(self, client: "AsyncOpenAI") -> None:
+        await client.close()
+
+    async def _pieces(self, client: "AsyncOpenAI", request: ModelRequest) -> AsyncGenerator[Piece, None]:
+        with _translated(self.name, upstream.unreachable):
             stream = await client.chat.completions.create(**self._arguments(request))
+        with _translated(self.name, upstream.cut):
             async with stream:
                 async for chunk in stream:
-                    if chunk.usage is not None:
-                        yield Delta(
-                            usage=TokenUsage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-                        )
-                    for choice in chunk.choices[:1]:
-                        finished = finished or choice.finish_reason is not None
-                        if choice.delta.content:
-                            yield Delta(choice.delta.content)
-        if not finished:
-            # The connection ended politely in the middle, or a web page answered 200.
-            raise upstream.cut(self.name)
+                    yield piece_of(chunk)
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
+        temperature = request.temperature
+        if self._settings.preset in _OPEN_INTERVAL:
+            temperature = min(max(temperature, 0.01), 0.99)
         arguments: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            "temperature": request.temperature,
+            "messages": messages_of(request),
+            "temperature": temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -70,53 +77,23 @@ class OpenAICompatibleModel:
             arguments["max_tokens"] = request.max_tokens
         return arguments
 
-    def _connect(self) -> "AsyncOpenAI":
-        if self._client is None:
-            import openai
-
-            settings = self._settings
-            key = settings.api_key.get_secret_value() if settings.api_key else ""
-            if not key and settings.preset not in _KEYLESS:
-                raise upstream.key_missing(self.name)
-            idle = settings.idle_timeout.total_seconds()
-            self._client = openai.AsyncOpenAI(
-                base_url=settings.base_url or PRESETS[settings.preset],
-                api_key=key or "none",
-                # Between two pieces of an answer, not for the whole of it.
-                timeout=openai.Timeout(idle, connect=settings.connect_timeout.total_seconds()),
-                # The SDK waits as long as Retry-After says, and retries before the first piece only.
-                max_retries=settings.retries,
-            )
-        return self._client
-
 
 @contextmanager
-def _translated(model: str) -> Iterator[None]:
-    """The SDK's errors, and those of the HTTP library below it, in our words."""
-    import httpx2
+def _translated(model: str, disconnected: Callable[[str], UpstreamError]) -> Iterator[None]:
+    """The SDK's errors in our words. `disconnected`: what a lost connection means at this point."""
     import openai
 
     try:
         yield
     except openai.APIStatusError as error:
-        log.warning("provider refused", extra={"model": model, "status": error.status_code})
-        after = error.response.headers.get("retry-after", "")
-        raise upstream.by_status(
-            model, error.status_code, int(after) if after.isdecimal() else None
-        ) from error
-    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
-        log.warning("provider timed out", extra={"model": model})
+        raise upstream.by_status(model, error.status_code, error.response.headers) from error
+    except openai.APITimeoutError as error:
         raise upstream.timed_out(model) from error
     except openai.APIConnectionError as error:
-        log.warning("provider unreachable", extra={"model": model})
-        raise upstream.unreachable(model) from error
-    except httpx2.HTTPError as error:
-        log.warning("provider's stream was cut", extra={"model": model, "reason": type(error).__name__})
-        raise upstream.cut(model) from error
+        raise disconnected(model) from error
     except openai.APIError as error:
         # An error object inside the stream.
-        log.warning("provider failed", extra={"model": model, "reason": error.code or type(error).__name__})
-        raise upstream.broken(model, str(error.code or error.type or "stream error")) from error
+        raise upstream.broken(model) from error
     except ValueError as error:
-        log.warning("provider sent nonsense", extra={"model": model})
+        # Neither JSON nor UTF-8.
         raise upstream.cut(model) from error

@@ -76,18 +76,19 @@ _CHINESE_FILLERS = (
     "怎樣 嗎 "
     "能不能 能否 是否 有没有 有沒有 可不可以 可以 可否 需要 应该 应当 必须 應該 應當 必須 我们 我們 他们 他們 她们 她們 一下 告诉 告訴 "
     "主要 属于 屬於 位于 位於 进行 進行 根据 根據 叫做"
-).split()
+)
 _ENGLISH_FILLERS = (
     "a about all am an and any are as at be been being but by can could did do does far for from get give had has have he her him his "
     "how i if in into is it its kind long many may me much must my need of often old on one or our please shall she should so some tell "
     "than that the their them there these they this those to us was we were what when where which who whom whose why will with would you your"
-).split()
-_FILLERS = re.compile(
-    "|".join(sorted(map(re.escape, _CHINESE_FILLERS), key=len, reverse=True))
-    + r"|\b(?:"
-    + "|".join(_ENGLISH_FILLERS)
-    + r")\b(?!\.\w)"
 )
+
+
+def _any_of(words: str) -> str:
+    return "|".join(sorted(words.split(), key=len, reverse=True))
+
+
+_FILLERS = re.compile(rf"{_any_of(_CHINESE_FILLERS)}|\b(?:{_any_of(_ENGLISH_FILLERS)})\b(?!\.\w)")
 
 
 def answer_type(question: str) -> AnswerType | None:

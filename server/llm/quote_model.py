@@ -33,6 +33,9 @@ class QuoteModel:
         for start in range(0, len(answer), _PIECE):
             yield Delta(answer[start : start + _PIECE])
 
+    async def close(self) -> None:
+        """Nothing is connected."""
+
     def _answer(self, request: ModelRequest) -> str:
         language: Language = "en" if request.question.isascii() else "zh"
         if request.passages is None:

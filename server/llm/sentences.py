@@ -11,8 +11,10 @@ _ENDS = "。！？!?…"
 _CLOSERS = "”’」』）)】》〉]\"'"
 # A full stop ends a sentence only before white space, and not after an abbreviation or an initial ("Dr. J. Smith").
 _ABBREVIATION = r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|No|vs|St|Jr|Sr))(?<!\b(?:Mrs|Inc|Ltd|etc|Fig|Vol))"
+# Nor behind the number of a list item at the start of a line ("12. Leave").
+_LIST_NUMBER = r"(?<!^\d)(?<!\n\d)(?<!^\d\d)(?<!\n\d\d)"
 _SENTENCE_END = re.compile(
-    rf"[{_ENDS}]+[{re.escape(_CLOSERS)}]*|(?<!^\d)(?<!\n\d){_ABBREVIATION}\.[{re.escape(_CLOSERS)}]*(?=\s)|\n"
+    rf"[{_ENDS}]+[{re.escape(_CLOSERS)}]*|{_ABBREVIATION}{_LIST_NUMBER}\.[{re.escape(_CLOSERS)}]*(?=\s)|\n"
 )
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 # A clause ends at these marks, but a comma inside a number ("1,000") ends nothing.
@@ -20,6 +22,8 @@ _CLAUSE_END = re.compile(r"[；;，、]|,(?!\d)")
 _OPENERS = "“‘「『（(【《〈["
 _PAIRED_CLOSERS = "”’」』）)】》〉]"
 
+# A line of a table record; one record a line uses `; ` between its fields and is a sentence of its own.
+_FIELD = re.compile(r"[^\n:：;；。]{1,20}[:：] [^\n;]*(?:\n|$)")
 # Characters: a clause group shorter than this says too little on its own.
 _SHORTEST_CLAUSE = 40
 # Characters: headings and table rows ("列名: 值") are joined with the lines after them up to this length.
@@ -60,11 +64,18 @@ def _belongs_to(text: str, before: Span, after: Span, longest: int) -> bool:
     """True if two neighbours are better read as one: a short line and the next, or an open bracket and its rest."""
     if after[1] - before[0] > longest:
         return False
+    if _is_field(text, before) and _is_field(text, after):
+        return not _BLANK_LINE.search(text, before[1], after[0])
     piece = text[before[0] : before[1]]
     is_line = piece[-1] not in _ENDS + _CLOSERS + "."
     if is_line and len(piece) < _SHORT_LINE:
         return not _BLANK_LINE.search(text, before[1], after[0])
     return _open_brackets(piece) > 0
+
+
+def _is_field(text: str, span: Span) -> bool:
+    """True for `列名: 值`, the first or the next line of a record, which is read whole or not at all."""
+    return _FIELD.match(text, *span) is not None
 
 
 def _open_brackets(piece: str) -> int:

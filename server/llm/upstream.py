@@ -1,6 +1,7 @@
 """What people are told when a provider fails. One function per way of failing, shared by all adapters."""
 
 import re
+from collections.abc import Mapping
 
 from server.core.errors import (
     UpstreamBusy,
@@ -24,22 +25,34 @@ def key_missing(model: str) -> UpstreamKeyMissing:
     )
 
 
-def by_status(model: str, status: int, retry_after: int | None = None) -> UpstreamError:
-    """The error for an HTTP status of the provider. Its own words stay in the log: they may quote the key."""
+def key_refused(model: str) -> UpstreamKeyRefused:
+    return UpstreamKeyRefused(
+        Text(
+            f"模型服务 {model} 拒绝了密钥，请管理员检查密钥是否正确、是否有权使用该模型",
+            f"the provider of {model} refused the key; check that it is right and may use this model",
+        )
+    )
+
+
+def by_status(model: str, status: int, headers: Mapping[str, str]) -> UpstreamError:
+    """The error for an HTTP status of the provider. Its own words are not repeated: they may quote the key."""
     if status in (401, 403):
-        return UpstreamKeyRefused(
+        return key_refused(model)
+    if status == 402:
+        return UpstreamRefused(
             Text(
-                f"模型服务 {model} 拒绝了密钥，请管理员检查密钥是否正确、是否有权使用该模型",
-                f"the provider of {model} refused the key; check that it is right and may use this model",
+                f"模型服务 {model} 的账户余额不足，请管理员充值",
+                f"the account at the provider of {model} is out of credit; top it up",
             )
         )
     if status == 429:
+        after = headers.get("retry-after", "")
         return UpstreamBusy(
             Text(
                 f"模型服务 {model} 繁忙或额度已用完，请稍后再试",
                 f"the provider of {model} is busy or the quota is used up; try again later",
             ),
-            retry_after=retry_after,
+            retry_after=int(after) if after.isdecimal() else None,
         )
     if status in (408, 504):
         return timed_out(model)
@@ -86,7 +99,22 @@ def cut(model: str) -> UpstreamCut:
     )
 
 
-def broken(model: str, reason: str) -> UpstreamError:
+def no_answer(model: str) -> UpstreamError:
+    """Nothing was said at all: a web page instead of the API, a filter, a fault over there."""
     return UpstreamError(
-        Text(f"模型服务 {model} 出错：{reason}", f"the provider of {model} failed: {reason}")
+        Text(
+            f"模型服务 {model} 没有给出任何回答，请换个问法重试；若总是如此，请管理员检查 base_url 和模型名",
+            f"the provider of {model} gave no answer; ask in other words, and if it stays so check base_url and "
+            "the model's name",
+        ),
+        code="upstream_empty",
+    )
+
+
+def broken(model: str) -> UpstreamError:
+    return UpstreamError(
+        Text(
+            f"模型服务 {model} 回答时出错，请稍后再试；原因见服务日志",
+            f"the provider of {model} failed while it answered; try again later, the log has the reason",
+        )
     )

@@ -120,6 +120,13 @@ def test_the_environment_reaches_named_sections() -> None:
     assert settings.llm.models["my-model"].model == "m"
 
 
+def test_a_prefix_keeps_its_space_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "c.ini"
+    path.write_text('[embedding.e5-small]\nkind = bundled\nquery_prefix = "query: "\npassage_prefix = "\n', "utf-8")
+    model = load_settings(path, environ={}).embedding.models["e5-small"]
+    assert (model.query_prefix, model.passage_prefix) == ("query: ", '"')
+
+
 def test_foreign_variables_are_left_alone() -> None:
     load_settings(environ={"PATH": "/bin", "FOO__BAR": "1", "server__port": "x", "SERVER_PORT": "x"})
 

@@ -6,6 +6,7 @@ matrices in 4 bit. `python -m tests.support.e5_folder FOLDER` writes it by hand 
 """
 
 import importlib.util
+import itertools
 import json
 import struct
 import sys
@@ -63,7 +64,7 @@ def write_e5_folder(folder: Path) -> Path:
     epsilon, _block = reader.values("fi")
     folder.mkdir(parents=True, exist_ok=True)
     _tokenizer(reader).save(str(folder / "tokenizer.json"))
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "emb.word": (vocabulary, hidden),
         "emb.pos": (positions, hidden),
         "emb.type": (types, hidden),
@@ -71,7 +72,13 @@ def write_e5_folder(folder: Path) -> Path:
         "fi.w": (feed_forward, hidden),
         "fo.w": (hidden, feed_forward),
     }
-    save_file(_tensors(reader, shapes), str(folder / "model.safetensors"), {"format": "pt"})
+    # The pooler takes no part in the vectors, the file has none, and BERT misses it.
+    pooler: dict[str, tuple[int, ...]] = {
+        "pooler.dense.weight": (hidden, hidden),
+        "pooler.dense.bias": (hidden,),
+    }
+    tensors = _tensors(reader, shapes) | {name: np.zeros(shape, np.float32) for name, shape in pooler.items()}
+    save_file(tensors, str(folder / "model.safetensors"), {"format": "pt"})
     config = {
         "architectures": ["BertModel"],
         "model_type": "bert",
@@ -120,8 +127,10 @@ def _tokenizer(reader: _Reader) -> Tokenizer:
     offsets = np.frombuffer(reader.take(4 * (count + 1)), "<u4").tolist()
     scores = np.frombuffer(reader.take(4 * count), "<f4").tolist()
     blob = reader.take(size)
-    pieces = [blob[start:end].decode() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
-    tokenizer = Tokenizer(models.Unigram(list(zip(pieces, scores, strict=True)), unknown, byte_fallback=False))
+    pieces = [blob[start:end].decode() for start, end in itertools.pairwise(offsets)]
+    tokenizer = Tokenizer(
+        models.Unigram(list(zip(pieces, scores, strict=True)), unknown, byte_fallback=False)
+    )
     tokenizer.normalizer = _normalizer(reader)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -154,7 +163,7 @@ def _normalizer(reader: _Reader) -> normalizers.Normalizer:
     return normalizers.Sequence([*before, normalizers.NFKC(), *after, spaces])
 
 
-def _tensors(reader: _Reader, shapes: dict[str, tuple[int, int]]) -> dict[str, Array]:
+def _tensors(reader: _Reader, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     (count,) = reader.values("i")
     tensors = {}
     for _ in range(count):

@@ -30,7 +30,9 @@ def test_tsv_is_divided_by_tabs_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["gbk", "utf-16", "utf-8-sig"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
-    assert texts(write(tmp_path / "a.csv", "姓名,部门\r\n张三,研发\r\n", encoding)) == ["姓名: 张三\n部门: 研发"]
+    assert texts(write(tmp_path / "a.csv", "姓名,部门\r\n张三,研发\r\n", encoding)) == [
+        "姓名: 张三\n部门: 研发"
+    ]
 
 
 def test_title_above_the_header(tmp_path: Path) -> None:
@@ -39,7 +41,7 @@ def test_title_above_the_header(tmp_path: Path) -> None:
 
 
 def test_cells_without_a_column_name_get_a_letter(tmp_path: Path) -> None:
-    assert texts(write(tmp_path / "a.csv", ",名\n0,甲,多")) == ["A: 0\n名: 甲\nC: 多"]
+    assert texts(write(tmp_path / "a.csv", ",名,字\n0,甲,乙,多")) == ["A: 0\n名: 甲\n字: 乙\nD: 多"]
 
 
 def test_header_alone_and_single_column(tmp_path: Path) -> None:
@@ -84,4 +86,6 @@ def test_empty_cells_count(tmp_path: Path) -> None:
 def test_real_file() -> None:
     documents = read(SHARED / "langchain-ChatGLM_closed.csv")
     assert len(documents) == 172
-    assert documents[0].page_content.startswith("A: 0\ntitle: 加油~以及一些建议\nfile: 2023-03-31.0002\nurl: https")
+    assert documents[0].page_content.startswith(
+        "A: 0\ntitle: 加油~以及一些建议\nfile: 2023-03-31.0002\nurl: https"
+    )

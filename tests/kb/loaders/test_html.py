@@ -66,16 +66,14 @@ def test_table_rows_carry_their_header(tmp_path: Path) -> None:
 
 def test_layout_tables_are_read_as_text(tmp_path: Path) -> None:
     body = "<table><tr><td><h1>甲</h1>文</td><td><table><tr><td>一</td></tr><tr><td>二</td></tr></table></td></tr></table>"
-    assert pairs(write(tmp_path / "a.html", _page(body))) == [("甲", "甲\n文\nA: 二")] or True
-    (document,) = pairs(write(tmp_path / "a.html", _page(body)))
-    assert document[0] == "甲"
-    assert "文" in document[1]
-    assert "二" in document[1]
+    assert pairs(write(tmp_path / "a.html", _page(body))) == [("甲", "甲\n文\n一: 二")]
 
 
 @pytest.mark.parametrize("charset", ["gb2312", "GBK", "big5", "utf-8", "shift_jis", "iso-8859-1"])
 def test_declared_charset(tmp_path: Path, charset: str) -> None:
-    text = {"big5": "員工年假", "shift_jis": "有給休暇の申請", "iso-8859-1": "déjà vu, café"}.get(charset, "员工年假")
+    text = {"big5": "員工年假", "shift_jis": "有給休暇の申請", "iso-8859-1": "déjà vu, café"}.get(
+        charset, "员工年假"
+    )
     page = _page(f"<p>{text}</p>", f'<meta http-equiv="Content-Type" content="text/html; charset={charset}">')
     assert texts(write(tmp_path / "a.html", page, charset)) == [text]
 

@@ -1,6 +1,7 @@
 """JSON and JSON lines."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,15 @@ from tests.kb.loaders.reading import LIMITS, SHARED, pairs, read, refused, texts
 
 
 def test_list_gives_a_record_per_item(tmp_path: Path) -> None:
-    value = [{"书名": "活着", "作者": {"姓名": "余华", "作品": [{"年": 1993}, {"年": 2005}]}, "标签": ["小说", "当代"]}, "散文", None]
+    value = [
+        {
+            "书名": "活着",
+            "作者": {"姓名": "余华", "作品": [{"年": 1993}, {"年": 2005}]},
+            "标签": ["小说", "当代"],
+        },
+        "散文",
+        None,
+    ]
     first, second = read(write(tmp_path / "a.json", json.dumps(value)))
     assert first.page_content == (
         "书名: 活着\n作者.姓名: 余华\n作者.作品[1].年: 1993\n作者.作品[2].年: 2005\n标签: 小说、当代"
@@ -31,7 +40,11 @@ def test_object_gives_a_record_per_member(tmp_path: Path) -> None:
 
 
 def test_values_as_they_are_written(tmp_path: Path) -> None:
-    source = '[{"a": 1.50, "b": 1e400, "c": NaN, "d": true, "e": null, "f": "x", "f": "y", "g": ' + "9" * 5000 + "}]"
+    source = (
+        '[{"a": 1.50, "b": 1e400, "c": NaN, "d": true, "e": null, "f": "x", "f": "y", "g": '
+        + "9" * 5000
+        + "}]"
+    )
     assert texts(write(tmp_path / "a.json", source)) == [
         "a: 1.50\nb: 1e400\nc: nan\nd: true\nf: x\nf: y\ng: " + "9" * 5000
     ]
@@ -58,7 +71,11 @@ def test_nesting_within_reason(tmp_path: Path) -> None:
 def test_long_keys_do_not_multiply(tmp_path: Path) -> None:
     """Each line repeats its path: a megabyte of file could become gigabytes of text."""
     source = '[{"' + "k" * 500_000 + '": {' + ",".join(f'"{i}": 1' for i in range(1000)) + "}}]"
-    assert refused(write(tmp_path / "a.json", source)) == "parse_limit"
+    path = write(tmp_path / "a.json", source)
+    tracemalloc.start()
+    assert refused(path) == "parse_limit"
+    assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    tracemalloc.stop()
 
 
 def test_one_long_string(tmp_path: Path) -> None:
@@ -93,11 +110,16 @@ def test_no_values_is_no_text(tmp_path: Path) -> None:
 
 
 def test_too_many_characters(tmp_path: Path) -> None:
-    assert refused(write(tmp_path / "a.json", json.dumps(["x" * 600] * 2)), LoadLimits(max_chars=1000)) == "parse_limit"
+    assert (
+        refused(write(tmp_path / "a.json", json.dumps(["x" * 600] * 2)), LoadLimits(max_chars=1000))
+        == "parse_limit"
+    )
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is absent")
 def test_real_file() -> None:
     documents = read(SHARED / "langchain-ChatGLM_closed.jsonl", LIMITS)
     assert len(documents) == 172
-    assert documents[1].page_content.startswith("title: 当前的运行环境是什么，windows还是Linux\nfile: 2023-04-01.0003")
+    assert documents[1].page_content.startswith(
+        "title: 当前的运行环境是什么，windows还是Linux\nfile: 2023-04-01.0003"
+    )

@@ -1,0 +1,24 @@
+"""`python -m bench [part …]`"""
+
+import asyncio
+import sys
+
+from bench import chat, ingestion, search, startup
+from bench.report import machine_line
+
+PARTS = {"search": search.run, "ingestion": ingestion.run, "startup": startup.run, "chat": chat.run}
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in chosen if name not in PARTS]:
+        print(f"no such part: {', '.join(unknown)}; parts: {', '.join(PARTS)}")
+        return 1
+    print(machine_line())
+    for name in chosen:
+        asyncio.run(PARTS[name]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Sessions: reads beside writes, writes one after the other, and a busy database is 503, never 500."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from server.auth.models import Client
+from server.core.clock import Clock
+from server.core.errors import Busy
+from server.core.settings import DatabaseSettings
+from server.db.session import Database
+
+
+@pytest.fixture
+async def database(database_url: str):
+    opened = Database(database_url, DatabaseSettings(lock_timeout=timedelta(seconds=1)))
+    yield opened
+    await opened.close()
+
+
+def _client(name: str, description: str = "") -> Client:
+    return Client(id=name, description=description, enabled=True, created_at=Clock().now())
+
+
+async def _count(database: Database) -> int:
+    async with database.read() as session:
+        return await session.scalar(select(func.count()).select_from(Client)) or 0
+
+
+async def test_a_unit_of_work_commits_or_leaves_no_trace(database: Database) -> None:
+    async with database.write() as session:
+        session.add(_client("a"))
+    with pytest.raises(ValueError, match="stop"):
+        async with database.write() as session:
+            session.add(_client("b"))
+            await session.flush()
+            raise ValueError("stop")
+    assert await _count(database) == 1
+
+
+async def test_a_reading_session_never_commits(database: Database) -> None:
+    async with database.read() as session:
+        session.add(_client("a"))
+        await session.flush()
+    assert await _count(database) == 0
+
+
+async def test_increments_side_by_side_are_all_counted(database: Database) -> None:
+    async with database.write() as session:
+        session.add(_client("a", "0"))
+
+    async def increment() -> None:
+        async with database.write() as session:
+            row = await session.get_one(Client, "a", with_for_update=True)
+            row.description = str(int(row.description) + 1)
+
+    await asyncio.gather(*(increment() for _ in range(20)))
+    async with database.read() as session:
+        assert (await session.get_one(Client, "a")).description == "20"
+
+
+async def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:
+    async with database.write() as session:
+        session.add(_client("a"))
+        await session.flush()
+        assert await asyncio.wait_for(_count(database), 5) == 0
+
+
+async def test_a_locked_database_is_busy(database: Database) -> None:
+    async with database.write() as session:
+        session.add(_client("a"))
+    async with database.write() as holder:
+        await holder.execute(update(Client).values(description="mine"))
+        with pytest.raises(Busy) as caught:
+            async with database.write() as session:
+                await session.execute(update(Client).values(description="no, mine"))
+    assert (caught.value.status, caught.value.code) == (503, "busy")
+    assert caught.value.retry_after
+
+
+async def test_other_faults_are_not_hidden(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        async with database.write() as session:
+            await session.execute(
+                insert(Client), [{"id": "a", "enabled": True, "created_at": Clock().now()}] * 2
+            )
+
+
+async def test_times_come_back_as_they_went(database: Database) -> None:
+    now = Clock().now()
+    async with database.write() as session:
+        session.add(Client(id="a", description="", enabled=True, created_at=now))
+    async with database.read() as session:
+        found = (await session.get_one(Client, "a")).created_at
+    assert found == now
+    assert found.tzinfo is not None
+
+
+async def test_names_that_differ_only_in_case_or_accent_are_two(database: Database) -> None:
+    async with database.write() as session:
+        session.add_all([_client("bob"), _client("Bob"), _client("bób"), _client("张三"), _client("張三")])
+    assert await _count(database) == 5
