@@ -174,7 +174,9 @@ def run(settings: Settings, environment: dict[str, str], config: list[str]) -> i
 def _is_installed(settings: Settings, model: EmbeddingModelSettings) -> bool:
     """Is there a local model for the engine to run?"""
     folder = settings.embedding.models_dir / model.path
-    return model.kind == "local" and any((folder / name).is_file() for name in ("config.json", "modules.json"))
+    return model.kind == "local" and any(
+        (folder / name).is_file() for name in ("config.json", "modules.json")
+    )
 
 
 def _announce(settings: Settings, stopping: threading.Event) -> None:

@@ -104,7 +104,9 @@ def _load(config: EmbedderConfig) -> Any:
 def _unusable(config: EmbedderConfig, zh: str, en: str) -> EmbeddingError:
     path = config.path
     if path is not None and path.is_relative_to(_PROJECT):
-        path = path.relative_to(_PROJECT)  # callers are shown it, and where the project lies is not their business
+        path = path.relative_to(
+            _PROJECT
+        )  # callers are shown it, and where the project lies is not their business
     return EmbeddingError(
         f"向量模型 {config.name} {zh}：请把完整的 sentence-transformers 模型文件夹放到 {path}"
         "（内含 config.json、分词器和权重文件；在能上网的机器上用 git lfs 或 modelscope/huggingface 下载后拷贝过来），"

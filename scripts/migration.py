@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from server.core.settings import DatabaseSettings  # noqa: E402
-from server.db.schema import alembic_config, upgrade_schema  # noqa: E402
-from server.db.session import Database  # noqa: E402
-from server.tables import Base  # noqa: E402
+from server.core.settings import DatabaseSettings
+from server.db.schema import alembic_config, upgrade_schema
+from server.db.session import Database
+from server.tables import Base
 
 
 async def write(revision: str, message: str) -> None:

@@ -14,7 +14,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from server.app import create_app
-from server.auth.deps import Needs
 from server.core.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,7 +146,7 @@ def test_the_api_is_what_the_snapshot_says(application: FastAPI) -> None:
 def _pins(name: str) -> dict[str, str]:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    pins = {}
+    pins: dict[str, str] = {}
     for requirement in requirements:
         (specifier,) = requirement.specifier
         assert specifier.operator == "=="

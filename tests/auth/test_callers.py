@@ -16,7 +16,6 @@ from server.core.errors import Unauthenticated
 from server.core.runtime import Runtime
 from server.services import Services
 from tests.conftest import Callers
-from tests.support.api import Caller
 
 LIST = "/knowledge_base/list_knowledge_bases"
 PROTECTED_GET = [

@@ -122,7 +122,9 @@ def test_the_environment_reaches_named_sections() -> None:
 
 def test_a_prefix_keeps_its_space_in_quotes(tmp_path: Path) -> None:
     path = tmp_path / "c.ini"
-    path.write_text('[embedding.e5-small]\nkind = bundled\nquery_prefix = "query: "\npassage_prefix = "\n', "utf-8")
+    path.write_text(
+        '[embedding.e5-small]\nkind = bundled\nquery_prefix = "query: "\npassage_prefix = "\n', "utf-8"
+    )
     model = load_settings(path, environ={}).embedding.models["e5-small"]
     assert (model.query_prefix, model.passage_prefix) == ("query: ", '"')
 
@@ -142,4 +144,4 @@ def test_secrets_do_not_show() -> None:
 def test_nothing_changes_afterwards() -> None:
     settings = load_settings(environ={})
     with pytest.raises(ValueError, match="frozen"):
-        settings.server.port = 1
+        settings.server.port = 1  # type: ignore[misc]

@@ -33,11 +33,15 @@ async def _count(database: Database) -> int:
 async def test_a_unit_of_work_commits_or_leaves_no_trace(database: Database) -> None:
     async with database.write() as session:
         session.add(_client("a"))
-    with pytest.raises(ValueError, match="stop"):
+
+    async def fail() -> None:
         async with database.write() as session:
             session.add(_client("b"))
             await session.flush()
             raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        await fail()
     assert await _count(database) == 1
 
 

@@ -92,7 +92,7 @@ async def test_a_missing_model_says_where_to_put_it(editor: Caller) -> None:
     answer = await editor.post(CREATE, _body(embed_model="m3e-base"))
     assert "embeddings/models/m3e-base" in answer.json()["msg"]
     english = await editor.post(CREATE, _body(embed_model="m3e-base"), headers={"Accept-Language": "en"})
-    assert "put a sentence-transformers folder" in english.json()["msg"]
+    assert "put the whole sentence-transformers folder" in english.json()["msg"]
 
 
 async def test_a_name_is_taken_once_also_in_parallel(editor: Caller) -> None:
@@ -279,7 +279,7 @@ class TestUpload:
         await editor.worker.run_until_idle()
         got = await editor.get("/knowledge_base/download_doc", knowledge_base_name="kb", file_name="a.txt")
         assert got.content == won[0]
-        assert len([path for path in services.settings.server.data_dir.rglob("content/*")]) == 1
+        assert len(list(services.settings.server.data_dir.rglob("content/*"))) == 1
 
     async def test_existing_files_and_override(self, editor: Caller) -> None:
         """The contract's rule: same size without override is refused; anything else replaces."""
@@ -484,7 +484,7 @@ class TestDelete:
         assert (
             await editor.get("/knowledge_base/download_doc", **name, file_name="a.txt")
         ).status_code == 404
-        assert len([path for path in services.settings.server.data_dir.rglob("*.npy")]) == 1
+        assert len(list(services.settings.server.data_dir.rglob("*.npy"))) == 1
 
     async def test_nothing_found(self, editor: Caller) -> None:
         await editor.create_kb()

@@ -1,5 +1,6 @@
 """Passages: within the size, cut at ends of sentences, in order, each with its place."""
 
+import itertools
 import time
 
 import pytest
@@ -29,7 +30,7 @@ def test_size_and_overlap_are_honoured_in_characters(size: int, overlap: int) ->
     if overlap:
         shared = [
             max(n for n in range(overlap + 1) if a.text.endswith(b.text[:n]))
-            for a, b in zip(passages, passages[1:], strict=False)
+            for a, b in itertools.pairwise(passages)
         ]
         assert max(shared) > 0
         assert all(n <= overlap for n in shared)

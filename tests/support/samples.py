@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import docx
@@ -16,7 +15,7 @@ from reportlab.pdfgen.canvas import Canvas
 Samples = dict[str, tuple[bytes, str, dict[str, Any]]]
 
 
-def every_kind(_folder: Path) -> Samples:
+def every_kind() -> Samples:
     """The formats of the lite set, in UTF-8 and in GBK where text may be either."""
     table = "设备,保修年限\n打印机,三年\n投影仪,两年\n"
     return {
@@ -65,7 +64,7 @@ def _docx() -> bytes:
 
 def _xlsx() -> bytes:
     book = openpyxl.Workbook()
-    sheet = book.active
+    sheet = book.create_sheet(index=0)
     sheet.title = "打印"
     sheet.append(["项目", "单价（元）"])
     sheet.append(["黑白复印一张", 0.3])
