@@ -362,3 +362,18 @@ async def test_no_database_session_waits_for_a_model(
         assert sse_events(answer.text)[-1][0] == "finished", answer.text
     assert len(provider.calls) == 15
     assert {message.state for message in await _messages(services, 15)} == {"done"}
+
+
+@pytest.mark.parametrize("environ", [{"LLM__ECHO__CONTEXT_TOKENS": "1400"}])
+async def test_what_the_model_has_no_room_for_is_not_cited(editor: Caller, provider: Provider) -> None:
+    await _library(
+        editor, "\n\n".join(f"年假第{n}条：员工每年有{n}天年假。" + "其他说明。" * 45 for n in range(9))
+    )
+    answer = (
+        await editor.post(PATHS["knowledge_base_chat"], _body("knowledge_base_chat", "echo", False, top_k=5))
+    ).json()
+    prompt = provider.calls[0].body["messages"][-1]["content"]
+    cited = len(answer["docs"])
+    assert 1 <= cited < 5
+    assert all(f"[{n}] " in prompt for n in range(1, cited + 1))
+    assert f"[{cited + 1}] " not in prompt

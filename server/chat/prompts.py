@@ -13,7 +13,7 @@ from typing import Literal
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from server.core.errors import AppError, PromptNotFound
+from server.core.errors import PromptBroken, PromptNotFound
 from server.core.i18n import Text
 
 Mode = Literal["llm_chat", "knowledge_base_chat"]
@@ -61,10 +61,9 @@ class Prompts:
         except TemplateNotFound:
             raise PromptNotFound(name, self.names(mode)) from None
         except TemplateError as error:
-            raise AppError(
+            raise PromptBroken(
                 Text(
                     f"提示词模板 {mode}/{name} 有误：{error}",
                     f"the prompt template {mode}/{name} is broken: {error}",
-                ),
-                code="prompt_broken",
+                )
             ) from error

@@ -150,26 +150,20 @@ class ChatService:
             turn.kb, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
         )
         turn.trace = trace.to_json()
+        hits = _within(hits, self._room(turn))
         turn.docs = self._citations(turn.kb, hits) or [
             NO_DOCS_QUOTED if isinstance(turn.model, QuoteModel) else NO_DOCS
         ]
         return hits
 
     async def _request(self, turn: Turn, hits: list[Hit]) -> ModelRequest:
-        """Prompt and history within the model's room: the nearest passages first, then the newest rounds."""
-        ask = turn.ask
-        room = (
-            turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM) - history.estimate_tokens(ask.query)
-        )
+        """Prompt and history: the newest rounds that fit beside the passages."""
+        ask, room = turn.ask, self._room(turn)
         if turn.kb is None:
             prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
         else:
-            sources: list[tuple[int, str, str]] = []
-            for number, hit in enumerate(hits, start=1):
-                room -= history.estimate_tokens(hit.text)
-                if room < 0 and sources:
-                    break
-                sources.append((number, hit.place("zh"), hit.text))
+            room -= sum(history.estimate_tokens(hit.text) for hit in hits)
+            sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
             prompt = await self._lanes.run(
                 "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources
             )
@@ -184,6 +178,12 @@ class ChatService:
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
         )
+
+    def _room(self, turn: Turn) -> int:
+        """Tokens for passages and history: what the question and the answer leave."""
+        ask = turn.ask
+        answer = ask.max_tokens or _ANSWER_ROOM
+        return turn.model.context_tokens - answer - history.estimate_tokens(ask.query)
 
     def _citations(self, kb: KnowledgeBase, hits: list[Hit]) -> list[str]:
         """The contract's citations: number, link to the file, passage; Markdown."""
@@ -266,3 +266,14 @@ class ChatService:
     def _fail(self, turn: Turn, error: AppError) -> Failed:
         turn.state, turn.error_code = "failed", error.code
         return Failed(error)
+
+
+def _within(hits: list[Hit], room: int) -> list[Hit]:
+    """The nearest hits that fit, and at least one: a passage the model does not see must not be cited."""
+    fitting: list[Hit] = []
+    for hit in hits:
+        room -= history.estimate_tokens(hit.text)
+        if room < 0 and fitting:
+            break
+        fitting.append(hit)
+    return fitting

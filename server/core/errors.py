@@ -3,8 +3,10 @@
     AppError                                            status  code
      ├─ BadRequest                                         400  bad_request
      │   ├─ Ambiguous                                      400  ambiguous_credentials
-     │   └─ Invalid                                        422  invalid_input
-     ├─ Unauthenticated                                    401  invalid_token
+     │   │                                               400  bad_json
+     │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
+     │                                                          name_too_long, empty_file
+     ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired
      ├─ Forbidden                                          403  forbidden
      ├─ NotFound                                           404  not_found
      │   ├─ KBNotFound                                     404  kb_not_found
@@ -12,16 +14,20 @@
      │   ├─ SessionNotFound                                404  session_not_found
      │   ├─ ModelNotFound                                  404  model_not_found
      │   └─ PromptNotFound                                 404  prompt_not_found
-     ├─ Conflict                                           409  conflict
+     ├─ Conflict                                           409  conflict, in_progress
      │   ├─ AlreadyExists                                  409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
-     ├─ UnsupportedFile                                    415  unsupported_file
+     ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch
      ├─ TooManyRequests                                    429  too_many_requests
      ├─ Busy                                               503  busy
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
      ├─ StorageFull                                        507  disk_full
+     ├─ PromptBroken                                       500  prompt_broken
      └─ UpstreamError  (a model provider)                  502  upstream_error
+         ├─ ModelUnavailable  (a package it needs is missing)  502  model_unavailable
+         ├─ UpstreamUnreachable                            502  upstream_unreachable
+         ├─ UpstreamEmpty                                  502  upstream_empty
          ├─ UpstreamKeyMissing                             502  upstream_key_missing
          ├─ UpstreamKeyRefused                             502  upstream_key_refused
          ├─ UpstreamRefused                                502  upstream_refused
@@ -169,10 +175,26 @@ class StorageFull(AppError):
     code, status = "disk_full", 507
 
 
+class PromptBroken(AppError):
+    code = "prompt_broken"
+
+
 class UpstreamError(AppError):
     """A model provider failed; `text` says what a person can do about it."""
 
     code, status = "upstream_error", 502
+
+
+class ModelUnavailable(UpstreamError):
+    code = "model_unavailable"
+
+
+class UpstreamUnreachable(UpstreamError):
+    code = "upstream_unreachable"
+
+
+class UpstreamEmpty(UpstreamError):
+    code = "upstream_empty"
 
 
 class UpstreamKeyMissing(UpstreamError):

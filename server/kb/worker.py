@@ -105,10 +105,12 @@ class Worker:
         """Signs of life while a long step gives none."""
         while True:
             await asyncio.sleep(self._settings.lease.total_seconds() / 3)
-            async with self._database.write() as session:
-                await repository.renew_lease(
-                    session, work.job_id, self.owner, self._clock.now() + self._settings.lease
-                )
+            until = self._clock.now() + self._settings.lease
+            try:
+                async with self._database.write() as session:
+                    await repository.renew_lease(session, work.job_id, self.owner, until)
+            except (SQLAlchemyError, Busy):
+                log.warning("lease not renewed", extra={"document": work.document.id}, exc_info=True)
 
     async def _fail(self, work: Work, error: Exception) -> None:
         code, text, passing = _classify(error)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
-from server.core.errors import UpstreamError
+from server.core.errors import ModelUnavailable, UpstreamError
 from server.core.i18n import Text
 from server.llm import upstream
 from server.llm.base import ModelRequest, TokenUsage
@@ -43,12 +43,11 @@ class LangChainModel(ProviderModel["BaseChatModel"]):
         except Exception as error:
             # A ValidationError, also a ValueError, quotes its input, and the key is part of it.
             reason = str(error) if type(error) in (ImportError, ValueError) else type(error).__name__
-            raise UpstreamError(
+            raise ModelUnavailable(
                 Text(
                     f"[llm.{self.name}] model = {settings.model} 无法加载：{reason}",
                     f"[llm.{self.name}] model = {settings.model} cannot be loaded: {reason}",
-                ),
-                code="model_unavailable",
+                )
             ) from error
 
     def _openai_options(self) -> dict[str, Any]:

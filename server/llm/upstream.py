@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from server.core.errors import (
     UpstreamBusy,
     UpstreamCut,
+    UpstreamEmpty,
     UpstreamError,
     UpstreamKeyMissing,
     UpstreamKeyRefused,
     UpstreamRefused,
     UpstreamTimeout,
+    UpstreamUnreachable,
 )
 from server.core.i18n import Text
 
@@ -80,13 +82,12 @@ def timed_out(model: str) -> UpstreamTimeout:
     )
 
 
-def unreachable(model: str) -> UpstreamError:
-    return UpstreamError(
+def unreachable(model: str) -> UpstreamUnreachable:
+    return UpstreamUnreachable(
         Text(
             f"连接不上模型服务 {model}，请管理员检查网络和 base_url",
             f"the provider of {model} cannot be reached; check the network and base_url",
-        ),
-        code="upstream_unreachable",
+        )
     )
 
 
@@ -99,15 +100,14 @@ def cut(model: str) -> UpstreamCut:
     )
 
 
-def no_answer(model: str) -> UpstreamError:
+def no_answer(model: str) -> UpstreamEmpty:
     """Nothing was said at all: a web page instead of the API, a filter, a fault over there."""
-    return UpstreamError(
+    return UpstreamEmpty(
         Text(
             f"模型服务 {model} 没有给出任何回答，请换个问法重试；若总是如此，请管理员检查 base_url 和模型名",
             f"the provider of {model} gave no answer; ask in other words, and if it stays so check base_url and "
             "the model's name",
-        ),
-        code="upstream_empty",
+        )
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from server.core.errors import UpstreamError
+from server.core.errors import ModelUnavailable, UpstreamError
 from server.core.i18n import Text
 from server.core.settings import LLMModelSettings
 from server.llm import upstream
@@ -35,12 +35,11 @@ class ZhipuModel(ProviderModel[Any]):
         try:
             import zhipuai
         except ImportError:
-            raise UpstreamError(
+            raise ModelUnavailable(
                 Text(
                     f"模型 {self.name} 需要 zhipuai 包：停止服务后运行 make run FULL=1，或改用 kind = openai、preset = zhipu",
                     f"model {self.name} needs the package zhipuai: run make run FULL=1, or use kind = openai, preset = zhipu",
-                ),
-                code="needs_full",
+                )
             ) from None
         import httpx
 

@@ -1,0 +1,22 @@
+"""The tree of refusals in `server.core.errors` is what integrators read: it must name every code there is."""
+
+import re
+
+from server.core import errors
+from server.core.errors import AppError
+from server.core.settings import ROOT
+
+
+def _classes(cls: type[AppError]) -> list[type[AppError]]:
+    return [cls, *(below for child in cls.__subclasses__() for below in _classes(child))]
+
+
+def test_the_tree_names_every_code_and_status() -> None:
+    tree = errors.__doc__ or ""
+    own = [cls for cls in _classes(AppError)[1:] if cls.__module__ == errors.__name__]
+    assert len(own) > 20
+    for cls in own:
+        assert re.search(rf"─ {cls.__name__}\b.* {cls.status}  {cls.code}\b", tree), cls.__name__
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "server").rglob("*.py"))
+    for code in set(re.findall(r'\bcode="([a-z_]+)"', sources)):
+        assert re.search(rf"[ ,]{code}\b", tree), code
