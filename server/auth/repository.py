@@ -13,6 +13,10 @@ async def find_client(session: AsyncSession, client_id: str) -> Client | None:
     return await session.get(Client, client_id)
 
 
+async def list_client_ids(session: AsyncSession) -> list[str]:
+    return list(await session.scalars(select(Client.id).order_by(Client.id)))
+
+
 async def list_open_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
     """The client's keys that may still open a token, the active one first."""
     query = select(ClientKey).where(

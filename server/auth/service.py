@@ -214,12 +214,7 @@ async def make_token(
     """Make an api_token as the client's own system would, with its public key. Raises NotFound, Invalid."""
     keys = await repository.list_open_keys(session, client_id)
     if not keys:
-        raise NotFound(
-            Text(
-                f"没有客户端 {client_id}，先用 client add 添加",
-                f"no client {client_id}; add it with client add",
-            )
-        )
+        raise _no_client(client_id, await repository.list_client_ids(session))
     try:
         return api_token.make_token(client_id, user_id, username, now, RSA.import_key(keys[0].public_pem))
     except TokenError as error:
@@ -245,12 +240,7 @@ async def add_api_key(
             )
         )
     if await repository.find_client(session, client_id) is None:
-        raise NotFound(
-            Text(
-                f"没有客户端 {client_id}，先用 client add 添加",
-                f"no client {client_id}; add it with client add",
-            )
-        )
+        raise _no_client(client_id, await repository.list_client_ids(session))
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     session.add(
         APIKey(
@@ -265,6 +255,16 @@ async def add_api_key(
     )
     await session.flush()
     return secret
+
+
+def _no_client(client_id: str, known: list[str]) -> NotFound:
+    there = ", ".join(known)
+    return NotFound(
+        Text(
+            f"没有客户端 {client_id}；已有：{there}。用 client add 添加新的",
+            f"no client {client_id}; there are: {there}. Add one with client add",
+        )
+    )
 
 
 async def start_session(session: AsyncSession, user: User, settings: AuthSettings, now: datetime) -> str:

@@ -11,7 +11,10 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 caller_of_request: ContextVar[str] = ContextVar("caller_of_request", default="-")
 
 # What every LogRecord has; the rest came in by `extra`.
-_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id", "caller", "taskName"}
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "request_id", "caller", "taskName"),
+    "color_message",  # uvicorn's own message again, with colours
+}
 
 
 class _ContextFilter(logging.Filter):
@@ -68,6 +71,7 @@ def configure_logging(level: str, style: Literal["text", "json"]) -> None:
         "sqlalchemy",
         "alembic",
         "aiosqlite",
+        "faiss.loader",
         "uvicorn.access",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)

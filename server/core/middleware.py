@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.core.logging import caller_of_request, request_id
 
 log = logging.getLogger("server.access")
+# Asked every few seconds by whoever watches this process.
+_PROBES = ("/health", "/ready")
 
 
 class RequestContext:
@@ -42,4 +44,5 @@ class RequestContext:
             # The path only: queries carry secrets.
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": milliseconds}
-            log.info("request", extra=fields | {"caller_id": caller_of_request.get()})
+            level = logging.DEBUG if scope["path"] in _PROBES else logging.INFO
+            log.log(level, "request", extra=fields | {"caller_id": caller_of_request.get()})
