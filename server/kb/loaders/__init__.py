@@ -1,12 +1,13 @@
 """Files in, LangChain documents out: one loader per kind of file, picked by suffix.
 
-Nothing here imports a parser: each constructor does, when the first file of its kind comes. Files are hostile, so
+Nothing here imports a parser: a loader's module does, when the first file of its kind comes. Files are hostile, so
 the server calls `load` in a child process only (`server/kb/parsing.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.documents import Document
 
@@ -17,102 +18,25 @@ from server.kb.loaders.errors import no_text, too_long, too_many_records, unsupp
 # Each is an object in the server's memory, however short its text.
 MAX_DOCUMENTS = 200_000
 
-Constructor = Callable[[Path, LoadLimits], FileLoader]
-
-
-def _text(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.text import TextLoader
-
-    return TextLoader(path, limits)
-
-
-def _markdown(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.markdown import MarkdownLoader
-
-    return MarkdownLoader(path, limits)
-
-
-def _html(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.html import HTMLLoader
-
-    return HTMLLoader(path, limits)
-
-
-def _pdf(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.pdf import PDFLoader
-
-    return PDFLoader(path, limits)
-
-
-def _docx(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.docx import DocxLoader
-
-    return DocxLoader(path, limits)
-
-
-def _xlsx(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.xlsx import XlsxLoader
-
-    return XlsxLoader(path, limits)
-
-
-def _pptx(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.pptx import PptxLoader
-
-    return PptxLoader(path, limits)
-
-
-def _csv(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.csv import CSVLoader
-
-    return CSVLoader(path, limits)
-
-
-def _tsv(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.csv import CSVLoader
-
-    return CSVLoader(path, limits, delimiter="\t")
-
-
-def _json(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.json import JSONLoader
-
-    return JSONLoader(path, limits)
-
-
-def _jsonl(path: Path, limits: LoadLimits) -> FileLoader:
-    from server.kb.loaders.json import JSONLinesLoader
-
-    return JSONLinesLoader(path, limits)
-
-
-def _longtail(suffix: str) -> Constructor:
-    def construct(path: Path, limits: LoadLimits) -> FileLoader:
-        from server.kb.loaders.longtail import LongtailLoader
-
-        return LongtailLoader(path, limits, suffix=suffix)
-
-    return construct
-
-
-LOADERS: dict[str, Constructor] = {
-    ".txt": _text,
-    ".md": _markdown,
-    ".html": _html,
-    ".htm": _html,
-    ".pdf": _pdf,
-    ".docx": _docx,
-    ".xlsx": _xlsx,
-    ".pptx": _pptx,
-    ".csv": _csv,
-    ".tsv": _tsv,
-    ".json": _json,
-    ".jsonl": _jsonl,
-    ".eml": _longtail(".eml"),
-    ".msg": _longtail(".msg"),
-    ".epub": _longtail(".epub"),
-    ".odt": _longtail(".odt"),
-    ".rtf": _longtail(".rtf"),
+# Suffix → module and class. A new kind of file is one file here and one line.
+LOADERS = {
+    ".txt": "text.TextLoader",
+    ".md": "markdown.MarkdownLoader",
+    ".html": "html.HTMLLoader",
+    ".htm": "html.HTMLLoader",
+    ".pdf": "pdf.PDFLoader",
+    ".docx": "docx.DocxLoader",
+    ".xlsx": "xlsx.XlsxLoader",
+    ".pptx": "pptx.PptxLoader",
+    ".csv": "csv.CSVLoader",
+    ".tsv": "csv.CSVLoader",
+    ".json": "json.JSONLoader",
+    ".jsonl": "json.JSONLinesLoader",
+    ".eml": "longtail.LongtailLoader",
+    ".msg": "longtail.LongtailLoader",
+    ".epub": "longtail.LongtailLoader",
+    ".odt": "longtail.LongtailLoader",
+    ".rtf": "longtail.LongtailLoader",
 }
 SUFFIXES = frozenset(LOADERS)
 
@@ -122,11 +46,11 @@ def load(path: Path, suffix: str, limits: LoadLimits) -> Iterator[Document]:
 
     Raises LoadError, after some documents perhaps; `no_text` when there was nothing to yield.
     """
-    constructor = LOADERS.get(suffix.lower())
-    if constructor is None:
+    suffix = suffix.lower()
+    if suffix not in LOADERS:
         raise unsupported(suffix)
     count = length = 0
-    for document in constructor(path, limits).lazy_load():
+    for document in _loader_of(suffix)(path, suffix, limits).lazy_load():
         text = clean_text(document.page_content).strip("\n")
         if not text.strip():
             continue
@@ -138,6 +62,11 @@ def load(path: Path, suffix: str, limits: LoadLimits) -> Iterator[Document]:
         yield Document(page_content=text, metadata=_clean_metadata(document.metadata))
     if not count:
         raise no_text()
+
+
+def _loader_of(suffix: str) -> type[FileLoader]:
+    module, _, name = LOADERS[suffix].partition(".")
+    return cast("type[FileLoader]", getattr(import_module(f"{__name__}.{module}"), name))
 
 
 def _clean_metadata(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -37,10 +37,10 @@ class LoadLimits:
 
 
 class FileLoader(BaseLoader):
-    """Parent of the loaders: LangChain's interface over one file."""
+    """Parent of the loaders: LangChain's interface over one file, of the kind that `suffix` says."""
 
-    def __init__(self, path: Path, limits: LoadLimits) -> None:
-        self.path, self.limits = path, limits
+    def __init__(self, path: Path, suffix: str, limits: LoadLimits) -> None:
+        self.path, self.suffix, self.limits = path, suffix, limits
 
     @abstractmethod
     def lazy_load(self) -> Iterator[Document]:

@@ -4,11 +4,10 @@ import csv
 import re
 from collections.abc import Iterator
 from io import StringIO
-from pathlib import Path
 
 from langchain_core.documents import Document
 
-from server.kb.loaders.base import FileLoader, LoadLimits
+from server.kb.loaders.base import FileLoader
 from server.kb.loaders.encoding import read_text
 from server.kb.loaders.errors import cell_too_long, too_long
 from server.kb.loaders.tables import Row, records
@@ -23,10 +22,6 @@ _MAX_CELL = 1_000_000
 class CSVLoader(FileLoader):
     """`row` counts records from 1, the header included, as spreadsheets do."""
 
-    def __init__(self, path: Path, limits: LoadLimits, *, delimiter: str | None = None) -> None:
-        super().__init__(path, limits)
-        self._delimiter = delimiter
-
     def lazy_load(self) -> Iterator[Document]:
         text = read_text(self.path, self.limits)
         for record in records(self._rows(text)):
@@ -35,7 +30,8 @@ class CSVLoader(FileLoader):
 
     def _rows(self, text: str) -> Iterator[Row]:
         csv.field_size_limit(_MAX_CELL)
-        reader = csv.reader(StringIO(text, newline=""), delimiter=self._delimiter or _find_delimiter(text))
+        delimiter = "\t" if self.suffix == ".tsv" else _find_delimiter(text)
+        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
         number, cells_left = 0, self.limits.max_chars
         try:
             for number, cells in enumerate(reader, 1):

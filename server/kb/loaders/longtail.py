@@ -14,7 +14,7 @@ from pathlib import Path
 from langchain_core.documents import Document
 
 from server.kb.loaders.archive import check_zip
-from server.kb.loaders.base import FileLoader, LoadLimits
+from server.kb.loaders.base import FileLoader
 from server.kb.loaders.encoding import refuse_garbage
 from server.kb.loaders.errors import library, needs_full, parse_error
 from server.kb.loaders.html import html_table
@@ -40,34 +40,30 @@ _NO_DATE = "1970-01-01"  # what `_copy` makes of a mail that has no date of its 
 class LongtailLoader(FileLoader):
     """One document per section, or one per mail."""
 
-    def __init__(self, path: Path, limits: LoadLimits, *, suffix: str) -> None:
-        super().__init__(path, limits)
-        self._suffix = suffix
-
     def lazy_load(self) -> Iterator[Document]:
-        if self._suffix in _ZIPPED:
-            check_zip(self.path, self._suffix, self.limits)
-        kind = self._suffix.removeprefix(".").upper()
-        if self._suffix == ".rtf" and not _starts_with(self.path, b"{\\rtf"):
+        if self.suffix in _ZIPPED:
+            check_zip(self.path, self.suffix, self.limits)
+        kind = self.suffix.removeprefix(".").upper()
+        if self.suffix == ".rtf" and not _starts_with(self.path, b"{\\rtf"):
             raise parse_error(kind)
         with library(kind):
             elements = self._elements()
-            for document in _mail(elements) if self._suffix in _MAIL else _sections(elements):
+            for document in _mail(elements) if self.suffix in _MAIL else _sections(elements):
                 refuse_garbage(document.page_content)  # a mail may be any bytes
                 yield document
 
     def _elements(self) -> list[Document]:
         """Paragraphs, titles, tables: what unstructured finds in the file."""
-        _provide_model(self._suffix)
-        copy = _copy(self.path, self._suffix)
+        _provide_model(self.suffix)
+        copy = _copy(self.path, self.suffix)
         # Attachments are files of their own, to be uploaded as such.
-        options = {"process_attachments": False} if self._suffix in _MAIL else {}
+        options = {"process_attachments": False} if self.suffix in _MAIL else {}
         try:
             module = importlib.import_module("langchain_community.document_loaders")
-            loader = getattr(module, _CLASSES[self._suffix])(str(copy), mode="elements", **options)
+            loader = getattr(module, _CLASSES[self.suffix])(str(copy), mode="elements", **options)
             elements: list[Document] = loader.load()
         except ImportError as error:
-            raise needs_full(self._suffix) from error
+            raise needs_full(self.suffix) from error
         finally:
             copy.unlink()
         return elements

@@ -225,7 +225,7 @@ def test_lite_installation_says_what_to_do(
     path = write(tmp_path / f"x{suffix}", "{\\rtf1 hello}")
     assert refused(path) == "needs_full"
     with pytest.raises(LoadError) as caught:
-        list(LongtailLoader(path, LIMITS, suffix=suffix).lazy_load())
+        list(LongtailLoader(path, suffix, LIMITS).lazy_load())
     assert "make run FULL=1" in caught.value.zh
     assert "make run FULL=1" in caught.value.en
 
