@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -227,6 +228,17 @@ _NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm"
 Values = dict[str, dict[str, str]]  # section (`llm.zhipu-api` included) → key → text
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where values come from, for whoever must correct one: the file, unless `origins` names another place."""
+
+    path: Path
+    origins: Mapping[tuple[str, str], str]
+
+    def of(self, section: str, key: str) -> str:
+        return f"{self.origins.get((section, key), self.path)}: [{section}] {key}"
+
+
 def load_settings(
     file: Path | None = None,
     *,
@@ -239,10 +251,11 @@ def load_settings(
     """
     path = file or DEFAULT_FILE
     values = _read_file(path)
-    _apply_environment(values, os.environ if environ is None else environ)
+    origins = _apply_environment(values, os.environ if environ is None else environ)
     for (section, key), text in (overrides or {}).items():
         values.setdefault(section, {})[key] = text
-    return _validate(values, path)
+        origins[section, key] = f"command line, --{key}"
+    return _validate(values, _Source(path, origins))
 
 
 def child_environment(overrides: Mapping[tuple[str, str], str]) -> dict[str, str]:
@@ -265,14 +278,19 @@ def _read_file(path: Path) -> Values:
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
-def _apply_environment(values: Values, environ: Mapping[str, str]) -> None:
-    """Let `SECTION__KEY` win over the file. A name that starts like one of ours but fits nothing stops the start."""
+def _apply_environment(values: Values, environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Let `SECTION__KEY` win over the file, and tell which did. A name that starts like one of ours but fits nothing
+    stops the start."""
+    origins = {}
     for name, text in environ.items():
         head, _, key = name.rpartition("__")
         top = head.split("__")[0].lower()
         if not head or head != head.upper() or top not in Settings.model_fields:
             continue
-        values.setdefault(_section_of(head, top, values), {})[key.lower()] = text
+        section = _section_of(head, top, values)
+        values.setdefault(section, {})[key.lower()] = text
+        origins[section, key.lower()] = f"environment variable {name}"
+    return origins
 
 
 def _section_of(head: str, top: str, values: Values) -> str:
@@ -289,7 +307,7 @@ def _section_of(head: str, top: str, values: Values) -> str:
     return f"{top}.{rest.lower().replace('_', '-')}"
 
 
-def _validate(values: Values, path: Path) -> Settings:
+def _validate(values: Values, source: _Source) -> Settings:
     nested: dict[str, dict[str, Any]] = {}
     for section, keys in values.items():
         top, _, name = section.partition(".")
@@ -297,24 +315,26 @@ def _validate(values: Values, path: Path) -> Settings:
             "." in section and (top not in _NAMED or not _NAME.fullmatch(name))
         ):
             known = ", ".join(Settings.model_fields)
-            raise SettingsError(f"{path}: [{section}] is not a section; remove it or use one of: {known}")
+            raise SettingsError(
+                f"{source.path}: [{section}] is not a section; remove it or use one of: {known}"
+            )
         if name:
             nested.setdefault(top, {}).setdefault("models", {})[name] = keys
         else:
             if "models" in keys and top in _NAMED:
                 raise SettingsError(
-                    f"{path}: [{section}] models: name each model in a section of its own, [{top}.NAME]"
+                    f"{source.of(section, 'models')}: name each model in a section of its own, [{top}.NAME]"
                 )
             nested.setdefault(top, {}).update(keys)
     try:
         settings = Settings.model_validate(nested)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(error, path))) from None
-    _check_relations(settings, path)
+        raise SettingsError("\n".join(_explain(error, source))) from None
+    _check_relations(settings, source)
     return settings
 
 
-def _explain(error: ValidationError, path: Path) -> Iterator[str]:
+def _explain(error: ValidationError, source: _Source) -> Iterator[str]:
     for item in error.errors(include_url=False, include_input=False):
         location = [str(part) for part in item["loc"]]
         section = (
@@ -322,9 +342,9 @@ def _explain(error: ValidationError, path: Path) -> Iterator[str]:
         )
         key = location[-1]
         if item["type"] == "extra_forbidden":
-            yield f"{path}: [{section}] {key}: no such key; known keys: {', '.join(_known_keys(section))}"
+            yield f"{source.of(section, key)}: no such key; known keys: {', '.join(_known_keys(section))}"
         else:
-            yield f"{path}: [{section}] {key}: {item['msg'].removeprefix('Value error, ')}"
+            yield f"{source.of(section, key)}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _known_keys(section: str) -> list[str]:
@@ -333,18 +353,21 @@ def _known_keys(section: str) -> list[str]:
     return [key for key in fields if key != "models"]
 
 
-def _check_relations(settings: Settings, path: Path) -> None:
+def _check_relations(settings: Settings, source: _Source) -> None:
     """Rules that span two keys."""
     kb, llm, embedding = settings.kb, settings.llm, settings.embedding
     if kb.chunk_overlap >= kb.chunk_size:
-        raise SettingsError(f"{path}: [kb] chunk_overlap: must be smaller than chunk_size ({kb.chunk_size})")
+        where = source.of("kb", "chunk_overlap")
+        raise SettingsError(f"{where}: must be smaller than chunk_size ({kb.chunk_size})")
     if llm.default != "quote" and llm.default not in llm.models:
-        raise SettingsError(f"{path}: [llm] default: no section [llm.{llm.default}]; add it, or use quote")
+        raise SettingsError(
+            f"{source.of('llm', 'default')}: no section [llm.{llm.default}]; add it, or use quote"
+        )
     if "quote" in llm.models:
         raise SettingsError(
-            f"{path}: [llm.quote]: this name belongs to the built-in answerer; choose another"
+            f"{source.path}: [llm.quote]: this name belongs to the built-in answerer; choose another"
         )
     if embedding.default not in embedding.models:
         raise SettingsError(
-            f"{path}: [embedding] default: no section [embedding.{embedding.default}]; add it"
+            f"{source.of('embedding', 'default')}: no section [embedding.{embedding.default}]; add it"
         )

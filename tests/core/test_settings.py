@@ -96,6 +96,17 @@ def test_a_wrong_file_stops_the_start(tmp_path: Path, text: str, words: list[str
     assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
 
 
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "c.ini"
+    path.write_text("[kb]\ntop_k = x\n[embedding.e5-small]\nkind = bundled\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, environ={"KB__CHUNK_SIZE": "x"}, overrides={("server", "port"): "x"})
+    places = {line.partition(": [")[2].partition(":")[0]: line for line in str(caught.value).splitlines()}
+    assert places["kb] top_k"].startswith(f"{path}:")
+    assert places["kb] chunk_size"].startswith("environment variable KB__CHUNK_SIZE:")
+    assert places["server] port"].startswith("command line, --port:")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--config"):
         load_settings(tmp_path / "none.ini")
