@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from server.llm.quote_model import NOTHING_FITS, NOTHING_FOUND
 from tests.conftest import ROOT, SHARED, Callers
 from tests.support.api import Caller, objects, sse_events
 from tests.support.samples import every_kind
@@ -68,13 +69,13 @@ async def test_nothing_fits(editor: Caller, reader: Caller) -> None:
     await editor.create_kb()
     await editor.ingest("kb", {"a.txt": LEAVE.encode()})
     answer, _ = await reader.ask("kb", "公司食堂周三有什么菜？")
-    assert answer == "知识库里没有找到能回答这个问题的内容。"
+    assert answer == NOTHING_FITS.zh
     await editor.create_kb("empty")
     answer, docs = await reader.ask("empty", "年假几天？")
-    assert answer == "知识库里没有找到能回答这个问题的内容。"
+    assert answer == NOTHING_FOUND.zh
     assert docs == ["<span style='color:red'>未找到相关文档</span>"]
     english, _ = await reader.ask("kb", "What is on the menu on Wednesday?")
-    assert english == "The knowledge base has nothing that answers this question."
+    assert english == NOTHING_FITS.en
 
 
 async def test_without_a_model_the_chat_says_how_to_get_one(reader: Caller) -> None:
@@ -108,7 +109,7 @@ class TestHandbook:
             events = sse_events(answer.text)
             text = "".join(data["text"] for name, data in events if name == "delta")
             if row["answer"] is None:
-                refused += text == "知识库里没有找到能回答这个问题的内容。"
+                refused += text == NOTHING_FITS.zh
                 continue
             hits = events[1][1]["hits"]
             right = [hit for hit in hits if _is_place(hit, row) and row["answer"] in hit["text"]]

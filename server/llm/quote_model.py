@@ -10,8 +10,13 @@ from server.llm.base import Delta, ModelRequest
 from server.llm.quoting import quote
 
 NAME = "quote"
-NOTHING_FITS = Text(
+NOTHING_FOUND = Text(
     "知识库里没有找到能回答这个问题的内容。", "The knowledge base has nothing that answers this question."
+)
+# The passages go to the reader as sources whatever is said: a question in other words than the text's is one look away.
+NOTHING_FITS = Text(
+    "知识库里没有找到能直接回答这个问题的内容；列出的资料最接近，供参考。",
+    "Nothing in the knowledge base answers this question directly; the listed sources come closest.",
 )
 NO_MODEL = Text(
     "我只会引用知识库里的原文，还不能自由对话：请选择一个知识库提问，或者请管理员在 configs/config.ini 里配置一个对话模型（[llm] default）。",
@@ -42,5 +47,5 @@ class QuoteModel:
             return NO_MODEL.in_language(language)
         quotes = quote(request.question, request.passages)
         if not quotes:
-            return NOTHING_FITS.in_language(language)
+            return (NOTHING_FITS if request.passages else NOTHING_FOUND).in_language(language)
         return "\n\n".join(f"{found.text}[{found.passage}]" for found in quotes)
