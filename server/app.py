@@ -32,6 +32,7 @@ def create_app(
             app.state.chat = opened.chat
             app.state.demo = Demo(
                 opened.database,
+                opened.vault,
                 settings.auth,
                 opened.runtime.clock,
                 read_passphrase(settings.server.data_dir),

@@ -9,7 +9,7 @@ from server.auth import repository
 from server.auth.models import User
 from server.auth.principal import Role
 from server.auth.service import start_session
-from server.auth.vault import make_secret_file
+from server.auth.vault import Vault, make_secret_file
 from server.core.clock import Clock
 from server.core.errors import Unauthenticated
 from server.core.i18n import Text
@@ -42,14 +42,16 @@ class Demo:
     """Logs demo visitors in."""
 
     def __init__(
-        self, database: Database, settings: AuthSettings, clock: Clock, passphrase: str | None
+        self, database: Database, vault: Vault, settings: AuthSettings, clock: Clock, passphrase: str | None
     ) -> None:
         """`passphrase` None turns the demo off."""
-        self._database, self._settings, self._clock = database, settings, clock
+        self._database, self._vault, self._settings, self._clock = database, vault, settings, clock
         self._digest = hashlib.sha256(passphrase.encode()).digest() if passphrase and settings.demo else None
 
-    async def login(self, passphrase: str, visitor: str | None) -> tuple[str, str]:
-        """Return a session's secret and the visitor's id, for the cookie that brings them back to their own chats.
+    async def login(self, passphrase: str, cookie: str | None) -> tuple[str, str]:
+        """Return a session's secret and the visitor's cookie, which brings them back to their own chats.
+
+        The cookie is signed: the demo client's other users, whom its issuer vouches for, are nobody's to name here.
 
         Raises Unauthenticated; the comparison takes the same time whatever is wrong.
         """
@@ -60,16 +62,16 @@ class Demo:
             )
         now = self._clock.now()
         async with self._database.write() as session:
+            visitor = self._vault.unsign(cookie) if cookie else None
             user = await repository.find_user(session, DEMO_CLIENT, visitor) if visitor else None
             if user is None:
-                visitor = f"demo-{secrets.token_hex(8)}"
                 fresh = User(
                     client_id=DEMO_CLIENT,
-                    id=visitor,
+                    id=f"demo-{secrets.token_hex(16)}",
                     username="访客",
                     role=Role.READER,
                     enabled=True,
                     created_at=now,
                 )
                 user = await repository.add_user(session, fresh)
-            return await start_session(session, user, self._settings, now), user.id
+            return await start_session(session, user, self._settings, now), self._vault.sign(user.id)

@@ -25,7 +25,7 @@ async def single_sign_on(
     request: Request,
     client: str = "0",
     secret: str = "",
-    visitor: Annotated[str | None, Cookie(alias=_VISITOR)] = None,
+    cookie: Annotated[str | None, Cookie(alias=_VISITOR)] = None,
 ) -> RedirectResponse:
     """The demo link (`client=0` and the passphrase): on to the page, with a session in the fragment, which no server sees."""
     language = negotiate(request.headers.get("accept-language"))
@@ -33,13 +33,13 @@ async def single_sign_on(
         return _refused(_UNKNOWN_CLIENT.in_language(language))
     demo = cast("Demo", request.app.state.demo)
     try:
-        session, visitor = await demo.login(secret, visitor)
+        session, cookie = await demo.login(secret, cookie)
     except Unauthenticated as error:
         return _refused(error.text.in_language(language))
     answer = RedirectResponse(
         f"{PAGE}#st={session}", 307, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     )
-    answer.set_cookie(_VISITOR, visitor, max_age=30 * 86400, httponly=True, samesite="lax", path="/sso")
+    answer.set_cookie(_VISITOR, cookie, max_age=30 * 86400, httponly=True, samesite="lax", path="/sso")
     return answer
 
 

@@ -26,6 +26,7 @@ class Vault:
         """`master_key`: 32 bytes."""
         self._sealing = _derive(master_key, b"seal private keys")
         self._pepper = _derive(master_key, b"hash api keys")
+        self._signing = _derive(master_key, b"sign cookies")
 
     def seal(self, plain: bytes, *, context: str) -> bytes:
         """Encrypt; `context` (say, client and key id) must be given again to open."""
@@ -47,6 +48,16 @@ class Vault:
                 "[auth] master_key: this is not the master key that sealed the private keys; "
                 "restore secrets/master.key in data_dir (or AUTH__MASTER_KEY) from your backup"
             ) from error
+
+    def sign(self, value: str) -> str:
+        """`value` and a mark that only this server can make, for a cookie that comes back."""
+        return f"{value}.{hmac.new(self._signing, value.encode(), hashlib.sha256).hexdigest()}"
+
+    def unsign(self, signed: str) -> str | None:
+        """What `sign` was given, or None when the mark is not ours."""
+        value = signed.rpartition(".")[0]
+        ours = self.sign(value).encode()
+        return value if hmac.compare_digest(signed.encode(), ours) else None
 
     def hash_api_key(self, secret: str) -> str:
         """HMAC-SHA-256 in hexadecimal: without the master key a stolen table cannot even be searched for a key."""

@@ -257,6 +257,25 @@ class TestDemo:
         async with callers.services.database.read() as database:
             assert len(list(await database.scalars(select(User).where(User.client_id == DEMO_CLIENT)))) == 2
 
+    @pytest.mark.parametrize("cookie", ["alice", "alice.", "alice." + "0" * 64, ".", "a.b.c", "é.x"])
+    async def test_a_cookie_of_ones_own_making_names_nobody(
+        self, demo_client, callers: Callers, settings, cookie: str
+    ) -> None:
+        """The demo client's issuer vouches for alice; the passphrase must not be enough to be her."""
+        alice = await callers.user(DEMO_CLIENT, "alice")
+        assert (await alice.get("/knowledge_base/list_knowledge_bases")).status_code == 200
+        secret = read_passphrase(settings.server.data_dir)
+        answer = await callers.nobody().http.get(
+            "/sso",
+            params={"client": "0", "secret": secret},
+            headers={"Cookie": f"c2l_demo={cookie}".encode()},
+        )
+        assert "#st=" in answer.headers["location"]
+        async with callers.services.database.read() as database:
+            logins = list(await database.scalars(select(AuthSession.user_id)))
+        assert len(logins) == 1
+        assert logins[0].startswith("demo-")
+
     @pytest.mark.parametrize(
         "query", [{"secret": "wrong"}, {}, {"secret": ""}, {"client": "7", "secret": "x"}, {"client": "1"}]
     )
@@ -272,8 +291,8 @@ class TestDemo:
     ) -> None:
         off = services.settings.auth.model_copy(update={"demo": False})
         for demo in (
-            Demo(services.database, services.settings.auth, services.runtime.clock, None),
-            Demo(services.database, off, services.runtime.clock, "passphrase"),
+            Demo(services.database, services.vault, services.settings.auth, services.runtime.clock, None),
+            Demo(services.database, services.vault, off, services.runtime.clock, "passphrase"),
         ):
             for guess in ("", "None", "passphrase"):
                 with pytest.raises(Unauthenticated):
