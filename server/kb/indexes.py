@@ -73,9 +73,8 @@ class Indexes:
     def _apply(
         self, kb: KnowledgeBase, loaded: _Loaded, gone: list[str], segments: list[ReadySegment]
     ) -> None:
-        """Take vectors out and in; blocks while segments are read."""
-        if gone:
-            loaded.store.remove_vectors(np.concatenate([loaded.documents.pop(document) for document in gone]))
+        """Take vectors in and out, in this order: who searches meanwhile finds both versions of a replaced document,
+        of which SQL knows one, and never neither. Blocks while segments are read."""
         ids: list[Ids] = []
         vectors = []
         for segment in segments:
@@ -87,6 +86,8 @@ class Indexes:
             vectors.append(matrix)
         if vectors:
             loaded.store.add_vectors(np.concatenate(ids), np.concatenate(vectors))
+        if gone:
+            loaded.store.remove_vectors(np.concatenate([loaded.documents.pop(document) for document in gone]))
 
     def _read(self, kb: KnowledgeBase, dimension: int, segment: ReadySegment) -> Vectors | None:
         """A segment's vectors, or None when the file is damaged: one bad file must not silence the others."""

@@ -13,7 +13,10 @@ from server.kb import repository
 from server.kb.anchors import describe_context, describe_place
 from server.kb.embedders import Embedders
 from server.kb.indexes import Indexes
-from server.kb.models import KnowledgeBase
+from server.kb.models import Chunk, Document, KnowledgeBase
+
+# Searches for one question, when what an index found is gone from SQL: each try sees a newer index.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Trace:
         try:
             yield
         finally:
-            self.milliseconds[name] = round((time.perf_counter() - started) * 1000, 2)
+            spent = (time.perf_counter() - started) * 1000
+            self.milliseconds[name] = round(self.milliseconds.get(name, 0.0) + spent, 2)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,19 +89,33 @@ class Retriever:
         with trace.step("embed"):
             embedder = await self._embedders.of(kb)
             vector = await self._embedders.embed_question(embedder, question)
-        with trace.step("load"):
-            store = await self._indexes.get(kb, embedder)
-        with trace.step("search"):
-            found = await self._lanes.run("search", store.search_vector, vector, top_k)
-        close = [(chunk_id, score) for chunk_id, score in found if score <= threshold]
-        with trace.step("read"):
-            async with self._database.read() as session:
-                rows = await repository.load_chunks(session, [chunk_id for chunk_id, _ in close])
-        hits = []
-        for chunk_id, score in found:
-            outcome = "threshold" if score > threshold else "gone" if chunk_id not in rows else "hit"
-            trace.candidates.append((chunk_id, round(score, 4), outcome))
-            if outcome == "hit":
-                chunk, document = rows[chunk_id]
-                hits.append(Hit(chunk_id, document.id, document.file_name, chunk.text, chunk.anchor, score))
-        return hits, trace
+        for _ in range(_TRIES):
+            with trace.step("load"):
+                store = await self._indexes.get(kb, embedder)
+            with trace.step("search"):
+                found = await self._lanes.run("search", store.search_vector, vector, top_k)
+            close = [chunk_id for chunk_id, score in found if score <= threshold]
+            with trace.step("read"):
+                async with self._database.read() as session:
+                    rows = await repository.load_chunks(session, close)
+                    newer = None if len(rows) == len(close) else await session.get(KnowledgeBase, kb.id)
+            if newer is None:
+                break
+            # A document was replaced or deleted since the index was loaded: look for what took its place.
+            kb, trace.generation = newer, newer.generation
+        return list(_hits(found, rows, threshold, trace)), trace
+
+
+def _hits(
+    found: list[tuple[int, float]],
+    rows: dict[int, tuple[Chunk, Document]],
+    threshold: float,
+    trace: Trace,
+) -> Iterator[Hit]:
+    """What of the candidates may be shown; the trace tells what became of each."""
+    for chunk_id, score in found:
+        outcome = "threshold" if score > threshold else "gone" if chunk_id not in rows else "hit"
+        trace.candidates.append((chunk_id, round(score, 4), outcome))
+        if outcome == "hit":
+            chunk, document = rows[chunk_id]
+            yield Hit(chunk_id, document.id, document.file_name, chunk.text, chunk.anchor, score)

@@ -14,6 +14,7 @@ from server.kb import repository
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
 from server.kb.models import Chunk, Document, Job, KnowledgeBase
+from server.kb.vectorstores.faiss import FaissStore
 from server.kb.worker import Worker
 from server.services import Services, open_services
 from server.worker import open_worker
@@ -311,6 +312,42 @@ async def test_another_process_sees_every_change(services: Services, editor: Cal
             kb_row = (await session.scalars(select(KnowledgeBase))).one()
         hits, _ = await second.kb.search_in(kb_row, "年假", top_k=5, threshold=2.0)
         assert [hit.file_name for hit in hits] == ["b.txt"]
+
+
+async def test_a_search_that_began_before_a_replacement_finds_the_new_version(
+    services: Services, editor: Caller
+) -> None:
+    """Its index holds the old version, which is gone from SQL by the time the passages are read."""
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    async with services.database.read() as session:
+        before = (await session.scalars(select(KnowledgeBase))).one()
+    await services.kb.search_in(before, "年假", top_k=1, threshold=2.0)
+    await editor.ingest("kb", {"a.txt": "年假六天，病假三天。".encode()}, override=True)
+    hits, trace = await services.kb.search_in(before, "年假", top_k=1, threshold=2.0)
+    assert [hit.text for hit in hits] == ["年假六天，病假三天。"]
+    assert trace.generation == before.generation + 1
+
+
+async def test_an_index_is_never_without_both_versions(
+    services: Services, editor: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    await editor.search("kb", "年假")
+    sizes: list[int] = []
+    for name in ("add_vectors", "remove_vectors"):
+        real = getattr(FaissStore, name)
+
+        def watched(store: FaissStore, *args, real=real):
+            result = real(store, *args)
+            sizes.append(len(store))
+            return result
+
+        monkeypatch.setattr(FaissStore, name, watched)
+    await editor.ingest("kb", {"a.txt": "年假六天，病假三天。".encode()}, override=True)
+    await editor.search("kb", "年假")
+    assert sizes == [2, 1]
 
 
 async def test_a_document_of_another_model_is_refused(services: Services, editor: Caller) -> None:
