@@ -25,7 +25,7 @@ def export(name: str, options: list[str]) -> None:
     """Resolve one set and write it as `name`, one exact version a line."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--python-version", "3.11"]
     command += ["--universal", "--no-annotate", "--no-header", "--quiet", *options]
-    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     lines = [line.replace("+cpu", "") for line in result.stdout.splitlines() if not CUDA.match(line)]
     (ROOT / name).write_text(HEADER.format(name=name) + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"{name}: {len(lines)} packages")

@@ -12,7 +12,7 @@ from server.auth.demo import Demo, read_passphrase
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
-from server.pages import mount_page
+from server.pages import mount_pages
 from server.services import Services, open_services
 
 
@@ -44,11 +44,13 @@ def create_app(
         version=VERSION,
         description="A knowledge-base RAG server with RSA client tokens.",
         lifespan=lifespan,
+        docs_url=None,  # see pages.py
+        redoc_url=None,
     )
     app.state.body_limits = BodyLimits(json=settings.server.max_json_size, form=settings.kb.max_upload_size)
     install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
     include_routers(app, settings)
-    mount_page(app)
+    mount_pages(app)
     if settings.server.cors_origins:
         origins = [origin.strip() for origin in settings.server.cors_origins.split(",")]
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])

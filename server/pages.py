@@ -1,9 +1,11 @@
-"""The page for readers: static files under /h5/, with headers that let nothing foreign in."""
+"""Pages: the readers' under /h5/, the API's documentation under /docs; nothing foreign gets into either."""
 
 from pathlib import Path
 
+import fastapi_offline
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -14,15 +16,17 @@ from server.core.settings import ROOT
 # The built page when there is one, else the small one that needs no build.
 FOLDERS = (ROOT / "web" / "dist", ROOT / "web" / "demo")
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'{inline}; style-src 'self'{inline}; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
+    "Content-Security-Policy": _POLICY.format(inline=""),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+# Swagger UI starts itself by a script inside its page and sets styles inside its elements.
+_DOCS_HEADERS = _HEADERS | {"Content-Security-Policy": _POLICY.format(inline=" 'unsafe-inline'")}
 
 
 class Pages(StaticFiles):
@@ -39,8 +43,9 @@ class Pages(StaticFiles):
         return response
 
 
-def mount_page(app: FastAPI) -> None:
-    """Serve the page under /h5/ and send the root there."""
+def mount_pages(app: FastAPI) -> None:
+    """Serve the page under /h5/ and send the root there; serve the documentation without any other host's help."""
+    _mount_documentation(app)
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     if folder is None:
         return
@@ -50,3 +55,21 @@ def mount_page(app: FastAPI) -> None:
         return RedirectResponse("/h5/", 307)
 
     app.add_api_route("/", root, include_in_schema=False)
+
+
+def _mount_documentation(app: FastAPI) -> None:
+    assets = Path(fastapi_offline.__file__).parent / "static"
+    app.mount("/docs/assets", StaticFiles(directory=assets), name="docs-assets")
+
+    async def documentation() -> HTMLResponse:
+        page = get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="chat2llm API",
+            swagger_js_url="docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="docs/assets/swagger-ui.css",
+            swagger_favicon_url="docs/assets/favicon.png",
+        )
+        page.headers.update(_DOCS_HEADERS)
+        return page
+
+    app.add_api_route("/docs", documentation, include_in_schema=False)

@@ -268,7 +268,7 @@ class TestDemo:
         answer = await callers.nobody().http.get(
             "/sso",
             params={"client": "0", "secret": secret},
-            headers={"Cookie": f"c2l_demo={cookie}".encode()},
+            headers={b"Cookie": f"c2l_demo={cookie}".encode()},
         )
         assert "#st=" in answer.headers["location"]
         async with callers.services.database.read() as database:

@@ -52,13 +52,25 @@ function showSources(article, hits) {
   details.querySelector("summary").textContent = `找到 ${hits.length} 段相关资料`;
   for (const hit of hits) {
     const item = document.createElement("li");
-    const place = document.createElement("strong");
+    const place = document.createElement("button");
     const text = document.createElement("q");
     place.textContent = hit.place;
+    place.title = "下载原文件";
+    place.addEventListener("click", () => download(hit.file_name).catch((error) => (place.textContent = error.message)));
     text.textContent = hit.text;
     item.append(place, text);
     details.querySelector("ol").append(item);
   }
+}
+
+// With the session in a header, which a plain link cannot send.
+async function download(fileName) {
+  const query = new URLSearchParams({ knowledge_base_name: $("kb").value, file_name: fileName });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await (await call(`/knowledge_base/download_doc?${query}`)).blob());
+  link.download = fileName;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 async function ask(question) {
@@ -70,7 +82,9 @@ async function ask(question) {
   $("welcome").hidden = true;
   $("log").append(article);
   $("send").disabled = true;
-  article.scrollIntoView({ block: "end" });
+  const log = $("log");
+  const follow = () => (log.scrollTop = log.scrollHeight);
+  follow();
   try {
     const body = {
       query: question, knowledge_base_name: $("kb").value, session_id: chatSession, stream: true,
@@ -85,25 +99,30 @@ async function ask(question) {
       }
       if (event === "failed") throw new Error(data.error.message);
       if (event === "finished") finished = true;
-      answer.scrollIntoView({ block: "nearest" });
+      follow();
     }
     if (!finished) throw new Error("连接中断，回答不完整，请重试。");
     rounds.push([question, text.textContent]);
   } catch (error) {
-    answer.classList.add("failed");
-    text.textContent += `${text.textContent ? "\n\n" : ""}${error.message}`;
+    const problem = document.createElement("p");
+    problem.className = "problem";
+    problem.textContent = error.message;
+    answer.append(problem);
   } finally {
     answer.classList.remove("waiting");
     $("send").disabled = false;
+    follow();
   }
 }
 
 async function showKnowledgeBase() {
   const chosen = knowledgeBases.find((kb) => kb.kb_name === $("kb").value);
-  $("info").textContent = chosen ? `${chosen.kb_info}（${chosen.file_count} 个文件）。试着问我：` : "";
   const found = await call(`/recommend/question?num=4&kb_name=${encodeURIComponent($("kb").value)}`);
+  const questions = (await found.json()).data;
+  const about = [chosen?.kb_info, `${chosen?.file_count ?? 0} 个文件`, questions.length ? "试着问我：" : "请输入问题"];
+  $("info").textContent = about.filter(Boolean).join(" · ");
   $("suggestions").replaceChildren(
-    ...(await found.json()).data.map((row) => {
+    ...questions.map((row) => {
       const button = document.createElement("button");
       button.textContent = row.query;
       button.addEventListener("click", () => ask(row.query));

@@ -1,0 +1,40 @@
+"""What a browser gets: the readers' page and the documentation, both from this server alone."""
+
+import re
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.conftest import Callers
+
+
+async def test_the_documentation_needs_no_other_host(callers: Callers) -> None:
+    http = callers.nobody().http
+    page = await http.get("/docs")
+    addresses = re.findall(r'(?:src|href|url)["\']?\s*[=:]\s*["\']([^"\']+)["\']', page.text)
+    assert len(addresses) >= 4, page.text
+    for address in addresses:
+        assert "//" not in address
+        assert (await http.get(urljoin("/docs", address))).status_code == 200, address
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+async def test_the_page_lets_nothing_foreign_in(callers: Callers) -> None:
+    http = callers.nobody().http
+    root = await http.get("/")
+    assert (root.status_code, root.headers["location"]) == (307, "/h5/")
+    for path in ("/h5/", "/h5/401", "/h5/some/where"):
+        page = await http.get(path)
+        assert page.status_code == 200
+        assert "<html" in page.text
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert page.headers["x-content-type-options"] == "nosniff"
+        for address in re.findall(r'(?:src|href)="([^"]+)"', page.text.replace('href="data:,"', "")):
+            assert (await http.get(urljoin("/h5/", address))).status_code == 200, address
+
+
+@pytest.mark.parametrize(
+    "path", ["/h5/none.js", "/h5/../configs/config.ini", "/h5/%2e%2e/startup.py", "/docs/assets/x.js"]
+)
+async def test_files_that_are_not_there(callers: Callers, path: str) -> None:
+    assert (await callers.nobody().http.get(path)).status_code == 404
