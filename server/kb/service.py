@@ -25,6 +25,7 @@ from server.core.errors import (
 )
 from server.core.i18n import Text
 from server.core.ids import new_id
+from server.core.questions import check_length
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
@@ -350,7 +351,8 @@ class KBService:
     async def search(
         self, caller: Principal, name: str, question: str, *, top_k: int, threshold: float
     ) -> tuple[list[Hit], Trace]:
-        """Hits of a knowledge base the caller may read, closest first."""
+        """Hits of a knowledge base the caller may read, closest first. Raises Invalid, KBNotFound, EmbeddingUnavailable."""
+        check_length(question, self._settings.chat.max_query_chars)
         return await self.search_in(await self.get(caller, name), question, top_k=top_k, threshold=threshold)
 
     async def check_searchable(self, kb: KnowledgeBase) -> None:

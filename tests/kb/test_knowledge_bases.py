@@ -602,10 +602,18 @@ class TestSearch:
         body = {"query": "年假", "knowledge_base_name": "kb", **fields}
         assert (await editor.post("/knowledge_base/search_docs", body)).status_code == 422
 
+    async def test_a_long_question_is_refused_in_the_words_of_chat(self, editor: Caller) -> None:
+        await editor.create_kb()
+        body = {"query": "年" * 8001, "knowledge_base_name": "kb"}
+        searched = await editor.post("/knowledge_base/search_docs", body)
+        asked = await editor.post("/chat/knowledge_base_chat", body)
+        assert (searched.status_code, searched.json()["error"]["code"]) == (422, "invalid_input")
+        assert searched.json()["msg"] == asked.json()["msg"] == "问题过长：最多 8000 个字符"
+
     async def test_odd_questions(self, editor: Caller) -> None:
         await editor.create_kb()
         await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
-        for query in ("😀", "？？？", "的", "x" * 20_000, "%%%_", "' OR 1=1 --", "{{ 7*7 }}"):
+        for query in ("😀", "？？？", "的", "x" * 8000, "%%%_", "' OR 1=1 --", "{{ 7*7 }}"):
             assert len(await editor.search("kb", query)) <= 1
 
 
