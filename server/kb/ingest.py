@@ -30,8 +30,10 @@ from server.kb.splitters import Chunking, Passage, split
 log = logging.getLogger(__name__)
 Vectors = NDArray[np.float32]
 
-# Characters per call of the model: enough to keep it busy, few enough to show progress every few seconds.
-_BATCH_CHARS = 8000
+# Characters per call of a model: about two seconds of the bundled one on two cores. A call cannot be stopped, so this is
+# how long a worker takes to notice that it should end, or that its document was deleted. A network only costs waiting.
+_BATCH_CHARS = 3000
+_REMOTE_BATCH_CHARS = 8000
 # Reports how many passages of how many are embedded; raises LeaseLost when the job is not ours any more.
 Progress = Callable[[int, int], Awaitable[None]]
 
@@ -97,7 +99,7 @@ class Ingest:
         missing = {h: content for h, content in zip(hashes, contents, strict=True) if h not in vectors}
         done = len(passages) - len(missing)
         await progress(done, len(passages))
-        for batch in _batches(missing):
+        for batch in _batches(missing, _REMOTE_BATCH_CHARS if embedder.is_remote else _BATCH_CHARS):
             fresh = await self._embedders.embed_passages(embedder, [missing[h] for h in batch])
             vectors.update(zip(batch, fresh, strict=True))
             done += len(batch)
@@ -178,12 +180,12 @@ def content_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _batches(missing: dict[str, str]) -> Iterator[list[str]]:
-    """Hashes in batches of about _BATCH_CHARS characters."""
+def _batches(missing: dict[str, str], size: int) -> Iterator[list[str]]:
+    """Hashes in batches of at most `size` characters, or of one passage that is longer."""
     batch: list[str] = []
     chars = 0
     for h, content in missing.items():
-        if batch and chars + len(content) > _BATCH_CHARS:
+        if batch and chars + len(content) > size:
             yield batch
             batch, chars = [], 0
         batch.append(h)

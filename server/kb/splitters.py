@@ -30,6 +30,12 @@ _CLAUSE_END = re.compile(r"[，,、：:\s]")
 _MAX_RUN = 20_000
 _RUN = re.compile(rf"[^\s。！？；，、,;]{{{_MAX_RUN},}}")
 
+# A record of up to this many characters stays whole: a row, a person, an answer. Longer ones would be one passage that no
+# model reads to its end.
+_MAX_RECORD = 2000
+# The first line of a record names what it is about, say "姓名: 张三"; each of its passages carries it, when it is short.
+_MAX_SUBJECT = 100
+
 # A page that ends like this ends inside a sentence.
 _MID_SENTENCE = re.compile(r"[\w，,、；;（(“]$")
 
@@ -58,10 +64,10 @@ class Passage:
 def split(documents: Iterable[Document], chunking: Chunking) -> Iterator[Passage]:
     """Cut documents into passages, in reading order.
 
-    Records (`atomic`) stay whole, however long; pages are joined where a sentence crosses from one to the next.
+    Records (`atomic`) stay whole unless they are very long; pages are joined where a sentence crosses from one to the next.
     """
     passages = chain.from_iterable(
-        _record(flow[0]) if flow[0].metadata.get("atomic") else _running_text(flow, chunking)
+        _record(flow[0], chunking) if flow[0].metadata.get("atomic") else _running_text(flow, chunking)
         for flow in _flows(documents)
     )
     return _enhance(passages) if chunking.zh_title_enhance else passages
@@ -101,8 +107,15 @@ def _continues(before: Document, after: Document) -> bool:
     return pages and not a.get("atomic") and bool(_MID_SENTENCE.search(before.page_content.rstrip()))
 
 
-def _record(document: Document) -> Iterator[Passage]:
-    yield Passage(document.page_content.strip(), _anchor(document, document))
+def _record(document: Document, chunking: Chunking) -> Iterator[Passage]:
+    text = document.page_content.strip()
+    if len(text) <= max(_MAX_RECORD, chunking.chunk_size):
+        yield Passage(text, _anchor(document, document))
+        return
+    subject = text.partition("\n")[0]
+    for passage in _running_text([document], chunking):
+        is_told = len(subject) > _MAX_SUBJECT or passage.text.startswith(subject)
+        yield passage if is_told else Passage(f"{subject}\n{passage.text}", passage.anchor)
 
 
 def _running_text(documents: list[Document], chunking: Chunking) -> Iterator[Passage]:

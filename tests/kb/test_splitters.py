@@ -100,6 +100,22 @@ def test_records_stay_whole_and_alone() -> None:
     assert [passage.anchor for passage in passages] == [{"row": 1}, {"row": 2}, {}]
 
 
+def test_a_very_long_record_is_cut_and_keeps_its_place_and_its_subject() -> None:
+    row = "\n".join(["姓名: 张三", *(f"列{n}: 第{n}列的值。" for n in range(2000))])
+    passages = _split(Document(row, metadata={"row": 2, "atomic": True}), size=250, overlap=50)
+    assert len(passages) > 50
+    assert {(p.anchor["row"], p.text.split("\n")[0]) for p in passages} == {(2, "姓名: 张三")}
+    assert all(len(p.text) <= 250 + len("姓名: 张三\n") for p in passages)
+    assert "列1999: 第1999列的值。" in passages[-1].text
+
+
+def test_a_record_of_one_long_value_is_cut() -> None:
+    passages = _split(
+        Document("正文: " + "一句话。" * 20_000, metadata={"atomic": True}), size=250, overlap=0
+    )
+    assert max(len(passage.text) for passage in passages) <= 250
+
+
 def test_repeated_text_keeps_the_right_page() -> None:
     pages = [Document("同样的一句话。" * 10, metadata={"page": n}) for n in range(1, 6)]
     numbers = [passage.anchor["page"] for passage in _split(*pages, size=70, overlap=0)]

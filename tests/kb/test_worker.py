@@ -223,6 +223,55 @@ async def test_deleting_a_document_in_work_leaves_nothing_behind(
     assert [path for path in _kb_folder(services).rglob("*") if path.is_file()] == []
 
 
+@pytest.fixture
+async def calls(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What the model was given, call by call."""
+    embedder = await services.embedders.get("e5-small")
+    real, calls = embedder.embed_passages, list[list[str]]()
+
+    def watched(texts):
+        calls.append(list(texts))
+        return real(texts)
+
+    monkeypatch.setattr(embedder, "embed_passages", watched)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (
+            "wide.csv",
+            ",".join(f"列{n}" for n in range(1500)) + "\n" + ",".join(f"值{n}" for n in range(1500)),
+        ),
+        ("long.json", '[{"正文": "' + "".join(f"第{n}句话。" for n in range(1500)) + '"}]'),
+    ],
+)
+async def test_one_huge_record_is_embedded_in_small_steps(
+    editor: Caller, calls: list[list[str]], name: str, data: str
+) -> None:
+    await editor.create_kb()
+    documents = await editor.ingest("kb", {name: data.encode()})
+    assert documents[name]["state"] == "ready"
+    assert documents[name]["chunks"] > 20
+    assert len(calls) > 3
+    assert max(sum(map(len, texts)) for texts in calls) <= 3000
+
+
+async def test_a_worker_notices_between_two_steps_that_the_knowledge_base_is_gone(
+    services: Services, editor: Caller, worker: Worker, calls: list[list[str]]
+) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {"a.txt": "".join(f"第{n}条规定了一件事。" for n in range(2000)).encode()})
+    running = asyncio.ensure_future(worker.step())
+    while not calls:
+        await asyncio.sleep(0.01)
+    answer = await editor.http.post("/knowledge_base/delete_knowledge_base", json="kb")
+    assert answer.status_code == 200
+    await running
+    assert len(calls) <= 2
+
+
 async def test_unchanged_passages_are_not_embedded_again(
     services: Services, editor: Caller, worker: Worker
 ) -> None:
