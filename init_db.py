@@ -2,6 +2,7 @@
 
     python init_db.py                 everything that is missing; harmless to repeat
     python init_db.py --no-samples    the same without the sample knowledge base
+    python init_db.py --samples       make the sample knowledge base again, after it was deleted
 
 Chats, clients and documents that are there are never touched.
 """
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from server.auth.demo import DEMO_CLIENT, DEMO_DESCRIPTION, make_passphrase
 from server.auth.principal import Principal, Scope
-from server.auth.repository import find_client
+from server.auth.repository import find_any_key, find_client
 from server.auth.service import add_client
 from server.auth.vault import make_secret_file
 from server.core.errors import AppError, SettingsError
@@ -34,24 +35,41 @@ SAMPLES = ROOT / "knowledge_base" / "samples" / "handbook"
 SAMPLE_KB = "handbook"
 
 
-async def prepare(settings: Settings, *, samples: bool) -> None:
-    """Bring everything up to date, in the order in which it depends on each other."""
+async def prepare(settings: Settings, *, samples: bool | None) -> None:
+    """Bring everything up to date, in the order in which it depends on each other.
+
+    `samples` None: the sample knowledge base only with the first start.
+    """
     data_dir = settings.server.data_dir
     data_dir.mkdir(parents=True, exist_ok=True)
-    if settings.auth.master_key is None and make_secret_file(
-        data_dir / "secrets" / "master.key", secrets.token_hex(32)
-    ):
-        print(f"master key made: {data_dir / 'secrets' / 'master.key'} (back it up)")
-    if settings.auth.demo:
-        make_passphrase(data_dir)
     database = Database(settings.database_url, settings.database)
+    _check_not_lost(database, data_dir)
     try:
         await upgrade_schema(database)
+        async with database.read() as session:
+            first_key = await find_any_key(session)
     finally:
         await database.close()
+    if settings.auth.master_key is None and first_key is None:
+        key = data_dir / "secrets" / "master.key"
+        if make_secret_file(key, secrets.token_hex(32)):
+            print(f"master key made: {key} (back it up)")
+    if settings.auth.demo:
+        make_passphrase(data_dir)
     async with open_services(settings, engine=False) as services:
-        if await make_demo_client(services) and samples:
+        is_first = await make_demo_client(services)
+        if samples or (samples is None and is_first):
             await make_sample_kb(services)
+
+
+def _check_not_lost(database: Database, data_dir: Path) -> None:
+    """Raises SettingsError where a new, empty database would hide that the old one is missing."""
+    path = Path(database.url.database or "")
+    if database.url.get_backend_name() == "sqlite" and not path.exists() and any(data_dir.glob("kb_*")):
+        raise SettingsError(
+            f"{path}: the database is gone, but documents are still in {data_dir}; restore it from your backup, "
+            "or move the kb_* folders away to start anew"
+        )
 
 
 async def make_demo_client(services: Services) -> bool:
@@ -73,6 +91,10 @@ async def make_sample_kb(services: Services) -> None:
         zh_name="示例：员工手册",
         info="一家虚构公司的员工手册、报销制度、资产通讯录和信息安全须知",
     )
+    async with services.database.write() as session:
+        row = await session.get_one(KnowledgeBase, kb.id)
+        row.shared = True
+        session.add_all(_questions(kb.id, services))
     paths = sorted(path for path in SAMPLES.iterdir() if path.suffix != ".csv")
     for path in paths:
         with path.open("rb") as file:
@@ -82,10 +104,6 @@ async def make_sample_kb(services: Services) -> None:
         async with open_worker(services) as worker:
             while await worker.step():
                 bar.update()
-    async with services.database.write() as session:
-        row = await session.get_one(KnowledgeBase, kb.id)
-        row.shared = True
-        session.add_all(_questions(kb.id, services))
     documents, total = await services.kb.list_documents(operator, SAMPLE_KB)
     ready = sum(document.state == DocumentState.READY for document in documents)
     print(f"sample knowledge base '{SAMPLE_KB}': {ready} of {total} documents ready")
@@ -102,18 +120,29 @@ def _questions(kb_id: str, services: Services) -> list[Question]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Create or upgrade the database and the first things in it.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
-    parser.add_argument("--no-samples", action="store_true", help="without the sample knowledge base")
+    parser.add_argument(
+        "--samples",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="make the sample knowledge base (default: with the first start only)",
+    )
     options = parser.parse_args()
     try:
         settings = load_settings(options.config)
         configure_logging("warning", settings.server.log_format)
-        asyncio.run(prepare(settings, samples=not options.no_samples))
+        asyncio.run(prepare(settings, samples=options.samples))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 3
     except AppError as error:
         print(f"{error.text.zh}\n{error.text.en}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"[server] data_dir: {error.filename}: {error.strerror}; correct it, or its permissions",
+            file=sys.stderr,
+        )
+        return 3
     return 0
 
 

@@ -8,6 +8,7 @@ A process that dies is started again; when this one ends, all others end.
 
 import argparse
 import http.client
+import importlib.util
 import signal
 import socket
 import sqlite3
@@ -52,7 +53,12 @@ class Supervisor:
 
     def start(self, child: Child) -> None:
         child.process = subprocess.Popen(
-            child.command, cwd=ROOT, env=self.environment, pass_fds=child.pass_fds
+            child.command,
+            cwd=ROOT,
+            env=self.environment,
+            pass_fds=child.pass_fds,
+            # Ctrl-C is for this process; the children hear of it once, by `stop`.
+            start_new_session=True,
         )
         child.started = time.monotonic()
 
@@ -102,10 +108,11 @@ def main() -> int:
     overrides = {
         ("server", key): str(value)
         for key, value in vars(options).items()
-        if key in ("host", "port", "workers") and value
+        if key in ("host", "port", "workers") and value is not None
     }
     try:
         settings = load_settings(options.config, overrides=overrides)
+        _check_default_embedding(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return _CONFIG_ERROR
@@ -169,6 +176,23 @@ def run(settings: Settings, environment: dict[str, str], config: list[str]) -> i
         return supervisor.watch()
     finally:
         supervisor.stop()
+
+
+def _check_default_embedding(settings: Settings) -> None:
+    """Raises SettingsError when new knowledge bases would get a model that cannot run."""
+    name = settings.embedding.default
+    model = settings.embedding.models[name]
+    if model.kind != "local":
+        return
+    if not _is_installed(settings, model):
+        folder = settings.embedding.models_dir / model.path
+        raise SettingsError(
+            f"[embedding] default = {name}: no model in {folder}; put its files there, or use e5-small"
+        )
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise SettingsError(
+            f"[embedding] default = {name}: a local model needs the full installation: make run FULL=1; or use e5-small"
+        )
 
 
 def _is_installed(settings: Settings, model: EmbeddingModelSettings) -> bool:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from server.core.errors import AppError, SettingsError
+from server.core.errors import AlreadyExists, AppError, SettingsError
+from server.core.i18n import Text
 from server.core.logging import configure_logging
 from server.core.processes import die_with_parent
 from server.core.settings import Settings, load_settings
@@ -27,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 3
     except AppError as error:
         print(f"{error.text.zh}\n{error.text.en}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or '-'}: {error.strerror}", file=sys.stderr)
         return 1
 
 
@@ -48,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add = client.add_parser("add", help="add a client; prints the public key for its issuer")
     add.add_argument("--id", required=True)
     add.add_argument("--description", default="")
+    add.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
     add.set_defaults(run=add_client)
 
     key = commands.add_parser("api-key", help="keys for programs").add_subparsers(required=True)
@@ -114,8 +119,14 @@ async def _until_terminated(work: Awaitable[None]) -> None:
     """Run until SIGTERM or SIGINT, then cancel and wait: what was being done is taken up again after the restart."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # Once: a second cancellation would hit what is being put away.
+        if not task.cancelling():
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         await task
     except asyncio.CancelledError:
@@ -132,9 +143,15 @@ def add_client(settings: Settings, options: argparse.Namespace) -> int:
                 session, services.vault, options.id, options.description, services.runtime.clock.now()
             )
 
-    print(asyncio.run(run()))
+    if options.out is not None and options.out.exists():
+        raise AlreadyExists(Text(f"文件 {options.out} 已存在", f"{options.out} exists already"))
+    public_key = asyncio.run(run())
+    if options.out is None:
+        print(public_key)
+    else:
+        options.out.write_text(f"{public_key}\n", encoding="ascii")
     print(
-        f"客户端 {options.id} 已添加。以上公钥只交给它的服务端保管 / keep this key on the issuer's server only",
+        f"客户端 {options.id} 已添加。公钥只交给它的服务端保管 / keep the public key on the issuer's server only",
         file=sys.stderr,
     )
     return 0

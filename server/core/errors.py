@@ -20,9 +20,9 @@
      ├─ TooLarge                                           413  too_large
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch
      ├─ TooManyRequests                                    429  too_many_requests
-     ├─ Busy                                               503  busy
+     ├─ Busy                                               503  busy, database_unreachable
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
-     ├─ StorageFull                                        507  disk_full
+     ├─ StorageFull                                        507  disk_full, database_read_only
      ├─ PromptBroken                                       500  prompt_broken
      └─ UpstreamError  (a model provider)                  502  upstream_error
          ├─ ModelUnavailable  (a package it needs is missing)  502  model_unavailable
@@ -41,6 +41,13 @@
 """
 
 from server.core.i18n import Text
+
+# Characters of a name that a message repeats: enough to know it again, and no way to have a page echo megabytes.
+_SHOWN = 100
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
 class AppError(Exception):
@@ -97,14 +104,16 @@ class KBNotFound(NotFound):
     code = "kb_not_found"
 
     def __init__(self, name: str) -> None:
-        super().__init__(Text(f"未找到知识库 {name}", f"knowledge base not found: {name}"))
+        shown = _short(name)
+        super().__init__(Text(f"未找到知识库 {shown}", f"knowledge base not found: {shown}"))
 
 
 class DocumentNotFound(NotFound):
     code = "document_not_found"
 
     def __init__(self, name: str) -> None:
-        super().__init__(Text(f"未找到文件 {name}", f"document not found: {name}"))
+        shown = _short(name)
+        super().__init__(Text(f"未找到文件 {shown}", f"document not found: {shown}"))
 
 
 class SessionNotFound(NotFound):
@@ -118,9 +127,9 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        known = ", ".join(available)
+        shown, known = _short(name), ", ".join(available)
         super().__init__(
-            Text(f"未找到模型 {name}；可用的模型：{known}", f"model not found: {name}; available: {known}")
+            Text(f"未找到模型 {shown}；可用的模型：{known}", f"model not found: {shown}; available: {known}")
         )
 
 
@@ -128,11 +137,11 @@ class PromptNotFound(NotFound):
     code = "prompt_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        known = ", ".join(available)
+        shown, known = _short(name), ", ".join(available)
         super().__init__(
             Text(
-                f"未找到提示词模板 {name}；可用的模板：{known}",
-                f"prompt template not found: {name}; available: {known}",
+                f"未找到提示词模板 {shown}；可用的模板：{known}",
+                f"prompt template not found: {shown}; available: {known}",
             )
         )
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from server.core.errors import Busy, SettingsError
+from server.core.errors import AppError, Busy, SettingsError, StorageFull
 from server.core.i18n import Text
 from server.core.settings import DatabaseSettings
 
@@ -27,6 +27,9 @@ DRIVERS = {
 }
 # MariaDB: lock wait timeout, deadlock. PostgreSQL: lock_not_available, deadlock_detected, serialization_failure.
 _LOCK_CODES = {1205, 1213, "55P03", "40P01", "40001"}
+_FULL_CODES = {1021, 1114, "53100"}
+# MariaDB: cannot connect, gone away, lost. PostgreSQL: connection failures, shut down, starting up.
+_AWAY_CODES = {2002, 2003, 2006, 2013, "08001", "08003", "08006", "57P01", "57P02", "57P03"}
 
 
 def async_url(url: str) -> URL:
@@ -63,14 +66,14 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads."""
-        with _busy_means_503():
+        with refusals():
             async with self._read() as session:
                 yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A unit of work: commits when the block ends, rolls back when it raises."""
-        with _busy_means_503():
+        with refusals():
             async with self._write() as session, session.begin():
                 yield session
 
@@ -79,21 +82,52 @@ class Database:
 
 
 @contextmanager
-def _busy_means_503() -> Iterator[None]:
-    """Turn the database's "another one holds the lock" into Busy; every other fault passes unchanged."""
+def refusals() -> Iterator[None]:
+    """Turn what people can do something about into a refusal: a held lock, a full disk, a database that is away.
+
+    Every other fault passes unchanged. Raises Busy, StorageFull.
+    """
     try:
         yield
-    except OperationalError as error:
-        if not _is_lock(error):
+    except (OperationalError, InterfaceError) as error:
+        refusal = _refusal_of(error)
+        if refusal is None:
             raise
-        words = Text("数据库正忙，请稍后再试", "the database is busy; try again in a moment")
-        raise Busy(words, retry_after=2) from error
+        raise refusal from error
 
 
-def _is_lock(error: OperationalError) -> bool:
+def _refusal_of(error: DBAPIError) -> AppError | None:
     original = error.orig
+    words = str(original)
     code = getattr(original, "sqlstate", None) or (original.args[0] if original and original.args else None)
-    return code in _LOCK_CODES or "database is locked" in str(original)
+    if code in _LOCK_CODES or "database is locked" in words:
+        return Busy(
+            Text("数据库正忙，请稍后再试", "the database is busy; try again in a moment"), retry_after=2
+        )
+    if code in _FULL_CODES or "disk is full" in words:
+        return StorageFull(
+            Text("磁盘已满，请管理员腾出空间", "the disk is full; your operator must make room")
+        )
+    if "readonly database" in words:
+        return StorageFull(
+            Text(
+                "数据库不可写，请管理员检查文件权限",
+                "the database cannot be written; check its file's permissions",
+            ),
+            code="database_read_only",
+        )
+    if error.connection_invalidated or code in _AWAY_CODES or _could_not_connect(original):
+        return Busy(
+            Text("连接不上数据库，请稍后再试", "the database cannot be reached; try again in a moment"),
+            code="database_unreachable",
+            retry_after=5,
+        )
+    return None
+
+
+def _could_not_connect(error: BaseException | None) -> bool:
+    """psycopg gives no code when there is no server to give one."""
+    return type(error).__module__.startswith("psycopg") and not getattr(error, "sqlstate", None)
 
 
 def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select, update
@@ -9,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from server.auth.models import Client
 from server.core.clock import Clock
-from server.core.errors import Busy
+from server.core.errors import Busy, StorageFull
 from server.core.settings import DatabaseSettings
+from server.db.schema import upgrade_schema
 from server.db.session import Database
 
 
@@ -107,3 +109,38 @@ async def test_names_that_differ_only_in_case_or_accent_are_two(database: Databa
     async with database.write() as session:
         session.add_all([_client("bob"), _client("Bob"), _client("bób"), _client("张三"), _client("張三")])
     assert await _count(database) == 5
+
+
+@pytest.mark.parametrize(
+    ("pragma", "code"), [("max_page_count=1", "disk_full"), ("query_only=ON", "database_read_only")]
+)
+async def test_a_database_that_cannot_grow_or_be_written(tmp_path: Path, pragma: str, code: str) -> None:
+    """SQLite refuses with the same words as on a full disk and on a file without permission."""
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}", DatabaseSettings(pool_size=1))
+    try:
+        await upgrade_schema(database)
+        async with database.engine.connect() as connection:
+            await connection.exec_driver_sql(f"PRAGMA {pragma}")
+
+        async def fill() -> None:
+            async with database.write() as session:
+                session.add_all(_client(str(n), "x" * 200) for n in range(500))
+
+        with pytest.raises(StorageFull) as caught:
+            await fill()
+        assert caught.value.code == code
+        assert await _count(database) == 0
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p@127.0.0.1:1/x", "mysql://u:p@127.0.0.1:1/x"])
+async def test_a_database_that_is_away_is_busy(url: str) -> None:
+    database = Database(url, DatabaseSettings())
+    try:
+        with pytest.raises(Busy) as caught:
+            await _count(database)
+        assert caught.value.code == "database_unreachable"
+        assert caught.value.retry_after
+    finally:
+        await database.close()
