@@ -57,7 +57,7 @@ async def open_services(
         embedders = Embedders(
             settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
         )
-        indexes = Indexes(database, files, runtime.lanes, settings.kb.index_memory)
+        indexes = Indexes(database, files, runtime, settings.kb.index_memory)
         kb = KBService(database, files, embedders, indexes, runtime, settings)
         prompts = Prompts(settings.chat.prompts_dir)
         gateway = Gateway(settings.llm)

@@ -1,11 +1,12 @@
 """Names that people give, and the files behind them. Nothing here trusts a name: on disk a document lies under its id.
 
 <data_dir>/<kb id>/content/<document id><suffix>             the bytes as they came
-<data_dir>/<kb id>/vector_store/<model>/<document id>.<attempt>.npy    its vectors, see segments.py
+<data_dir>/<kb id>/vector_store/<model>/<document id>.<random>.npy    its vectors, see segments.py
 """
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -17,12 +18,16 @@ from typing import BinaryIO
 
 from server.core.errors import BadRequest, Invalid, StorageFull, UnsupportedFile
 from server.core.i18n import Text
-from server.kb.segments import sync_folder
+from server.kb.segments import SegmentError, read_segment, sync_folder
+
+log = logging.getLogger(__name__)
 
 MAX_FILE_NAME_BYTES = 200
 MAX_KB_NAME = 64
 # Below this the disk counts as full: uploads are refused before anything is written.
 MIN_FREE_BYTES = 512 * 1024**2
+# Tries to remove a folder that others may still be writing to.
+_REMOVALS = 5
 
 _KB_NAME = re.compile(r"[\w\- ]+")
 _SEPARATORS = re.compile(r'[/\\:*?"<>|]')
@@ -169,21 +174,37 @@ class FileStore:
             raise StorageFull(_DISK_FULL) from error
         return StoredFile(target, size, digest.hexdigest())
 
+    def is_intact(self, content: Path, sha256: str, segment: Path, segment_sha256: str) -> bool:
+        """Are a document's bytes and its vectors those that were written?"""
+        try:
+            with content.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            read_segment(segment, segment_sha256)
+        except (OSError, SegmentError):
+            return False
+        return same
+
     def remove_document(self, kb_id: str, model: str, document_id: str, suffix: str) -> None:
         """Remove a document's files; those that are gone already are no fault."""
         self.content_path(kb_id, document_id, suffix).unlink(missing_ok=True)
         self.remove_segments(kb_id, model, document_id)
 
-    def remove_segments(self, kb_id: str, model: str, document_id: str) -> None:
-        """Remove a document's vectors, of every attempt."""
+    def remove_segments(self, kb_id: str, model: str, document_id: str, keep: str | None = None) -> None:
+        """Remove a document's vectors, of every attempt but the one whose segment is `keep`."""
         for path in (self.data_dir / kb_id / "vector_store" / model).glob(f"{document_id}.*"):
-            path.unlink(missing_ok=True)
+            if path.name != keep:
+                path.unlink(missing_ok=True)
 
     def remove_kb(self, kb_id: str) -> None:
-        """Remove a knowledge base's folder."""
+        """Remove a deleted knowledge base's folder. It is invisible already: what cannot be removed is left to the sweep."""
         folder = self.data_dir / kb_id
-        if folder.is_dir():
-            shutil.rmtree(folder)
+        for _ in range(_REMOVALS):
+            if not folder.exists():
+                return
+            # An upload or the worker, which do not know yet, may be writing there.
+            shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            log.warning("folder not removed", extra={"folder": kb_id})
 
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

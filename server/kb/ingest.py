@@ -7,6 +7,7 @@ and only the last one is visible: index first, `ready` last, in one commit.
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from server.kb.anchors import describe_context
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore
 from server.kb.loaders.base import LoadError
+from server.kb.loaders.errors import content_gone
 from server.kb.models import Document, DocumentState, JobState, KnowledgeBase, Slot
 from server.kb.parsing import Parser
 from server.kb.repository import KnownVector
@@ -67,22 +69,37 @@ class Ingest:
         document, kb = work.document, work.kb
         await self._enter(work, DocumentState.PARSING)
         path = self._files.content_path(kb.id, document.id, document.suffix)
+        if not await self._lanes.run("io", path.is_file):
+            raise content_gone()
         loaded = await self._parser.parse(path, document.suffix)
         passages = await self._lanes.run("io", _split, loaded, Chunking(**document.chunking))
         await self._enter(work, DocumentState.EMBEDDING)
         vectors = await self._embed(work, passages, progress)
-        # Named after the attempt: a worker that lost its lease must not write over its successor's file.
-        segment = self._files.segment_path(kb.id, kb.embed_model, f"{document.id}.{work.attempt}.npy")
-        sha256 = await self._lanes.run("io", write_segment, segment, vectors)
+        # A name that was never used: a worker that lost its lease must not write over its successor's file, and indexes
+        # know by the name what they hold.
+        segment = self._files.segment_path(kb.id, kb.embed_model, f"{document.id}.{secrets.token_hex(4)}.npy")
         try:
+            sha256 = await self._lanes.run("io", write_segment, segment, vectors)
             replaced = await self._publish(work, passages, segment.name, sha256)
-        except LeaseLost:
-            segment.unlink(missing_ok=True)
+        except (LeaseLost, OSError) as error:
+            await self._lanes.run("io", segment.unlink, True)
+            if await self._is_deleted(
+                kb
+            ):  # and writing has made its folder again, or failed because that was gone
+                await self._lanes.run("io", self._files.remove_kb, kb.id)
+                raise LeaseLost from error
             raise
+        await self._lanes.run(
+            "io", self._files.remove_segments, kb.id, kb.embed_model, document.id, segment.name
+        )
         if replaced is not None:
             await self._lanes.run(
                 "io", self._files.remove_document, kb.id, kb.embed_model, replaced.id, replaced.suffix
             )
+
+    async def _is_deleted(self, kb: KnowledgeBase) -> bool:
+        async with self._database.read() as session:
+            return await repository.get_generation(session, kb.id) is None
 
     async def _enter(self, work: Work, state: DocumentState) -> None:
         async with self._database.write() as session:
@@ -159,6 +176,7 @@ class Ingest:
             document.segment, document.segment_sha256, document.ready_at = segment, sha256, now
             document.error_code = document.error_text = None
             await session.flush()
+            await repository.delete_chunks(session, [document.id])  # of an earlier reading
             await repository.add_chunks(session, rows)
             await repository.bump_generation(session, kb.id)
         return replaced

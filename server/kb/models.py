@@ -37,6 +37,11 @@ class JobState(StrEnum):
     FAILED = "failed"
 
 
+class JobKind(StrEnum):
+    INGEST = "ingest"  # asked for by an upload
+    REPAIR = "repair"  # the document's segment was lost
+
+
 class KnowledgeBase(Base):
     """A named collection of documents of one client, bound to one embedding model."""
 
@@ -123,7 +128,7 @@ class Job(Base):
     __table_args__ = (Index("ix_job_state_lease_until", "state", "lease_until"), MARIADB)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16), default="ingest")
+    kind: Mapped[str] = mapped_column(String(16), default=JobKind.INGEST)
     kb_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"), index=True)
     document_id: Mapped[str] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"), index=True)
     state: Mapped[str] = mapped_column(String(16), default=JobState.WAITING)

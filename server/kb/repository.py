@@ -9,7 +9,18 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.kb.models import Chunk, Document, DocumentState, Job, JobState, KnowledgeBase, Question, Slot
+from server.core.ids import new_id
+from server.kb.models import (
+    Chunk,
+    Document,
+    DocumentState,
+    Job,
+    JobKind,
+    JobState,
+    KnowledgeBase,
+    Question,
+    Slot,
+)
 
 # Bound parameters per statement: SQLite's old limit is 999.
 _BATCH = 500
@@ -103,10 +114,16 @@ async def delete_documents(session: AsyncSession, ids: Iterable[str]) -> None:
         await session.execute(delete(Document).where(Document.id.in_(batch)))
 
 
-async def shelve_documents(session: AsyncSession, ids: Sequence[str]) -> None:
-    """Make documents `stored`: their files stay, their chunks and jobs go."""
+async def delete_chunks(session: AsyncSession, ids: Iterable[str]) -> None:
+    """Delete the chunks of documents."""
     for batch in _batches(list(ids)):
         await session.execute(delete(Chunk).where(Chunk.document_id.in_(batch)))
+
+
+async def shelve_documents(session: AsyncSession, ids: Sequence[str]) -> None:
+    """Make documents `stored`: their files stay, their chunks and jobs go."""
+    await delete_chunks(session, ids)
+    for batch in _batches(list(ids)):
         await session.execute(delete(Job).where(Job.document_id.in_(batch)))
         bare = {"state": DocumentState.STORED, "segment": None, "segment_sha256": None, "chunk_count": 0}
         await session.execute(update(Document).where(Document.id.in_(batch)).values(**bare))
@@ -122,18 +139,18 @@ class ReadySegment:
     chunk_ids: list[int]
 
 
-async def list_ready_ids(session: AsyncSession, kb_id: str) -> set[str]:
-    """Ids of the searchable documents."""
-    query = select(Document.id).where(
+async def list_ready_segments(session: AsyncSession, kb_id: str) -> dict[str, str]:
+    """The searchable documents: their ids by the names of their segments. A document that is read again gets a new one."""
+    query = select(Document.segment, Document.id).where(
         Document.kb_id == kb_id, Document.state == DocumentState.READY, Document.slot == Slot.LIVE
     )
-    return set(await session.scalars(query))
+    return {segment: document_id for segment, document_id in await session.execute(query) if segment}
 
 
-async def load_segments(session: AsyncSession, document_ids: Sequence[str]) -> list[ReadySegment]:
+async def load_segments(session: AsyncSession, document_ids: Iterable[str]) -> list[ReadySegment]:
     """Segments of documents and the chunk ids of their rows."""
     segments: dict[str, ReadySegment] = {}
-    for batch in _batches(list(document_ids)):
+    for batch in _batches(sorted(document_ids)):
         query = select(Document.id, Document.segment, Document.segment_sha256).where(Document.id.in_(batch))
         for document_id, name, sha256 in await session.execute(query):
             segments[document_id] = ReadySegment(document_id, name or "", sha256 or "", [])
@@ -141,6 +158,21 @@ async def load_segments(session: AsyncSession, document_ids: Sequence[str]) -> l
         for document_id, chunk_id in await session.execute(rows.order_by(Chunk.document_id, Chunk.position)):
             segments[document_id].chunk_ids.append(chunk_id)
     return list(segments.values())
+
+
+async def withdraw_document(session: AsyncSession, segment: ReadySegment) -> Document | None:
+    """Make a document whose segment is lost wait for its next reading; None when somebody else did, or it was exchanged."""
+    lost = and_(
+        Document.id == segment.document_id,
+        Document.segment == segment.name,
+        Document.state == DocumentState.READY,
+    )
+    result = await session.execute(update(Document).where(lost).values(state=DocumentState.WAITING))
+    if not result.rowcount:  # type: ignore[attr-defined]
+        return None
+    document = await session.get_one(Document, segment.document_id)
+    await bump_generation(session, document.kb_id)
+    return document
 
 
 # ── chunks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,6 +219,18 @@ async def find_known_vectors(
 
 
 # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def add_job(session: AsyncSession, document: Document, now: datetime, kind: JobKind = JobKind.INGEST) -> Job:
+    """Have a worker make a document searchable."""
+    job = Job(id=new_id("job"), kind=kind, kb_id=document.kb_id, document_id=document.id, created_at=now)
+    session.add(job)
+    return job
+
+
+async def has_job_since(session: AsyncSession, document_id: str, kind: JobKind, since: datetime) -> bool:
+    query = select(Job.id).where(Job.document_id == document_id, Job.kind == kind, Job.created_at > since)
+    return await session.scalar(query.limit(1)) is not None
 
 
 async def claim_job(

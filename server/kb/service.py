@@ -34,6 +34,7 @@ from server.kb.embedders import Embedders
 from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_name, check_type, name_key
 from server.kb.indexes import Indexes
 from server.kb.loaders import SUFFIXES
+from server.kb.loaders.errors import content_gone
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Question, Slot
 from server.kb.retriever import Hit, Retriever, Trace
 from server.kb.splitters import Chunking
@@ -187,7 +188,7 @@ class KBService:
     ) -> Accepted:
         """Take one file: safe on disk, then one commit with its row and its job. Reading it is the worker's task.
 
-        The same bytes again change nothing. Another content under a name that is there replaces it, and stays
+        The same bytes again change nothing, unless what was kept of them is damaged. Another content under a name that is there replaces it, and stays
         invisible until it is ready; with `override` false a file of the same size counts as the one that is there.
         """
         name = check_file_name(upload.name)
@@ -199,9 +200,17 @@ class KBService:
             stored = await self._lanes.run("io", self._files.save, upload.stream, target)
             await self._lanes.run("io", check_type, target, suffix, stored.size)
             document = self._new_document(kb, document_id, name, suffix, stored, chunking)
-            accepted, obsolete = await self._register(document, override=override, vectorise=vectorise)
-        except AppError:
+            damaged = await self._find_damaged(kb, document)
+            accepted, obsolete = await self._register(
+                document, override=override, vectorise=vectorise, damaged=damaged
+            )
+        except (AppError, OSError) as error:
             await self._lanes.run("io", target.unlink, True)
+            async with self._database.read() as session:
+                is_deleted = await repository.get_generation(session, kb.id) is None
+            if is_deleted:  # while we were busy, whatever it was that failed then
+                await self._lanes.run("io", self._files.remove_kb, kb.id)
+                raise KBNotFound(kb.name) from error
             raise
         for row in obsolete:
             await self._lanes.run(
@@ -252,15 +261,29 @@ class KBService:
             created_at=self._clock.now(),
         )
 
+    async def _find_damaged(self, kb: KnowledgeBase, document: Document) -> str | None:
+        """The id of the version that this upload may repeat, when that one's files are lost or damaged."""
+        async with self._database.read() as session:
+            versions = await repository.find_documents(session, kb.id, document.name_key)
+        live = versions.get(Slot.LIVE)
+        if live is None or live.state != DocumentState.READY or live.size != document.size:
+            return None
+        content = self._files.content_path(kb.id, live.id, live.suffix)
+        segment = self._files.segment_path(kb.id, kb.embed_model, live.segment or "")
+        is_intact = await self._lanes.run(
+            "io", self._files.is_intact, content, live.sha256, segment, live.segment_sha256 or ""
+        )
+        return None if is_intact else live.id
+
     async def _register(
-        self, document: Document, *, override: bool, vectorise: bool
+        self, document: Document, *, override: bool, vectorise: bool, damaged: str | None
     ) -> tuple[Accepted, list[Document]]:
         """Decide by the versions that are there. Returns what was accepted and the rows whose files may go."""
         async with self._database.write() as session:
             versions = await repository.find_documents(session, document.kb_id, document.name_key)
             live, pending = versions.get(Slot.LIVE), versions.get(Slot.NEXT)
             _refuse_while_in_work(document.file_name, [live, pending])
-            if live is not None and live.state == DocumentState.READY:
+            if live is not None and live.state == DocumentState.READY and live.id != damaged:
                 if live.sha256 == document.sha256 and live.chunking == document.chunking and override:
                     return Accepted(live, None), [document]
                 if live.size == document.size and not override:
@@ -276,17 +299,7 @@ class KBService:
             document.state = DocumentState.WAITING if vectorise else DocumentState.STORED
             if not await repository.add_document(session, document):
                 raise _in_work(document.file_name)
-            job_id = new_id("job") if vectorise else None
-            if job_id is not None:
-                session.add(
-                    Job(
-                        id=job_id,
-                        kind="ingest",
-                        kb_id=document.kb_id,
-                        document_id=document.id,
-                        created_at=document.created_at,
-                    )
-                )
+            job_id = repository.add_job(session, document, document.created_at).id if vectorise else None
         return Accepted(document, job_id), obsolete
 
     async def delete_documents(
@@ -323,7 +336,12 @@ class KBService:
         document = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
         if document is None:
             raise DocumentNotFound(file_name)
-        return self._files.content_path(kb.id, document.id, document.suffix), document
+        path = self._files.content_path(kb.id, document.id, document.suffix)
+        if not await self._lanes.run("io", path.is_file):
+            log.error("content is gone", extra={"document": document.id})
+            error = content_gone()
+            raise NotFound(Text(error.zh, error.en), code="document_not_found")
+        return path, document
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -318,6 +318,104 @@ async def test_a_damaged_segment_is_embedded_again(services: Services, editor: C
     assert [hit["page_content"] for hit in await editor.search("kb", "年假", top_k=1)] == ["年假五天。"]
 
 
+def _damage(path: Path, how: str) -> None:
+    if how == "gone":
+        path.unlink()
+    else:
+        data = bytearray(path.read_bytes())
+        data[-3] ^= 1
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["gone", "flipped"])
+async def test_a_lost_segment_is_made_again(
+    services: Services, settings, editor: Caller, worker: Worker, how: str
+) -> None:
+    """Several processes notice at once, one job comes of it; the document's passages stay listed meanwhile."""
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode(), "b.txt": "病假三天。".encode()})
+    (first,) = [p for p in _kb_folder(services).rglob("*.npy") if await _owner(services, p) == "a.txt"]
+    _damage(first, how)
+    async with open_services(settings) as one, open_services(settings) as two:
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        found = await asyncio.gather(
+            *(each.kb.search_in(kb, "假", top_k=5, threshold=2.0) for each in (one, two))
+        )
+        assert {hit.file_name for hits, _ in found for hit in hits} == {"b.txt"}
+        document = (await editor.documents("kb"))["a.txt"]
+        assert (document["state"], document["chunks"]) == ("waiting", 1)
+        assert (await editor.get("/jobs")).json()["data"]["total"] == 3
+        await worker.run_until_idle()
+        assert (await editor.documents("kb"))["a.txt"]["state"] == "ready"
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        for each in (one, two, services):
+            hits, _ = await each.kb.search_in(kb, "假", top_k=5, threshold=2.0)
+            assert {hit.file_name for hit in hits} == {"a.txt", "b.txt"}
+    assert len(list(_kb_folder(services).rglob("*.npy"))) == 2
+
+
+async def test_a_process_that_has_the_vectors_still_takes_the_new_passages(
+    services: Services, settings, editor: Caller, worker: Worker
+) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    assert len(await editor.search("kb", "年假")) == 1  # in the memory of the process behind HTTP
+    _damage(next(_kb_folder(services).rglob("*.npy")), "flipped")
+    async with services.database.read() as session:
+        kb = (await session.scalars(select(KnowledgeBase))).one()
+    await services.kb.search_in(kb, "年假", top_k=1, threshold=2.0)
+    await worker.run_until_idle()
+    assert [hit["page_content"] for hit in await editor.search("kb", "年假")] == ["年假五天。"]
+
+
+async def test_a_segment_that_is_lost_again_and_again_is_given_up(
+    services: Services, editor: Caller, worker: Worker
+) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    for _ in range(2):
+        _damage(next(_kb_folder(services).rglob("*.npy")), "flipped")
+        services.kb._indexes._loaded.clear()
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        await services.kb.search_in(kb, "年假", top_k=1, threshold=2.0)
+        await worker.run_until_idle()
+    document = (await editor.documents("kb"))["a.txt"]
+    assert (document["state"], document["error_code"]) == ("failed", "segment_lost")
+    assert (await editor.ingest("kb", {"a.txt": "年假五天。".encode()}))["a.txt"]["state"] == "ready"
+
+
+@pytest.mark.parametrize("what", ["content/*", "vector_store/*/*.npy"])
+@pytest.mark.parametrize("override", [True, False])
+async def test_the_same_bytes_again_repair_what_is_lost(
+    services: Services, editor: Caller, what: str, override: bool
+) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    next(_kb_folder(services).glob(what)).unlink()
+    documents = await editor.ingest("kb", {"a.txt": "年假五天。".encode()}, override=override)
+    assert [documents["a.txt"][key] for key in ("state", "chunks")] == ["ready", 1]
+    assert len(await editor.search("kb", "年假")) == 1
+    got = await editor.get("/knowledge_base/download_doc", knowledge_base_name="kb", file_name="a.txt")
+    assert got.content == "年假五天。".encode()
+    assert len([path for path in _kb_folder(services).rglob("*") if path.is_file()]) == 2
+
+
+async def test_a_document_whose_content_is_gone_says_so(services: Services, editor: Caller) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {"a.txt": "年假五天。".encode()})
+    next(_kb_folder(services).glob("content/*")).unlink()
+    assert editor.worker is not None
+    await editor.worker.run_until_idle()
+    document = (await editor.documents("kb"))["a.txt"]
+    assert (document["state"], document["error_code"]) == ("failed", "content_gone")
+    got = await editor.get("/knowledge_base/download_doc", knowledge_base_name="kb", file_name="a.txt")
+    assert (got.status_code, got.json()["error"]["code"]) == (404, "document_not_found")
+    assert "重新上传" in got.json()["msg"]
+
+
 async def test_the_worker_survives_a_database_that_is_away(
     services: Services, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -436,3 +534,9 @@ async def test_claims_are_fair_by_age(services: Services, editor: Caller) -> Non
 def _kb_folder(services: Services) -> Path:
     (folder,) = (path for path in services.settings.server.data_dir.iterdir() if path.name.startswith("kb_"))
     return folder
+
+
+async def _owner(services: Services, segment: Path) -> str:
+    async with services.database.read() as session:
+        query = select(Document.file_name).where(Document.segment == segment.name)
+        return (await session.scalars(query)).one()

@@ -37,6 +37,14 @@ def bad_line(kind: str, number: int) -> LoadError:
     )
 
 
+def content_gone() -> LoadError:
+    return LoadError(
+        "content_gone",
+        "服务器上保存的该文件已丢失；请重新上传。",
+        "The file's content is gone from the server: upload it again.",
+    )
+
+
 def unsupported(suffix: str) -> LoadError:
     return LoadError(
         "parse_error",
