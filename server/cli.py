@@ -78,6 +78,7 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
     import uvicorn
 
     from server.app import create_app
+    from server.core.connections import ImpatientProtocol
 
     asyncio.run(_check(settings))
     if options.fd is not None:
@@ -87,6 +88,7 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
         listener = socket.create_server((settings.server.host, settings.server.port), backlog=2048)
     config = uvicorn.Config(
         create_app(settings),
+        http=ImpatientProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -1,8 +1,10 @@
 """What every route shares: one envelope, one mapping of errors to answers, strict JSON in, callers before bodies."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Generic, TypeVar, cast
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -27,6 +29,8 @@ Check = Callable[[Request], Awaitable[object]]
 CONTRACT_PREFIXES = (
     "/chat/", "/knowledge_base/", "/session/", "/history/", "/user/", "/recommend/", "/llm_model/", "/server/", "/other/",
 )  # fmt: skip
+# Seconds without a byte of a body that was announced.
+_BODY_PATIENCE = 30
 # Refusals that old pages expect as HTTP 200 with a code in the body; 401 and 422 were true statuses there too.
 _HIDDEN_STATUSES = {400, 403, 404, 409, 413, 415, 500, 502, 503, 504}
 
@@ -54,14 +58,23 @@ class BodyLimits:
 
 
 class StrictRequest(Request):
-    """A request whose body is bounded and whose JSON is strict."""
+    """A request whose body is bounded, in size and in patience, and whose JSON is strict."""
 
     def __init__(self, request: Request, limit: int) -> None:
         super().__init__(request.scope, self._receive_bounded)
-        self._unbounded, self._left = request.receive, limit
+        self._unbounded, self._left, self._reading = request.receive, limit, True
 
     async def _receive_bounded(self) -> Message:
-        message = await self._unbounded()
+        if (
+            not self._reading
+        ):  # what comes after the body is the caller's going away, and may take as long as it likes
+            return await self._unbounded()
+        try:
+            message = await asyncio.wait_for(self._unbounded(), _BODY_PATIENCE)
+        except TimeoutError:
+            words = "请求体迟迟没有传完 / the rest of the body did not come"
+            raise HTTPException(408, words, headers={"Connection": "close"}) from None
+        self._reading = message.get("more_body", False)
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             # An HTTPException, since FastAPI turns anything else that a body raises into a vague 400.
@@ -114,6 +127,21 @@ def new_router(*, tags: Sequence[str]) -> APIRouter:
     return APIRouter(route_class=StrictRoute, tags=list(tags))
 
 
+_FRAMEWORK = {
+    404: (
+        "not_found",
+        Text("没有这个地址，接口列表见 /docs", "there is no such address; /docs lists them all"),
+    ),
+    405: (
+        "method_not_allowed",
+        Text("这个地址不接受该请求方法，见 /docs", "wrong method for this address; see /docs"),
+    ),
+    408: ("timeout", None),
+    413: ("too_large", None),
+}
+_PHRASES = {status.phrase for status in HTTPStatus}
+
+
 def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
     """The only place where errors become answers."""
 
@@ -147,10 +175,11 @@ def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
         return answer(request, 422, body)
 
     async def by_framework(request: Request, error: HTTPException) -> Response:
-        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
-            error.status_code, "bad_request"
-        )
-        body = error_body(error.status_code, code, str(error.detail))
+        language = negotiate(request.headers.get("accept-language"))
+        code, words = _FRAMEWORK.get(error.status_code, ("bad_request", None))
+        # Ours say more than the status; the framework's own say just its name.
+        message = words.in_language(language) if words and error.detail in _PHRASES else str(error.detail)
+        body = error_body(error.status_code, code, message)
         return answer(request, error.status_code, body, dict(error.headers or {}))
 
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """The application as a caller sees it: over HTTP, with a credential."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,20 +10,27 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from server.core.connections import ImpatientProtocol
 from server.kb.worker import Worker
 
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """Serve the app on a free port of this machine, in this event loop."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="on")
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        http=ImpatientProtocol,
+    )
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     assert server.started
-    import asyncio
-
     running = asyncio.ensure_future(server.main_loop())
     try:
         port = server.servers[0].sockets[0].getsockname()[1]
