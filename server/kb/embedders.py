@@ -19,6 +19,10 @@ Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
 
+# Characters of a long question: about what a model of 512 tokens reads at once.
+_HEAD, _TAIL = 400, 200
+
+
 class Embedders:
     """Gives embedders by the names of `[embedding.NAME]`."""
 
@@ -61,8 +65,8 @@ class Embedders:
         return await self._call(_lane(embedder), embedder.fingerprint)
 
     async def embed_question(self, embedder: Embedder, text: str) -> Vectors:
-        """(dimension,) unit vector. Raises EmbeddingUnavailable."""
-        return await self._call(_lane(embedder), embedder.embed_question, text)
+        """(dimension,) unit vector; of a long text its beginning and end. Raises EmbeddingUnavailable."""
+        return await self._call(_lane(embedder), embedder.embed_question, _gist(text))
 
     async def embed_passages(self, embedder: Embedder, texts: Sequence[str]) -> Vectors:
         """(n, dimension) unit vectors. Raises EmbeddingUnavailable."""
@@ -75,6 +79,11 @@ class Embedders:
             raise EmbeddingUnavailable(
                 Text(error.zh, error.en), retry_after=5 if error.retry else None
             ) from error
+
+
+def _gist(text: str) -> str:
+    """What the model gets of a question. Pasted letters say what they want first or last, and others wait meanwhile."""
+    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
 
 
 def _lane(embedder: Embedder) -> Lane:
