@@ -8,6 +8,7 @@ from server.core.settings import Settings
 from server.kb.ingest import Ingest
 from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
+from server.kb.sweep import sweep
 from server.kb.worker import Worker
 from server.services import Services, open_services
 
@@ -30,5 +31,6 @@ async def open_worker(services: Services) -> AsyncIterator[Worker]:
 async def run(settings: Settings) -> None:
     """Work until cancelled."""
     async with open_services(settings) as services, open_worker(services) as worker:
+        await sweep(services.database, services.files, services.runtime.lanes)
         log.info("worker ready", extra={"owner": worker.owner})
         await worker.run()

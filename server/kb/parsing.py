@@ -26,6 +26,8 @@ from server.kb.loaders.errors import parse_crashed, parse_timeout
 
 log = logging.getLogger(__name__)
 
+# Of the children's folders; the worker's process id follows, so that another can tell whose are left over.
+FOLDER_PREFIX = "chat2llm-parse-"
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_LINE = 256 * 1024  # of a reply; the child's are shorter
 _MAX_FILES_PER_CHILD = 200
@@ -125,7 +127,7 @@ class _Child:
 
     @classmethod
     async def start(cls, config: dict[str, Any], max_rss: int) -> Self:
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="chat2llm-parse-"))
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         stderr = await asyncio.to_thread((folder / _STDERR).open, "ab")
         try:
             process = await asyncio.create_subprocess_exec(

@@ -175,6 +175,14 @@ async def withdraw_document(session: AsyncSession, segment: ReadySegment) -> Doc
     return document
 
 
+async def list_stored_names(session: AsyncSession) -> set[str]:
+    """What names files on disk: ids of knowledge bases and documents, and segments."""
+    names = set(await session.scalars(select(KnowledgeBase.id)))
+    for document_id, segment in await session.execute(select(Document.id, Document.segment)):
+        names |= {document_id, segment or document_id}
+    return names
+
+
 # ── chunks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

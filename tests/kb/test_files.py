@@ -1,7 +1,9 @@
 """Names that people give, and what they may not do."""
 
+import contextlib
 import errno
 import io
+import threading
 from pathlib import Path
 
 import pytest
@@ -183,5 +185,27 @@ def test_removing_takes_every_file_of_a_document_and_no_other(tmp_path: Path) ->
     store.remove_document("k", "m", "doc_a", ".txt")
     assert [path.exists() for path in mine + others] == [False, False, False, True, True]
     store.remove_kb("k")
+    store.remove_kb("k")
+    assert not (tmp_path / "k").exists()
+
+
+def test_a_folder_that_is_still_written_to_is_removed_without_a_fault(tmp_path: Path) -> None:
+    store, ended = FileStore(tmp_path), threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            with contextlib.suppress(OSError):
+                store.save(io.BytesIO(b"x"), store.content_path("k", f"doc_{number}", ".txt"))
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for _ in range(200):
+        store.remove_kb("k")
+    ended.set()
+    for writer in writers:
+        writer.join()
     store.remove_kb("k")
     assert not (tmp_path / "k").exists()

@@ -1,15 +1,19 @@
 """Knowledge bases and documents over HTTP: the contract's paths, who may what, and what bad input gets."""
 
 import asyncio
+import io
 import json
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 
 from server.app import create_app
-from server.kb.models import Document
+from server.core.errors import KBNotFound
+from server.kb.models import Document, KnowledgeBase
+from server.kb.service import Upload
 from server.services import Services
 from tests.conftest import Callers, test_settings
 from tests.support.api import Caller
@@ -371,6 +375,28 @@ class TestUpload:
     async def test_an_unknown_knowledge_base(self, editor: Caller) -> None:
         answer = await editor.upload("nowhere", {"a.txt": b"x"})
         assert (answer.status_code, answer.json()["msg"]) == (404, "未找到知识库 nowhere")
+
+    @pytest.mark.parametrize("moment", ["before", "between file and row"])
+    async def test_the_knowledge_base_is_deleted_meanwhile(
+        self, editor: Caller, services: Services, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        await editor.create_kb()
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        real = services.kb._register
+
+        async def late(*args, **options):
+            assert (await editor.http.post(DELETE, json="kb")).status_code == 200
+            return await real(*args, **options)
+
+        if moment == "before":
+            await editor.http.post(DELETE, json="kb")
+        else:
+            monkeypatch.setattr(services.kb, "_register", late)
+        upload = Upload("a.txt", 1, io.BytesIO(b"x"))
+        with pytest.raises(KBNotFound):
+            await services.kb.upload(kb, upload, services.kb.choose_chunking())
+        assert list(services.settings.server.data_dir.glob("kb_*")) == []
 
     async def test_without_files(self, editor: Caller) -> None:
         await editor.create_kb()

@@ -270,6 +270,26 @@ async def test_a_worker_notices_between_two_steps_that_the_knowledge_base_is_gon
     assert answer.status_code == 200
     await running
     assert len(calls) <= 2
+    assert list(services.settings.server.data_dir.glob("kb_*")) == []
+
+
+@pytest.mark.parametrize("vanished", ["before the segment is written", "before it is published"])
+async def test_a_knowledge_base_deleted_at_the_last_moment_leaves_no_folder(
+    services: Services, editor: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch, vanished: str
+) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {"a.txt": "年假五天。".encode()})
+    ingest, real = worker._ingest, worker._ingest._publish
+
+    async def late(*args):
+        assert (await editor.http.post("/knowledge_base/delete_knowledge_base", json="kb")).status_code == 200
+        if vanished == "before the segment is written":
+            raise FileNotFoundError("the folder went while the segment was renamed")
+        return await real(*args)
+
+    monkeypatch.setattr(ingest, "_publish", late)
+    assert await worker.step()
+    assert list(services.settings.server.data_dir.glob("kb_*")) == []
 
 
 async def test_unchanged_passages_are_not_embedded_again(
