@@ -58,7 +58,7 @@ def test_the_file_holds_the_defaults() -> None:
     [
         ({"SERVER__PORT": "x"}, ["[server] port", "integer"]),
         ({"SERVER__PORT": "70000"}, ["[server] port", "65535"]),
-        ({"SERVER__PROT": "1"}, ["[server] prot", "no such key", "port"]),
+        ({"SERVER__PROT": "1"}, ["[server] prot", "no such key; did you mean port?"]),
         ({"LLM__ZHIPU_API__API_KEY": "your-api-key"}, ["[llm.zhipu-api] api_key", "placeholder"]),
         ({"LLM__ZHIPU_API__API_KEY": "<key>"}, ["[llm.zhipu-api] api_key", "placeholder"]),
         ({"AUTH__MASTER_KEY": "changeme"}, ["[auth] master_key", "placeholder"]),
