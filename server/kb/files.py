@@ -48,11 +48,13 @@ def check_kb_name(name: str) -> str:
         or not _KB_NAME.fullmatch(name)
         or name != name.strip()
         or "\n" in name
+        or _RESERVED.fullmatch(name)
     ):
         raise Invalid(
             Text(
-                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成",
-                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between",
+                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成，且不能是 CON、NUL 等系统保留名",
+                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between, "
+                "and is no name that systems reserve, as CON or NUL",
             ),
             code="bad_kb_name",
         )
@@ -64,7 +66,15 @@ def check_file_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     edges = not name.strip(" .") or name != name.strip(" ") or name.endswith(".")
     invisible = any(unicodedata.category(character) in _INVISIBLE for character in name)
-    if edges or invisible or _SEPARATORS.search(name) or _RESERVED.fullmatch(name):
+    if _RESERVED.fullmatch(name):
+        raise BadRequest(
+            Text(
+                f"文件名 {name} 是系统保留名，请改名后再上传",
+                f"{name} is a name that systems reserve; rename the file and upload it again",
+            ),
+            code="bad_filename",
+        )
+    if edges or invisible or _SEPARATORS.search(name):
         raise BadRequest(
             Text(
                 '文件名不合法：不能含有路径、控制字符或 \\ / : * ? " < > |，也不能以点或空格结尾',

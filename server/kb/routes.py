@@ -41,6 +41,16 @@ _MEDIA_TYPES = {
     ".txt": "text/plain; charset=utf-8",
     ".md": "text/plain; charset=utf-8",
 }
+# FastAPI sees no body where a dependency reads it.
+_BARE_NAME = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "string", "title": "knowledge_base_name"}},
+            "text/plain": {"schema": {"type": "string"}},
+        },
+    }
+}
 Paging = Annotated[PageParams, Query()]
 
 
@@ -70,7 +80,7 @@ async def create_knowledge_base(caller: Editor, kb: KB, body: CreateKB, language
     )
 
 
-@router.post("/knowledge_base/delete_knowledge_base")
+@router.post("/knowledge_base/delete_knowledge_base", openapi_extra=_BARE_NAME)
 async def delete_knowledge_base(caller: Editor, kb: KB, name: BareName, language: Lang) -> Envelope[None]:
     """The body is the name: a JSON string, raw text, or `{"knowledge_base_name": …}`."""
     await kb.delete(caller, name)

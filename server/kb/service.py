@@ -33,8 +33,8 @@ from server.kb import repository
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_name, check_type, name_key
 from server.kb.indexes import Indexes
-from server.kb.loaders import SUFFIXES
-from server.kb.loaders.errors import content_gone
+from server.kb.loaders import SUFFIXES, can_read
+from server.kb.loaders.errors import content_gone, needs_full
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Question, Slot
 from server.kb.retriever import Hit, Retriever, Trace
 from server.kb.splitters import Chunking
@@ -86,14 +86,21 @@ class KBService:
     ) -> Chunking:
         """What an upload asks for, and the configured values for the rest. Raises Invalid when they do not fit."""
         kb = self._settings.kb
+        size = kb.chunk_size if size is None else size
+        if overlap is None:
+            # Who asks for small passages and nothing else means an overlap that fits them.
+            overlap = kb.chunk_overlap if kb.chunk_overlap < size else size // 5
         chunking = Chunking(
-            chunk_size=kb.chunk_size if size is None else size,
-            chunk_overlap=kb.chunk_overlap if overlap is None else overlap,
+            chunk_size=size,
+            chunk_overlap=overlap,
             zh_title_enhance=kb.zh_title_enhance if zh_title_enhance is None else zh_title_enhance,
         )
         if chunking.chunk_overlap >= chunking.chunk_size:
             raise Invalid(
-                Text("chunk_overlap 必须小于 chunk_size", "chunk_overlap must be smaller than chunk_size")
+                Text(
+                    f"chunk_overlap（{overlap}）必须小于 chunk_size（{size}）",
+                    f"chunk_overlap ({overlap}) must be smaller than chunk_size ({size})",
+                )
             )
         return chunking
 
@@ -220,13 +227,16 @@ class KBService:
 
     def _check_upload(self, name: str, suffix: str, size: int) -> None:
         if suffix not in SUFFIXES:
-            known = " ".join(sorted(SUFFIXES))
+            known = " ".join(sorted(filter(can_read, SUFFIXES)))
             raise UnsupportedFile(
                 Text(
                     f"不支持的文件类型 {suffix or '（无扩展名）'}；支持：{known}",
                     f"unsupported file type {suffix or '(none)'}; use {known}",
                 )
             )
+        if not can_read(suffix):
+            error = needs_full(suffix)
+            raise UnsupportedFile(Text(error.zh, error.en))
         limit = self._settings.kb.max_file_size
         if size > limit:
             megabytes = limit // 1024**2

@@ -27,6 +27,12 @@ def test_bad_file_names(name: str) -> None:
     assert (caught.value.code, caught.value.status) == ("bad_filename", 400)
 
 
+def test_a_reserved_name_is_called_by_its_name() -> None:
+    with pytest.raises(BadRequest) as caught:
+        check_file_name("nul.txt")
+    assert caught.value.text.zh == "文件名 nul.txt 是系统保留名，请改名后再上传"
+
+
 @pytest.mark.parametrize("name", ["a" * 197 + ".txt", "名" * 66 + ".txt"])
 def test_long_file_names(name: str) -> None:
     with pytest.raises(BadRequest) as caught:
@@ -84,6 +90,9 @@ def test_good_kb_names(name: str) -> None:
         "a\tb",
         "a\u3000b",
         "<b>",
+        "CON",
+        "aux",
+        "nul",
     ],
 )
 def test_bad_kb_names(name: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from server.app import create_app
 from server.core.errors import KBNotFound
+from server.kb import loaders
 from server.kb.models import Document, KnowledgeBase
 from server.kb.service import Upload
 from server.services import Services
@@ -63,10 +64,25 @@ async def test_delete_takes_the_name_in_every_form(editor: Caller, form: str) ->
     assert (await editor.http.post(DELETE, json="库 1")).status_code == 404
 
 
-@pytest.mark.parametrize("body", ["", "null", "[]", "{}", '{"knowledge_base_name": 5}'])
-async def test_delete_without_a_name(editor: Caller, body: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("", 422),
+        ("[]", 422),
+        ("{}", 422),
+        ('{"knowledge_base_name": 5}', 422),
+        ('"\\ud800"', 422),
+        ('{"knowledge_base_name": "\\ud800"}', 422),
+        ('{"knowledge_base_name": "a", "knowledge_base_name": "b"}', 400),
+        ("[" * 100_000, 400),
+        ('"kb', 400),
+        ("x" * 65, 422),
+        ("null", 404),
+    ],
+)
+async def test_delete_without_a_name(editor: Caller, body: str, status: int) -> None:
     answer = await editor.http.post(DELETE, content=body.encode())
-    assert answer.status_code == 422
+    assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize(
@@ -249,6 +265,16 @@ class TestUpload:
             if path.is_file() and path.parent.name == "content"
         ] == []
 
+    @pytest.mark.parametrize("suffix", [".rtf", ".eml", ".msg", ".epub", ".odt"])
+    async def test_what_needs_the_full_installation_is_refused_without_it(
+        self, editor: Caller, monkeypatch: pytest.MonkeyPatch, suffix: str
+    ) -> None:
+        monkeypatch.setattr(loaders, "is_full", lambda: False)
+        await editor.create_kb()
+        answer = await editor.upload("kb", {f"a{suffix}": b"x"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_file")
+        assert "make run FULL=1" in answer.json()["msg"]
+
     async def test_documents_that_cannot_be_read_fail_with_a_reason(self, editor: Caller) -> None:
         await editor.create_kb()
         documents = await editor.ingest(
@@ -353,6 +379,13 @@ class TestUpload:
         await editor.create_kb()
         answer = await editor.upload("kb", {"a.txt": b"x"}, **fields)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
+
+    async def test_small_passages_alone_are_enough_to_ask_for(self, editor: Caller) -> None:
+        await editor.create_kb()
+        documents = await editor.ingest("kb", {"a.txt": ("每条都要遵守。" * 20).encode()}, chunk_size=30)
+        assert documents["a.txt"]["chunks"] > 3
+        refused = await editor.upload("kb", {"b.txt": b"x"}, chunk_overlap=250)
+        assert refused.json()["msg"] == "chunk_overlap（250）必须小于 chunk_size（250）"
 
     async def test_chunking_is_as_asked(self, editor: Caller) -> None:
         await editor.create_kb()

