@@ -12,7 +12,7 @@ from server.core.errors import ModelUnavailable, UpstreamError
 from server.core.i18n import Text
 from server.llm import upstream
 from server.llm.base import ModelRequest, TokenUsage
-from server.llm.provider import HEADERS, NO_PROPER_END, Piece, ProviderModel, messages_of
+from server.llm.provider import Piece, ProviderModel, is_proper_end, messages_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -25,7 +25,7 @@ class LangChainModel(ProviderModel["BaseChatModel"]):
     def _connect(self) -> "BaseChatModel":
         settings = self._settings
         options: dict[str, Any] = {
-            "max_retries": settings.retries,
+            "max_retries": 0,  # see ProviderModel
             "timeout": settings.idle_timeout.total_seconds(),
         }
         if settings.base_url:
@@ -53,15 +53,23 @@ class LangChainModel(ProviderModel["BaseChatModel"]):
     def _openai_options(self) -> dict[str, Any]:
         import openai
 
+        from server.llm import transport
+
         idle, connect = self._settings.idle_timeout, self._settings.connect_timeout
+        timeout = openai.Timeout(idle.total_seconds(), connect=connect.total_seconds())
         return {
-            "timeout": openai.Timeout(idle.total_seconds(), connect=connect.total_seconds()),
+            "timeout": timeout,
+            "http_async_client": transport.new_client(self.name, timeout),
             # LangChain's own limit of two minutes would cut in before a longer idle_timeout.
             "stream_chunk_timeout": None,
             # Off by default once base_url is set.
             "stream_usage": True,
-            "default_headers": HEADERS,
         }
+
+    async def _disconnect(self, client: "BaseChatModel") -> None:
+        # Ours, for OpenAI's protocol; other integrations keep their own.
+        if (http := getattr(client, "http_async_client", None)) is not None:
+            await http.aclose()
 
     async def _pieces(self, client: "BaseChatModel", request: ModelRequest) -> AsyncGenerator[Piece, None]:
         options: dict[str, Any] = {"temperature": request.temperature}
@@ -81,10 +89,13 @@ class LangChainModel(ProviderModel["BaseChatModel"]):
                         usage = TokenUsage(prompt, completion)
                     # finish_reason, stop_reason, done_reason …
                     ended = any(
-                        key.lower().endswith("reason") and value not in NO_PROPER_END
+                        key.lower().endswith("reason") and is_proper_end(value)
                         for key, value in chunk.response_metadata.items()
                     )
-                    yield Piece(str(chunk.text), finished=ended, usage=usage)
+                    # Content without text is what the model thinks.
+                    yield Piece(str(chunk.text), bool(chunk.content), finished=ended, usage=usage)
+        except UpstreamError:
+            raise
         except Exception as error:
             # LangChain has a base class for some errors of some integrations; the rest is what their libraries raise.
             raise _translate(self.name, error, begun=begun) from error
@@ -101,7 +112,7 @@ def _translate(model: str, error: Exception, *, begun: bool) -> UpstreamError:
         return upstream.timed_out(model)
     if isinstance(error, ModelConnectionError | ConnectionError):
         return upstream.cut(model) if begun else upstream.unreachable(model)
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | RecursionError):
         # LangChain's word for a stream without any chunk; later, neither JSON nor UTF-8.
         return upstream.cut(model) if begun else upstream.no_answer(model)
     return upstream.broken(model)

@@ -40,15 +40,19 @@ class OpenAICompatibleModel(ProviderModel["AsyncOpenAI"]):
         key = "none" if settings.preset in _KEYLESS and settings.api_key is None else self._key()
         import openai
 
+        from server.llm import transport
+
+        # Between two parts of an answer, not for the whole of it.
+        timeout = openai.Timeout(
+            settings.idle_timeout.total_seconds(), connect=settings.connect_timeout.total_seconds()
+        )
         return openai.AsyncOpenAI(
             base_url=settings.base_url or PRESETS[settings.preset],
             api_key=key,
-            # Between two pieces of an answer, not for the whole of it.
-            timeout=openai.Timeout(
-                settings.idle_timeout.total_seconds(), connect=settings.connect_timeout.total_seconds()
-            ),
-            # The SDK waits as long as Retry-After says, and retries before the first piece only.
-            max_retries=settings.retries,
+            timeout=timeout,
+            # The SDK would wait for two minutes if Retry-After says so; `_tried` does it for all adapters.
+            max_retries=0,
+            http_client=transport.new_client(self.name, timeout),
         )
 
     async def _disconnect(self, client: "AsyncOpenAI") -> None:
@@ -94,6 +98,6 @@ def _translated(model: str, disconnected: Callable[[str], UpstreamError]) -> Ite
     except openai.APIError as error:
         # An error object inside the stream.
         raise upstream.broken(model) from error
-    except ValueError as error:
-        # Neither JSON nor UTF-8.
+    except (ValueError, RecursionError) as error:
+        # Neither JSON nor UTF-8, or JSON nested without end.
         raise upstream.cut(model) from error

@@ -1,17 +1,19 @@
 """What the adapters share: out of what a provider sends, an answer that is whole, or one error and one line in the log."""
 
 import asyncio
+import itertools
 import logging
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 import anyio.to_thread
 
-from server.core.errors import UpstreamError
+from server.core.errors import UpstreamBusy, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from server.core.settings import LLMModelSettings
 from server.llm import upstream
 from server.llm.base import Delta, ModelRequest, TokenUsage
@@ -19,18 +21,28 @@ from server.llm.base import Delta, ModelRequest, TokenUsage
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
 
-# For libraries whose client cannot be closed: a connection per answer.
+# For a library whose connections cannot be closed: one per answer.
 HEADERS = {"Connection": "close"}
-# `network_error` is Zhipu's way to say that its model broke down.
-NO_PROPER_END = {None, "", "network_error"}
+# Failures that may have passed a moment later.
+_PASSING = {UpstreamBusy, UpstreamTimeout, UpstreamUnreachable, UpstreamError}
+# Seconds: before the second try, doubled for each further one; and from the first try to the last.
+_PAUSE = 0.5
+_PATIENCE = 10
+# Where reasoning models put what they think before they answer.
+_THOUGHTS = ("reasoning_content", "reasoning")
+_HALF = re.compile("[\ud800-\udfff]")
 _IDENTIFIER = re.compile(r"\w{1,64}", re.A)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one chunk says. `finished`: the provider ends the answer here on purpose. The last `usage` counts."""
+    """What one chunk says. `finished`: the provider ends the answer here on purpose. The last `usage` counts.
+
+    `thinking`: no words yet, but the model works on them.
+    """
 
     text: str = ""
+    thinking: bool = False
     finished: bool = False
     usage: TokenUsage | None = None
 
@@ -53,15 +65,19 @@ class ProviderModel(ABC, Generic[Client]):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         said = finished = False
-        usage = None
+        usage, held = None, ""
         with _logged(self.name):
             client = await self._connected()
-            async with aclosing(self._pieces(client, request)) as pieces:
+            async with aclosing(self._tried(client, request)) as pieces:
                 async for piece in pieces:
-                    said, finished = said or bool(piece.text.strip()), finished or piece.finished
-                    usage = piece.usage or usage
-                    if piece.text:
-                        yield Delta(piece.text)
+                    finished, usage = finished or piece.finished, piece.usage or usage
+                    text, held = proper(held + piece.text)
+                    said = said or bool(text.strip())
+                    if text:
+                        yield Delta(text)
+            if held:
+                said = True
+                yield Delta("\ufffd")
             if not said:
                 raise upstream.no_answer(self.name)
             if not finished:
@@ -69,6 +85,47 @@ class ProviderModel(ABC, Generic[Client]):
                 raise upstream.cut(self.name)
         if usage is not None:
             yield Delta(usage=usage)
+
+    async def _tried(self, client: Client, request: ModelRequest) -> AsyncGenerator[Piece, None]:
+        """The pieces of the first call that begins to answer. What may help is tried again, but not for long."""
+        begun, started = False, time.monotonic()
+        for attempt in itertools.count():
+            try:
+                async with aclosing(self._patient(self._pieces(client, request))) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+            except UpstreamError as error:
+                pause = max(error.retry_after or 0, _PAUSE * 2**attempt)
+                if (
+                    begun
+                    or attempt >= self._settings.retries
+                    or type(error) not in _PASSING
+                    or time.monotonic() - started + pause > _PATIENCE
+                ):
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _patient(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+        """End a call that is silent for `idle_timeout`, whatever else it sends to keep the connection busy."""
+        loop, settings = asyncio.get_running_loop(), self._settings
+        idle = settings.idle_timeout.total_seconds()
+        deadline = loop.time() + settings.connect_timeout.total_seconds() + idle
+        async with aclosing(pieces):
+            while True:
+                try:
+                    # Around this wait only: the time-out must not reach whoever takes what is yielded.
+                    async with asyncio.timeout_at(deadline):
+                        piece = await anext(pieces, None)
+                except TimeoutError as error:
+                    raise upstream.timed_out(self.name) from error
+                if piece is None:
+                    return
+                yield piece
+                if piece.text or piece.thinking or piece.finished:
+                    deadline = loop.time() + idle
 
     async def _connected(self) -> Client:
         """The one client of this model, built at the first question."""
@@ -103,17 +160,39 @@ def messages_of(request: ModelRequest) -> list[dict[str, str]]:
 
 def piece_of(chunk: Any) -> Piece:
     """A chunk of OpenAI's shape. The SDKs check nothing of what comes, so nothing is taken for granted here."""
-    choice = next(iter(getattr(chunk, "choices", None) or ()), None)
-    text = getattr(getattr(choice, "delta", None), "content", None)
-    usage = getattr(chunk, "usage", None)
+    choices = getattr(chunk, "choices", None)
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    delta, usage = getattr(choice, "delta", None), getattr(chunk, "usage", None)
+    text = getattr(delta, "content", None)
     prompt, completion = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
     return Piece(
         text=text if isinstance(text, str) else "",
-        finished=getattr(choice, "finish_reason", None) not in NO_PROPER_END,
-        usage=TokenUsage(prompt, completion)
-        if isinstance(prompt, int) and isinstance(completion, int)
-        else None,
+        thinking=any(getattr(delta, name, None) for name in _THOUGHTS),
+        finished=is_proper_end(getattr(choice, "finish_reason", None)),
+        usage=TokenUsage(prompt, completion) if _is_count(prompt) and _is_count(completion) else None,
     )
+
+
+def is_proper_end(reason: object) -> bool:
+    """True if a provider says with this that it ended the answer on purpose."""
+    # `network_error` is Zhipu's way to say that its model broke down.
+    return isinstance(reason, str) and reason not in ("", "network_error")
+
+
+def proper(text: str) -> tuple[str, str]:
+    """Text that can be stored and sent, and what of it must wait: the first half of a pair, cut off by the provider.
+
+    JSON allows halves of surrogate pairs and NUL; UTF-8 and the databases do not.
+    """
+    held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+    text = text.removesuffix(held).replace("\0", "")
+    if _HALF.search(text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text, held
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
 from server.core.errors import (
     UpstreamBusy,
@@ -15,6 +16,8 @@ from server.core.errors import (
     UpstreamUnreachable,
 )
 from server.core.i18n import Text
+
+_SECONDS = re.compile(r"[0-9]{1,6}")
 
 
 def key_missing(model: str) -> UpstreamKeyMissing:
@@ -54,7 +57,15 @@ def by_status(model: str, status: int, headers: Mapping[str, str]) -> UpstreamEr
                 f"模型服务 {model} 繁忙或额度已用完，请稍后再试",
                 f"the provider of {model} is busy or the quota is used up; try again later",
             ),
-            retry_after=int(after) if after.isdecimal() else None,
+            retry_after=int(after) if _SECONDS.fullmatch(after) else None,
+        )
+    if 300 <= status < 400:
+        return UpstreamRefused(
+            Text(
+                f"模型服务 {model} 把请求转到别的地址（HTTP {status}），密钥不会跟过去：请管理员把最终地址写进 base_url",
+                f"the provider of {model} redirects to another address (HTTP {status}), where the key is not sent; "
+                "put the final address in base_url",
+            )
         )
     if status in (408, 504):
         return timed_out(model)
@@ -96,6 +107,34 @@ def cut(model: str) -> UpstreamCut:
         Text(
             f"模型服务 {model} 的回答中途断开，内容不完整，请重试",
             f"the answer of {model} broke off; it is incomplete, try again",
+        )
+    )
+
+
+def too_slow(model: str, limit: timedelta) -> UpstreamCut:
+    seconds = round(limit.total_seconds())
+    return UpstreamCut(
+        Text(
+            f"模型 {model} 的回答超过了 {seconds} 秒，到此为止，内容不完整",
+            f"the answer of {model} took longer than {seconds} seconds and ends here, incomplete",
+        )
+    )
+
+
+def too_long(model: str, limit: int) -> UpstreamCut:
+    return UpstreamCut(
+        Text(
+            f"模型 {model} 的回答超过了 {limit} 个字符，到此为止，内容不完整",
+            f"the answer of {model} grew longer than {limit} characters and ends here, incomplete",
+        )
+    )
+
+
+def oversized(model: str) -> UpstreamError:
+    return UpstreamError(
+        Text(
+            f"模型服务 {model} 一次发来的数据过大，已拒收：请管理员检查 base_url 指向的是不是模型接口",
+            f"the provider of {model} sent too much at once; check that base_url is the address of a model",
         )
     )
 

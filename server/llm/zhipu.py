@@ -50,7 +50,7 @@ class ZhipuModel(ProviderModel[Any]):
             timeout=httpx.Timeout(
                 settings.idle_timeout.total_seconds(), connect=settings.connect_timeout.total_seconds()
             ),
-            max_retries=settings.retries,
+            max_retries=0,  # see ProviderModel
             custom_headers=HEADERS,
         )
 
@@ -118,6 +118,6 @@ def _translated(model: str, disconnected: Callable[[str], UpstreamError]) -> Ite
         raise disconnected(model) from error
     except zhipuai.ZhipuAIError as error:
         raise upstream.broken(model) from error
-    except (httpx.HTTPError, ValueError) as error:
-        # A lost connection, or neither JSON nor UTF-8.
+    except (httpx.HTTPError, ValueError, RecursionError) as error:
+        # A lost connection, neither JSON nor UTF-8, or JSON nested without end.
         raise upstream.cut(model) from error

@@ -39,14 +39,14 @@ class Adapter:
 
     def settings(self, model: str, **fields: Any) -> LLMModelSettings:
         kind, preset, zhipu, prefix = ADAPTERS[self.name]
-        patience = 0.3 if model in ("stall", "slow-start") else 10
+        patience = 0.3 if model in ("stall", "slow-start", "comments", "empties", "thinks") else 10
         given = {
             "kind": kind,
             "preset": preset,
             "base_url": self.provider.zhipu if zhipu else self.provider.openai,
             "model": prefix + model,
             "api_key": SecretStr(KEY),
-            "connect_timeout": timedelta(seconds=1),
+            "connect_timeout": timedelta(seconds=0.5),
             "idle_timeout": timedelta(seconds=patience),
             "retries": 0,
         }

@@ -137,10 +137,10 @@ async def test_langchain_says_which_package_is_missing(provider: Provider, model
 
 @pytest.mark.full
 async def test_langchain_does_not_show_the_key_when_it_refuses_it(provider: Provider) -> None:
-    settings = (
-        Adapter("langchain", provider).settings("x").model_copy(update={"model": "openai:", "retries": "x"})
-    )
+    settings = Adapter("langchain", provider).settings("x")
+    settings = settings.model_copy(update={"model": "openai:", "base_url": 5})
+    request = ModelRequest(messages=[ChatMessage("user", "问题")], question="问题")
     with pytest.raises(Exception, match="cannot be loaded") as caught:
-        await _ask(settings)
+        await anext(PROVIDERS["langchain"]("m", settings).stream(request))
     assert "ValidationError" in str(caught.value)
     assert KEY not in f"{caught.value!r}{vars(caught.value)}"

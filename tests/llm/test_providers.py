@@ -16,6 +16,7 @@ from server.core.errors import UpstreamError
 from server.llm.base import ChatMessage, ChatModel, Delta, ModelRequest, TokenUsage
 from tests.llm.conftest import Adapter
 from tests.support.provider import KEY, Call, Provider
+from tests.support.provider_streams import LIES
 
 QUESTION = "年假有几天？🌴 the end"
 ANSWER = f"你问的是：{QUESTION}"
@@ -104,6 +105,18 @@ async def test_dialects_of_the_protocol_are_understood(adapter: Adapter, behavio
     assert _text(await _answer(adapter.model(behaviour))) == ANSWER
 
 
+async def test_what_json_allows_and_no_database_does_not_come_through(adapter: Adapter) -> None:
+    """The halves of a pair find each other; a lonely one is told as such."""
+    text = _text(await _answer(adapter.model("halves")))
+    assert text == "a😀bc\ufffd\ufffddefg\ufffd"
+
+
+async def test_a_model_that_thinks_is_not_silent(adapter: Adapter) -> None:
+    if adapter.name == "langchain":
+        pytest.skip("LangChain does not hand on what a model thinks")
+    assert _text(await _answer(adapter.model("thinks"))) == ANSWER
+
+
 async def test_answers_at_the_same_time_do_not_mix(adapter: Adapter) -> None:
     model = adapter.model("echo")
     answers = await asyncio.gather(*(_answer(model, _request(f"问题{n}")) for n in range(5)))
@@ -144,9 +157,12 @@ FAILURES = [
     ("html", "upstream_empty", 502, "检查 base_url", "check base_url"),
     ("empty", "upstream_empty", 502, "没有给出任何回答", "gave no answer"),
     ("filtered", "upstream_empty", 502, "换个问法", "in other words"),
+    ("moved", "upstream_refused", 502, "最终地址", "redirects to another address"),
 ]
 BROKEN_OFF = [
     ("stall", "upstream_timeout", 504, "响应超时", "did not answer in time"),
+    ("comments", "upstream_timeout", 504, "响应超时", "did not answer in time"),
+    ("empties", "upstream_timeout", 504, "响应超时", "did not answer in time"),
     ("cut", "upstream_cut", 502, "请重试", "try again"),
     ("polite-cut", "upstream_cut", 502, "请重试", "try again"),
     ("malformed", "upstream_cut", 502, "请重试", "try again"),
@@ -183,6 +199,27 @@ async def test_failures_say_what_to_do(
     shown = [str(vars(record)) for record in caplog.records]
     shown += [str(error), repr(error), error.text.zh, error.text.en, repr(model), repr(vars(model))]
     assert not [text for text in shown if KEY in text or QUESTION in text]
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_is_not_the_protocol_is_the_providers_failure(adapter: Adapter, lie: str) -> None:
+    said, error = await _failure(adapter.model(f"lie-{lie}"))
+    assert said == ANSWER[:6]
+    assert error.status == 502
+
+
+async def test_a_redirect_is_not_followed(adapter: Adapter) -> None:
+    await _failure(adapter.model("moved", retries=1))
+    assert [call.path.startswith("/elsewhere") for call in adapter.provider.calls] == [False]
+
+
+async def test_an_event_without_end_is_refused(adapter: Adapter) -> None:
+    if adapter.name == "zhipuai":
+        pytest.skip("Zhipu's SDK brings its own HTTP library")
+    _, error = await _failure(adapter.model("flood"))
+    assert "sent too much at once" in error.text.en
+    # One event after the other may be as much as they like.
+    assert len(_text(await _answer(adapter.model("large")))) == 900_000
 
 
 async def test_the_log_has_the_providers_code(adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:
@@ -227,15 +264,20 @@ async def test_a_wrong_address_is_told_quickly(adapter: Adapter) -> None:
 # ── retries ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "calls"), [("busy", 2), ("down", 2), ("slow-start", 2), ("wrong-key", 1)]
-)
+@pytest.mark.parametrize(("behaviour", "calls"), [("down", 2), ("slow-start", 2), ("wrong-key", 1)])
 async def test_a_refused_call_is_tried_again_as_often_as_configured(
     adapter: Adapter, behaviour: str, calls: int
 ) -> None:
     said, _ = await _failure(adapter.model(behaviour, retries=1))
     assert said == ""
     assert len(adapter.provider.calls) == calls
+
+
+async def test_nobody_waits_silently_for_a_provider_that_wants_to_be_left_alone(adapter: Adapter) -> None:
+    started = time.monotonic()
+    _, error = await _failure(adapter.model("busy-long", retries=3))
+    assert time.monotonic() - started < 3
+    assert (error.code, error.retry_after, len(adapter.provider.calls)) == ("upstream_busy", 50, 1)
 
 
 async def test_a_second_try_may_succeed(adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:

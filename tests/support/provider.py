@@ -23,11 +23,18 @@ _REFUSALS = {
     "wrong-key": Refusal(401, "invalid_api_key", f"Incorrect API key provided: {KEY}"),
     "no-credit": Refusal(402, "insufficient_balance", "Insufficient balance"),
     "busy": Refusal(429, "rate_limit_exceeded", "Too many requests"),
+    "busy-long": Refusal(429, "rate_limit_exceeded", "Too many requests"),
+    "moved": Refusal(307, "moved", "Elsewhere"),
     "down": Refusal(500, "internal", "The server had an error"),
     "bad-request": Refusal(400, "context_length_exceeded", "Too many tokens"),
     "not-found": Refusal(404, "model_not_found", "No such model"),
 }  # fmt: skip
-_HEADERS = {429: "Retry-After: 7\r\nretry-after-ms: 20\r\n", 500: "retry-after-ms: 20\r\n"}
+_HEADERS = {
+    "busy": "Retry-After: 7\r\n",
+    "busy-long": "Retry-After: 50\r\n",
+    "busy-once": "Retry-After: 1\r\n",
+    "moved": "Location: /elsewhere/v1/chat/completions\r\n",
+}
 
 
 class Cut(Exception):
@@ -73,7 +80,7 @@ class Provider:
             check_headers(headers, KEY, has_body=method == "POST")
             await self._route(f"{method} {path}", call, reader, writer)
         except Refusal as refusal:
-            await _send(writer, refusal.status, refusal.body(), extra=_HEADERS.get(refusal.status, ""))
+            await _send(writer, refusal.status, refusal.body(), extra=_HEADERS.get(call.model, ""))
 
     async def _route(
         self, route: str, call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -94,10 +94,20 @@ def _crlf(call: Call) -> list[bytes]:
     return [b": OPENROUTER PROCESSING\r\n\r\n", *frames]
 
 
+def _raw(body: str) -> bytes:
+    return f"data: {body}\n\n".encode()
+
+
+def _halves(_: Call) -> list[bytes]:
+    """Halves of surrogate pairs, of one pair in two chunks too, and NUL: valid JSON, but no text."""
+    texts = (r"a\ud83d", r"\ude00b", r"c\udc00\ud800d", r"\u0000", r"e\u0000f", r"g\ud83d")
+    return [*(_raw(f'{{"choices": [{{"delta": {{"content": "{text}"}}}}]}}') for text in texts), *_end(_)]
+
+
 def _odd(call: Call) -> list[bytes]:
     """What lenient vendors send: chunks without choices, without a delta, with usage of another shape."""
     odd = ("{}", '{"choices": null}', '{"choices": [{"index": 0}]}', '{"choices": [], "usage": {}}')
-    return [*(f"data: {body}\n\n".encode() for body in odd), *_text(call), _chunk(None, "stop"), _DONE]
+    return [*map(_raw, odd), *_text(call), _chunk(None, "stop"), _DONE]
 
 
 FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
@@ -114,20 +124,54 @@ FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
     "malformed": lambda call: [*_begun(call), b'data: {"choices": [\n\n', _DONE],
     "model-broke": lambda call: [*_begun(call), _chunk("", "network_error"), _DONE],
     "error-in-stream": lambda call: [*_begun(call), _ERROR % KEY.encode()],
+    "halves": _halves,
+    "comments": _begun,
+    "empties": _begun,
+    "flood": lambda call: [*_begun(call), b"data: " + b"x" * 300_000, *[b"x" * 300_000] * 4, b"\n\n"],
+    "large": lambda call: [*(_chunk("大" * 300_000) for _ in range(3)), *_end(call)],
 }
+
+
+# JSON that is nothing of OpenAI's shape. Each comes after the first piece.
+LIES = {
+    "number": "1",
+    "list": "[]",
+    "choices-number": '{"choices": 5}',
+    "choices-object": '{"choices": {"a": 1}}',
+    "choice-text": '{"choices": ["x"]}',
+    "delta-text": '{"choices": [{"delta": "x"}]}',
+    "content-list": '{"choices": [{"delta": {"content": ["x"]}}]}',
+    "reason-object": '{"choices": [{"delta": {}, "finish_reason": {"a": 1}}]}',
+    "reason-number": '{"choices": [{"delta": {}, "finish_reason": 1}]}',
+    "usage-text": '{"choices": [], "usage": "much"}',
+    "deep": "[" * 200_000,
+    "deep-and-valid": '{"choices": ' + "[" * 20_000 + "]" * 20_000 + "}",
+}
+FRAMES |= {
+    f"lie-{name}": lambda call, body=body: [*_begun(call), _raw(body), _DONE]  # type: ignore[misc]
+    for name, body in LIES.items()
+}
+_THOUGHT = _raw('{"choices": [{"delta": {"content": null, "reasoning_content": "嗯"}}]}')
+# What comes before the frames, and how often.
+_LONG = {"endless": (_chunk("字"), 500), "late": (_chunk("字"), 500), "thinks": (_THOUGHT, 50)}
+# What keeps a connection busy and says nothing.
+_NOISE = {"comments": b": alive\n\n", "empties": _chunk("")}
 
 
 async def stream(call: Call, gone: Departure) -> Frames:
     """The frames of the model that was asked, at its pace."""
-    if call.model in ("endless", "late"):
-        for _ in range(500):
-            yield _chunk("字")
-            await silence(gone, 0.02)
+    frame, count = _LONG.get(call.model, (b"", 0))
+    for _ in range(count):
+        yield frame
+        await silence(gone, 0.02)
     if call.model == "gather-15":
         yield _chunk("等")
         while call.count() < 15:
             await silence(gone, 0.02)
     for frame in FRAMES.get(call.model, answer)(call):
         yield frame
+    while call.model in _NOISE:
+        yield _NOISE[call.model]
+        await silence(gone, 0.02)
     if call.model == "stall":
         await silence(gone)
