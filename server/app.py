@@ -37,7 +37,9 @@ def create_app(
                 opened.runtime.clock,
                 read_passphrase(settings.server.data_dir),
             )
+            second_look = opened.chat.watch_abandoned()
             yield
+            second_look.cancel()
 
     app = FastAPI(
         title="chat2llm",

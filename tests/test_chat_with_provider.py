@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from server.auth.vault import make_secret_file
-from server.chat.models import Message
+from server.chat.models import Message, Session
 from server.core.settings import ROOT, Settings
 from server.services import Services
 from tests.conftest import test_settings
@@ -44,7 +45,7 @@ FAILURES = {
     "error-in-stream": ("upstream_error", 502),
 }
 BROKEN_OFF = ("stall", "cut", "polite-cut", "malformed", "error-in-stream")
-MODELS = ("echo", "endless", "gather-15", *FAILURES)
+MODELS = ("echo", "endless", "gather-15", "halves", *FAILURES)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,54 @@ async def test_an_unknown_model_is_refused_before_the_stream(reader: Caller, pro
     assert answer.json()["error"]["code"] == "model_not_found"
     assert "echo" in answer.json()["msg"]
     assert provider.calls == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stream": "yes"},
+        {"stream": 1},
+        {"stream": None},
+        {"top_k": "5"},
+        {"top_k": True},
+        {"top_k": 1.5},
+        {"max_tokens": "20"},
+        {"max_tokens": True},
+        {"temperature": "0.5"},
+        {"score_threshold": True},
+    ],
+)
+async def test_a_value_of_another_type_is_refused(
+    reader: Caller, provider: Provider, fields: dict[str, object]
+) -> None:
+    answer = await reader.post(
+        PATHS["knowledge_base_chat"], _body("knowledge_base_chat", "echo", False) | fields
+    )
+    assert answer.status_code == 422
+    assert next(iter(fields)) in answer.json()["msg"]
+    assert provider.calls == []
+
+
+async def test_what_the_old_page_sends_is_accepted(editor: Caller) -> None:
+    """Whole numbers for floats, nulls and fields of other modes: the page's request as its store builds it."""
+    await _library(editor)
+    page = {"session_id": "a" * 32, "query": QUESTION, "stream": True, "temperature": 0, "max_tokens": 2000}
+    page |= {"prompt_name": "default", "history_count": 5, "history": [["human", "早"], ["ai", "<p>早</p>"]]}
+    page |= {"knowledge_base_name": "kb", "top_k": 3, "score_threshold": 1, "split_result": False}
+    for path in PATHS.values():
+        parts = objects((await editor.post(path, page | {"model_name": None, "chat_history_id": None})).text)
+        assert not [part for part in parts if "error" in part]
+
+
+async def test_a_message_that_there_is_makes_no_new_session(reader: Caller, services: Services) -> None:
+    body = _body("llm_chat", "echo", stream=False, session_id="a" * 32, chat_history_id="m" * 32)
+    assert (await reader.post("/chat/chat", body)).status_code == 200
+    again = await reader.post("/chat/chat", body | {"session_id": "b" * 32})
+    assert again.json()["chat_history_id"] == "m" * 32
+    async with services.database.read() as session:
+        assert [found.id for found in await session.scalars(select(Session))] == ["a" * 32]
+    (message,) = await _messages(services)
+    assert message.session_id == "a" * 32
 
 
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -346,6 +395,82 @@ async def test_a_reader_who_leaves_ends_the_call_and_keeps_what_was_said(
     assert message.state == "cut"
     assert message.response.startswith("字" if model == "endless" else ANSWER[:6])
     assert message.error_code is None
+
+
+@pytest.mark.parametrize("model", ["endless", "stall"])
+@pytest.mark.parametrize("environ", [{"LLM__STALL__IDLE_TIMEOUT": "20s"}])
+async def test_a_reader_who_leaves_before_a_whole_answer_ends_the_call_too(
+    reader: Caller, services: Services, provider: Provider, model: str
+) -> None:
+    asking = asyncio.ensure_future(reader.post("/chat/chat", _body("llm_chat", model, stream=False)))
+    while not provider.calls:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    asking.cancel()
+    assert await asyncio.to_thread(provider.calls[0].left.wait, 3)
+    (message,) = await _messages(services)
+    assert (message.state, message.error_code) == ("cut", None)
+    assert message.response.startswith("字" if model == "endless" else ANSWER[:6])
+
+
+@pytest.mark.parametrize(
+    ("environ", "said", "words"),
+    [
+        ({"CHAT__MAX_ANSWER_TIME": "300ms"}, None, "0 秒"),
+        ({"CHAT__MAX_ANSWER_CHARS": "7"}, "字" * 7, "7 个字符"),
+    ],
+)
+async def test_no_answer_goes_on_for_ever(
+    reader: Caller, services: Services, provider: Provider, said: str | None, words: str
+) -> None:
+    parts = objects((await reader.post("/chat/chat", _body("llm_chat", "endless"))).text)
+    error = parts[-1]["error"]
+    assert error["code"] == "upstream_cut"
+    assert words in error["message"]
+    whole = await reader.post("/chat/chat", _body("llm_chat", "endless", stream=False))
+    assert (whole.status_code, whole.json()["error"]["code"]) == (502, "upstream_cut")
+    for call in provider.calls:
+        assert await asyncio.to_thread(call.left.wait, 3)
+    for message in await _messages(services, 2):
+        assert (message.state, message.error_code) == ("failed", "upstream_cut")
+        assert set(message.response) == {"字"}
+        assert said in (None, message.response)
+
+
+async def test_halves_of_characters_are_told_and_stored_as_text(reader: Caller, services: Services) -> None:
+    text = "a😀bc\ufffd\ufffddefg\ufffd"
+    parts = objects((await reader.post("/chat/chat", _body("llm_chat", "halves"))).text)
+    assert "".join(part["text"] for part in parts) == text
+    assert (await reader.post("/chat/chat", _body("llm_chat", "halves", stream=False))).json()["text"] == text
+    for message in await _messages(services, 2):
+        assert (message.state, message.response) == ("done", text)
+
+
+@pytest.mark.parametrize("environ", [{"CHAT__MAX_ANSWER_TIME": "1s"}])
+async def test_what_a_killed_process_was_writing_is_cut_once_it_is_old(
+    reader: Caller, services: Services
+) -> None:
+    await reader.post("/chat/chat", _body("llm_chat", "echo", stream=False))
+    (done,) = await _messages(services)
+    old, young, next_ = ("o" * 32, "y" * 32, "n" * 32)
+    now = services.runtime.clock.now()
+    async with services.database.write() as session:
+        columns = [column.key for column in Message.__table__.columns]
+        row = {name: getattr(done, name) for name in columns}
+        for message_id, age in ((old, 60), (young, 0), (next_, -60)):
+            created = now - timedelta(seconds=age)
+            session.add(Message(**row | {"id": message_id, "state": "writing", "created_at": created}))
+
+    async def states() -> dict[str, str]:
+        async with services.database.read() as session:
+            return {message.id: message.state for message in await session.scalars(select(Message))}
+
+    services.chat.watch_abandoned()
+    await asyncio.sleep(0.5)
+    expected = {done.id: "done", old: "cut", young: "writing", next_: "writing"}
+    assert await states() == expected
+    await asyncio.sleep(1)
+    assert await states() == expected | {young: "cut"}
 
 
 @pytest.mark.parametrize("environ", [{"DATABASE__POOL_SIZE": "2"}])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from server.core.errors import PromptBroken, PromptNotFound
@@ -56,14 +56,22 @@ class Prompts:
 
     def _render(self, mode: Mode, name: str, **values: str) -> str:
         self.check(mode, name)
+        path = f"{mode}/{name}.jinja"
         try:
-            return self._environment.get_template(f"{mode}/{name}.jinja").render(values)
-        except TemplateNotFound:
-            raise PromptNotFound(name, self.names(mode)) from None
-        except TemplateError as error:
-            raise PromptBroken(
-                Text(
-                    f"提示词模板 {mode}/{name} 有误：{error}",
-                    f"the prompt template {mode}/{name} is broken: {error}",
-                )
-            ) from error
+            return self._environment.get_template(path).render(values)
+        except TemplateNotFound as error:
+            if error.name == path:
+                raise PromptNotFound(name, self.names(mode)) from None
+            raise _broken(
+                path, Text(f"找不到它引用的 {error.name}", f"it includes {error.name}, which is not there")
+            ) from None
+        except Exception as error:
+            # A template is a program of the operator's: it may raise whatever Python can.
+            reason = f"{type(error).__name__}: {error}"
+            raise _broken(path, Text(reason, reason)) from error
+
+
+def _broken(path: str, reason: Text) -> PromptBroken:
+    return PromptBroken(
+        Text(f"提示词模板 {path} 有误：{reason.zh}", f"the prompt template {path} is broken: {reason.en}")
+    )

@@ -1,8 +1,9 @@
 """SQL about conversations. Functions take the session first and never commit."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,3 +33,15 @@ async def find_message(session: AsyncSession, message_id: str) -> Message | None
 
 async def update_message(session: AsyncSession, message_id: str, values: dict[str, Any]) -> None:
     await session.execute(update(Message).where(Message.id == message_id).values(**values))
+
+
+async def unfinished_messages(session: AsyncSession, before: datetime) -> list[str]:
+    """The ids of messages from before then that are still being written."""
+    query = select(Message.id).where(Message.state == "writing", Message.created_at < before)
+    return list(await session.scalars(query))
+
+
+async def cut_message(session: AsyncSession, message_id: str) -> None:
+    """Mark a message as cut, unless it has ended meanwhile."""
+    query = update(Message).where(Message.id == message_id, Message.state == "writing")
+    await session.execute(query.values(state="cut"))

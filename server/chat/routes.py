@@ -1,8 +1,10 @@
 """HTTP: the chat paths of the contract. The stream is SSE when `Accept` names it, else the contract's JSON objects."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from server.auth.deps import Chatter
@@ -21,14 +23,16 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/chat/chat", response_class=StreamingResponse, responses=_FORMS)
-async def chat(caller: Chatter, answering: Answering, body: ChatRequest) -> Response:
+async def chat(caller: Chatter, answering: Answering, request: Request, body: ChatRequest) -> Response:
     """Talk to a model: `{"text", "chat_history_id"}` objects, or SSE."""
-    return await _respond(answering, caller, Ask(mode="llm_chat", **_common(body)), stream=body.stream)
+    return await _respond(
+        request, answering, caller, Ask(mode="llm_chat", **_common(body)), stream=body.stream
+    )
 
 
 @router.post("/chat/knowledge_base_chat", response_class=StreamingResponse, responses=_FORMS)
 async def knowledge_base_chat(
-    caller: Chatter, answering: Answering, body: KnowledgeBaseChatRequest
+    caller: Chatter, answering: Answering, request: Request, body: KnowledgeBaseChatRequest
 ) -> Response:
     """Ask a knowledge base: `{"answer"}` objects and a last one with `docs`, or SSE."""
     ask = Ask(
@@ -38,7 +42,7 @@ async def knowledge_base_chat(
         score_threshold=body.score_threshold,
         **_common(body),
     )
-    return await _respond(answering, caller, ask, stream=body.stream)
+    return await _respond(request, answering, caller, ask, stream=body.stream)
 
 
 def _common(body: ChatRequest) -> dict[str, Any]:
@@ -54,7 +58,9 @@ def _common(body: ChatRequest) -> dict[str, Any]:
     }
 
 
-async def _respond(answering: Answering, caller: Principal, ask: Ask, *, stream: bool) -> Response:
+async def _respond(
+    request: Request, answering: Answering, caller: Principal, ask: Ask, *, stream: bool
+) -> Response:
     """Refuse before the first byte, then stream in the form that was asked for."""
     turn = await answering.chat.prepare(caller, ask)
     events = answering.chat.answer(turn)
@@ -64,4 +70,23 @@ async def _respond(answering: Answering, caller: Principal, ask: Ask, *, stream:
         )
     if stream:
         return EventStream(legacy_stream(events, ask.mode, answering.language), answering.tasks)
-    return JSONResponse(await legacy_whole(events, ask.mode))
+    return await _whole(request, legacy_whole(events, ask.mode))
+
+
+async def _whole(request: Request, collecting: Coroutine[Any, Any, dict[str, Any]]) -> Response:
+    """The answer in one piece. A reader who leaves before ends it, and with it the call of the model."""
+    answer, gone = asyncio.ensure_future(collecting), asyncio.ensure_future(_departure(request))
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        # Nobody reads the second one; the number, nginx's, is for the log.
+        return JSONResponse(answer.result()) if answer.done() else Response(status_code=499)
+    finally:
+        answer.cancel()
+        gone.cancel()
+        await asyncio.wait({answer, gone})
+
+
+async def _departure(request: Request) -> None:
+    """Return when the reader goes away; the body has been read, so nothing else is to come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.kb.schemas import Query, TopK
 
@@ -25,6 +25,9 @@ def _from_pair(value: Any) -> Any:
 
 
 class ChatRequest(BaseModel):
+    # `"yes"` is no bool and `true` no number: what a program sends by mistake must not quietly mean something.
+    model_config = ConfigDict(strict=True)
+
     query: Query
     session_id: Id32 | None = None
     chat_history_id: Id32 | None = None

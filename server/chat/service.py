@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote as url_quote
@@ -24,7 +24,8 @@ from server.db.session import Database
 from server.kb.models import KnowledgeBase
 from server.kb.retriever import Hit
 from server.kb.service import KBService
-from server.llm.base import ChatMessage, ChatModel, ModelRequest
+from server.llm import upstream
+from server.llm.base import ChatMessage, ChatModel, Delta, ModelRequest
 from server.llm.gateway import Gateway
 from server.llm.quote_model import QuoteModel
 from server.llm.quoting import Passage
@@ -111,8 +112,10 @@ class ChatService:
         if ask.mode == "knowledge_base_chat":
             kb = await self._kb.get(caller, ask.knowledge_base_name)
             await self._kb.check_searchable(kb)
+        limit = self._settings.history_rounds
+        rounds = await self._lanes.run("io", history.to_rounds, ask.history, limit) if ask.history else []
         message_id = await self._store_question(caller, ask, model.name)
-        return Turn(ask, message_id, model, kb, history.to_rounds(ask.history), self._clock.now())
+        return Turn(ask, message_id, model, kb, rounds, self._clock.now())
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
         """Answer step by step. Ends with Finished or Failed; whatever happens, what was said is stored."""
@@ -122,7 +125,7 @@ class ChatService:
             hits = await self._find(turn)
             if turn.kb is not None:
                 yield Sources(hits, turn.docs)
-            async with aclosing(turn.model.stream(await self._request(turn, hits))) as deltas:
+            async with aclosing(self._bounded(turn.model, await self._request(turn, hits))) as deltas:
                 async for delta in deltas:
                     if delta.usage is not None:
                         yield Usage(delta.usage.prompt, delta.usage.completion)
@@ -141,6 +144,25 @@ class ChatService:
             stored = self._tasks.start(self._store_answer(turn))
         await asyncio.wait({stored})
         yield last
+
+    async def _bounded(self, model: ChatModel, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """The model's answer up to the limits of the settings. Raises UpstreamCut there, after what still fitted."""
+        limit, left = self._settings.max_answer_time, self._settings.max_answer_chars
+        deadline = asyncio.get_running_loop().time() + limit.total_seconds()
+        async with aclosing(model.stream(request)) as deltas:
+            while True:
+                try:
+                    # Around this wait only: the time-out must not reach whoever takes what is yielded.
+                    async with asyncio.timeout_at(deadline):
+                        delta = await anext(deltas, None)
+                except TimeoutError:
+                    raise upstream.too_slow(model.name, limit) from None
+                if delta is None:
+                    return
+                yield replace(delta, text=delta.text[:left])
+                left -= len(delta.text)
+                if left < 0:
+                    raise upstream.too_long(model.name, self._settings.max_answer_chars)
 
     async def _find(self, turn: Turn) -> list[Hit]:
         if turn.kb is None:
@@ -167,7 +189,7 @@ class ChatService:
             prompt = await self._lanes.run(
                 "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources
             )
-        earlier = history.fit(turn.rounds, limit=self._settings.history_rounds, budget=room)
+        earlier = history.fit(turn.rounds, room)
         passages = [
             Passage(number, hit.text, hit.score, hit.context) for number, hit in enumerate(hits, start=1)
         ]
@@ -195,20 +217,45 @@ class ChatService:
             docs.append(f"出处 [{number}] [{label}]({link}) \n\n{hit.text}\n\n")
         return docs
 
+    def watch_abandoned(self) -> asyncio.TimerHandle:
+        """Look for abandoned answers now, and once more when the youngest there can be are old enough to tell.
+
+        For the start of a process, which is when another one may have died. The handle cancels the second look.
+        """
+        self._tasks.start(self._close_abandoned())
+        seconds = self._settings.max_answer_time.total_seconds()
+        return asyncio.get_running_loop().call_later(
+            seconds, lambda: self._tasks.start(self._close_abandoned())
+        )
+
+    async def _close_abandoned(self) -> None:
+        """Mark as cut what is being written for longer than an answer may take: its process was killed.
+
+        Should one be written after all, by another process, it is stored over this.
+        """
+        before = self._clock.now() - self._settings.max_answer_time
+        async with self._database.read() as session:
+            abandoned = await repository.unfinished_messages(session, before)
+        for message_id in abandoned:
+            async with self._database.write() as session:
+                await repository.cut_message(session, message_id)
+            log.warning("answer was abandoned", extra={"message_id": message_id})
+
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _store_question(self, caller: Principal, ask: Ask, model: str) -> str:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
         async with self._database.write() as session:
+            message = await repository.find_message(session, ask.message_id) if ask.message_id else None
             if ask.session_id is not None:
                 found = await repository.find_session(session, ask.session_id)
-                if found is None:
+                # A message that there is stays in its session: a new one would be empty.
+                if found is None and message is None:
                     found = await repository.add_session(
                         session, self._new_session(caller, ask, ask.session_id)
                     )
-                if (found.client_id, found.user_id) != (caller.client_id, caller.user_id):
+                if found and (found.client_id, found.user_id) != (caller.client_id, caller.user_id):
                     raise SessionNotFound
-            message = await repository.find_message(session, ask.message_id) if ask.message_id else None
             if message is None:
                 message = self._new_message(caller, ask, model)
                 session.add(message)

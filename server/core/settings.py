@@ -196,6 +196,8 @@ class ChatSettings(Section):
     history_rounds: int = Field(default=10, ge=0, le=100)
     max_query_chars: int = Field(default=8000, ge=100, le=200_000)
     heartbeat: Duration = timedelta(seconds=15)
+    max_answer_time: Duration = timedelta(minutes=10)
+    max_answer_chars: int = Field(default=200_000, ge=1)
 
 
 class CompatSettings(Section):

@@ -1,6 +1,7 @@
 """A conversation as a strict provider wants it."""
 
 import random
+import time
 
 import pytest
 
@@ -15,7 +16,7 @@ def _is_strict(messages) -> bool:
 
 def test_rounds_are_paired() -> None:
     given: list[Given] = [("user", "一"), ("assistant", "1"), ("user", "二"), ("assistant", "2")]
-    assert to_rounds(given) == [("一", "1"), ("二", "2")]
+    assert to_rounds(given, 10) == [("一", "1"), ("二", "2")]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_rounds_are_paired() -> None:
     ],
 )
 def test_what_pages_send_is_put_right(given: list[Given], rounds: list[tuple[str, str]]) -> None:
-    assert to_rounds(given) == rounds
+    assert to_rounds(given, 10) == rounds
 
 
 def test_any_history_of_any_length_is_strict() -> None:
@@ -43,20 +44,43 @@ def test_any_history_of_any_length_is_strict() -> None:
             for _ in range(length)
         ]
         for limit in (0, 1, 5, 50):
-            messages = fit(to_rounds(given), limit=limit, budget=10_000)
+            messages = fit(to_rounds(given, limit), 10_000)
             assert _is_strict(messages)
             assert len(messages) <= 2 * limit
 
 
 def test_the_newest_rounds_stay_within_limit_and_budget() -> None:
-    rounds = [(f"问{n}", "答" * 100) for n in range(50)]
-    assert [message.content for message in fit(rounds, limit=2, budget=10_000)][::2] == ["问48", "问49"]
-    messages = fit(rounds, limit=50, budget=500)
+    given: list[Given] = [turn for n in range(50) for turn in (("user", f"问{n}"), ("assistant", "答" * 100))]
+    assert [question for question, _ in to_rounds(given, 2)] == ["问48", "问49"]
+    assert to_rounds(given, 0) == []
+    rounds = to_rounds(given, 50)
+    assert [question for question, _ in rounds] == [f"问{n}" for n in range(50)]
+    messages = fit(rounds, 500)
     assert messages[-2].content == "问49"
     assert sum(estimate_tokens(message.content) for message in messages) <= 500
     assert len(messages) == 8
-    assert fit(rounds, limit=50, budget=10) == []
-    assert fit(rounds, limit=50, budget=-5) == []
+    assert fit(rounds, 10) == []
+    assert fit(rounds, -5) == []
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["<!--", "<![", "<", "<a", "<a ", "</", "<p ", "<!-->", "&", "&#", "&#9", "&a", "\n\n<", "<b>", "&lt;"],
+)
+def test_a_page_cannot_keep_the_server_busy(unit: str) -> None:
+    """Twice as long takes about twice as long; HTMLParser took four times, and half a minute for this."""
+    started = time.process_time()
+    plain_text("<a>" + unit * (1_600_000 // len(unit)))
+    assert time.process_time() - started < 2
+
+
+def test_rounds_that_are_not_used_are_not_read() -> None:
+    rich = "<p>" + "<b>字</b>" * 100_000
+    given: list[Given] = [("user", "旧"), ("assistant", rich)]
+    given = [*given * 100, ("user", "新"), ("assistant", "<p>答")]
+    started = time.process_time()
+    assert to_rounds(given, 1) == [("新", "答")]
+    assert time.process_time() - started < 0.1
 
 
 @pytest.mark.parametrize(
@@ -70,6 +94,13 @@ def test_the_newest_rounds_stay_within_limit_and_budget() -> None:
         ("  两边的空格  ", "两边的空格"),
         ("<script>x</script>", "x"),
         ("<p>没有关", "没有关"),
+        ("<p>前<!-- 注释 <b> -->后<!-- 一 <!-- 二 -->！", "前后！"),
+        ("<p>前<!-- 没有结束", "前"),
+        ("<P CLASS='a'>大写<BR/>换行", "大写\n换行"),
+        ("<p>&#20013;&#x6587;&nbsp;&amp;lt;", "中文\xa0&lt;"),
+        (f"<p>&#{'9' * 5000};", f"&#{'9' * 5000};"),
+        ("<p>&#0;&#xd800;", "\ufffd\ufffd"),
+        ("<a><![", "<!["),
     ],
 )
 def test_rendered_answers_become_plain_text(html: str, text: str) -> None:
@@ -77,7 +108,7 @@ def test_rendered_answers_become_plain_text(html: str, text: str) -> None:
 
 
 def test_what_a_user_writes_is_left_alone() -> None:
-    assert to_rounds([("user", "怎么写 <div>？"), ("assistant", "<p>这样</p>")]) == [
+    assert to_rounds([("user", "怎么写 <div>？"), ("assistant", "<p>这样</p>")], 10) == [
         ("怎么写 <div>？", "这样")
     ]
 

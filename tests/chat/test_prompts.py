@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.chat.prompts import Prompts
-from server.core.errors import AppError, PromptNotFound
+from server.core.errors import AppError, PromptBroken, PromptNotFound
 from server.core.settings import ROOT
 
 HOSTILE = (
@@ -84,6 +84,27 @@ def test_a_broken_or_prying_template_is_an_error_that_names_it(folder: Path, tem
         Prompts(folder).render_chat("bad", "你好")
     assert caught.value.code in ("prompt_broken", "prompt_not_found")
     assert "root:" not in caught.value.text.zh
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        (b"{{ 1/0 }}", "ZeroDivisionError"),
+        (b"{{ input + 1 }}", "TypeError"),
+        (b"{{ input", "TemplateSyntaxError"),
+        (b"{{ missing }}", "'missing' is undefined"),
+        (b"{% include 'llm_chat/bad.jinja' %}", "RecursionError"),
+        (b"\xff\xfe", "UnicodeDecodeError"),
+        (b"{% include 'llm_chat/gone.jinja' %}", "llm_chat/gone.jinja"),
+    ],
+)
+def test_a_broken_template_says_which_and_why(folder: Path, template: bytes, words: str) -> None:
+    (folder / "llm_chat" / "bad.jinja").write_bytes(template)
+    with pytest.raises(PromptBroken) as caught:
+        Prompts(folder).render_chat("bad", "你好")
+    for text in (caught.value.text.zh, caught.value.text.en):
+        assert "llm_chat/bad.jinja" in text
+        assert words in text
 
 
 def test_without_documents_the_empty_template_is_used(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 
 from server.core import errors
-from server.core.errors import AppError
+from server.core.errors import AppError, DocumentNotFound, KBNotFound, ModelNotFound, PromptNotFound
 from server.core.settings import ROOT
 
 
@@ -20,3 +20,17 @@ def test_the_tree_names_every_code_and_status() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "server").rglob("*.py"))
     for code in set(re.findall(r'\bcode="([a-z_]+)"', sources)):
         assert re.search(rf"[ ,]{code}\b", tree), code
+
+
+def test_a_name_is_not_repeated_at_full_length() -> None:
+    name = "名" * 101
+    for error in (
+        KBNotFound(name),
+        DocumentNotFound(name),
+        ModelNotFound(name, []),
+        PromptNotFound(name, []),
+    ):
+        for text in (error.text.zh, error.text.en):
+            assert name[:100] in text
+            assert name not in text
+    assert "名" * 100 in KBNotFound("名" * 100).text.zh
