@@ -3,7 +3,7 @@
     AppError                                            status  code
      ├─ BadRequest                                         400  bad_request
      │   ├─ Ambiguous                                      400  ambiguous_credentials
-     │   │                                               400  bad_json
+     │   │                                               400  bad_json, upload_broken
      │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
      │                                                          name_too_long, empty_file
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired
@@ -18,7 +18,7 @@
      │   ├─ AlreadyExists                                  409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
-     ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch
+     ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
      ├─ TooManyRequests                                    429  too_many_requests
      ├─ Busy                                               503  busy, database_unreachable
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable

@@ -13,12 +13,14 @@ from fastapi.params import Form
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from server.core import logging as request_log
 from server.core import strict_json
-from server.core.errors import AppError, BadRequest, Invalid, TooLarge
+from server.core.errors import AppError, BadRequest, Invalid, TooLarge, UnsupportedFile
+from server.core.forms import read_form
 from server.core.i18n import Text, negotiate
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class BodyLimits:
 
 
 class StrictRequest(Request):
-    """A request whose body is bounded, in size and in patience, and whose JSON is strict."""
+    """A request whose body is bounded, in size and in patience, and whose JSON and forms are strict."""
 
     def __init__(self, request: Request, limit: int) -> None:
         super().__init__(request.scope, self._receive_bounded)
@@ -92,6 +94,11 @@ class StrictRequest(Request):
                 raise BadRequest(words, code="bad_json") from None
         return self._strict
 
+    async def _get_form(self, **limits: Any) -> FormData:
+        if self._form is None:
+            self._form = await read_form(self.headers, self.stream(), **limits)
+        return self._form
+
 
 class StrictRoute(APIRoute):
     """A route that bounds the body, asks who calls before it reads it, and reads JSON strictly."""
@@ -110,6 +117,11 @@ class StrictRoute(APIRoute):
             limit = limits.form if is_form else limits.json
             if int(request.headers.get("content-length") or 0) > limit:
                 raise TooLarge(Text(f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes"))
+            if request.headers.get("content-encoding", "identity").lower() != "identity":
+                raise UnsupportedFile(
+                    Text("请求体不能压缩后发送", "the body must not be compressed"),
+                    code="unsupported_encoding",
+                )
             if b"%00" in request.scope["query_string"] or "\0" in request.scope["path"]:
                 raise BadRequest(Text("网址里不能有 NUL 字符", "an address must not contain a NUL character"))
             strict = StrictRequest(request, limit)
@@ -175,6 +187,10 @@ def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
         return answer(request, 422, body)
 
     async def by_framework(request: Request, error: HTTPException) -> Response:
+        if isinstance(
+            error.__cause__, AppError
+        ):  # raised while a form was read, and covered by FastAPI's own
+            return await refused(request, error.__cause__)
         language = negotiate(request.headers.get("accept-language"))
         code, words = _FRAMEWORK.get(error.status_code, ("bad_request", None))
         # Ours say more than the status; the framework's own say just its name.
