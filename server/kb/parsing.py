@@ -22,7 +22,7 @@ from typing import Any, Self
 from langchain_core.documents import Document
 
 from server.kb.loaders.base import LoadError, LoadLimits
-from server.kb.loaders.errors import parse_crashed, parse_timeout
+from server.kb.loaders.errors import out_of_memory, parse_crashed, parse_timeout
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _MAX_LINE = 256 * 1024  # of a reply; the child's are shorter
 _MAX_FILES_PER_CHILD = 200
 _STDERR = "stderr.log"
 _MAX_LOG = 4000
-_FRAME = re.compile(r'Fatal Python error: [\w ]+$| +File "[^"]+", line \d+')
+_FRAME = re.compile(r'Fatal Python error: [\w ]+$| +File "[^"]+", line \d+|[\w.]*MemoryError\b')
 
 _COMMAND = (sys.executable, "-P", "-W", "ignore", "-X", "faulthandler", "-m", "server.kb.loaders.child")
 _ENVIRONMENT = {
@@ -52,11 +52,21 @@ _ENVIRONMENT = {
 
 
 class _ChildDiedError(Exception):
-    """The child ended in the middle of a file; `status` is its return code."""
+    """The child ended in the middle of a file; `status` is its return code, `frames` where it was."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, frames: list[str]) -> None:
         super().__init__(status)
-        self.status = status
+        self.status, self.frames = status, frames
+
+    def reason(self, seconds: float) -> LoadError:
+        """In words for people."""
+        if self.status == -signal.SIGXCPU:
+            return parse_timeout(seconds)
+        # PDFium aborts when it gets no memory, and traps on every other fault.
+        in_pdfium = self.status == -signal.SIGABRT and any("/pypdfium2/" in frame for frame in self.frames)
+        if in_pdfium or any("MemoryError" in frame for frame in self.frames):
+            return out_of_memory()
+        return parse_crashed()
 
 
 class Parser:
@@ -92,8 +102,7 @@ class Parser:
             except TimeoutError:
                 raise parse_timeout(self._seconds) from None
             except _ChildDiedError as death:
-                is_timeout = death.status == -signal.SIGXCPU
-                raise parse_timeout(self._seconds) if is_timeout else parse_crashed() from None
+                raise death.reason(self._seconds) from None
             finally:
                 await self._end_unfit_child()
 
@@ -181,10 +190,9 @@ class _Child:
         line = await self._process.stdout.readline()
         if not line.endswith(b"\n"):
             status = await self._process.wait()
-            log.warning(
-                "parser died", extra={"status": status, "at": await asyncio.to_thread(self._last_frames)}
-            )
-            raise _ChildDiedError(status)
+            frames = await asyncio.to_thread(self._last_frames)
+            log.warning("parser died", extra={"status": status, "at": frames})
+            raise _ChildDiedError(status, frames)
         reply: dict[str, Any] = json.loads(line)
         return reply
 

@@ -161,7 +161,7 @@ async def test_network_is_closed(hostile: Parser) -> None:
 @pytest.mark.parametrize("suffix", [".abort", ".segfault", ".exit", ".raise", ".eat"])
 async def test_crashes_are_answered_and_the_next_file_is_read(hostile: Parser, suffix: str) -> None:
     pid = await _pid(hostile)
-    assert await _code(hostile, suffix) == "parse_crashed"
+    assert await _code(hostile, suffix) == ("parse_limit" if suffix == ".eat" else "parse_crashed")
     assert await _pid(hostile) != pid
     assert await _ended(pid)
 
@@ -288,13 +288,13 @@ async def test_pdf_within_two_gibibytes(parser: Parser, tmp_path: Path) -> None:
 async def test_pdf_that_unpacks_to_a_hundred_megabytes(tmp_path: Path) -> None:
     import zlib
 
-    stream = zlib.compress(b"BT /F 12 Tf " + b"(aaaaaaaaaa) Tj " * 6_500_000 + b"ET", 9)
+    stream = zlib.compress(b"BT /F 12 Tf (a) Tj ET\n" * 6_000_000, 9)
     head = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
     page = b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
     font = b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n"
     body = b"4 0 obj<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream endobj\n" % (len(stream), stream)
     path = write(tmp_path / "a.pdf", head + page + body + font)
     assert path.stat().st_size < 500_000
-    parser = Parser(LoadLimits(), timeout=timedelta(seconds=5), memory=GIB)
-    assert await _code(parser, ".pdf", path) in ("parse_limit", "parse_crashed", "parse_timeout")
+    parser = Parser(LoadLimits(), timeout=timedelta(seconds=30), memory=GIB)
+    assert await _code(parser, ".pdf", path) == "parse_limit"
     await parser.close()

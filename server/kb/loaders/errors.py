@@ -176,10 +176,19 @@ def parse_timeout(seconds: float) -> LoadError:
     )
 
 
+def out_of_memory() -> LoadError:
+    return LoadError(
+        "parse_limit",
+        "读取该文件所需的内存超过上限，其内容展开后过大；请拆分或精简后再上传。",
+        "Reading the file takes more memory than allowed, its content unpacks to too much: "
+        "split or simplify it and upload that.",
+    )
+
+
 def parse_crashed() -> LoadError:
     return LoadError(
         "parse_crashed",
-        "解析程序在读取该文件时崩溃或内存不足；文件可能已损坏或过于复杂，请重新保存或拆分后再上传。",
-        "The parser crashed or ran out of memory on this file, which may be damaged or too complex: "
+        "解析程序在读取该文件时崩溃；文件可能已损坏或过于复杂，请重新保存或拆分后再上传。",
+        "The parser crashed on this file, which may be damaged or too complex: "
         "save it again or split it, and upload that.",
     )
