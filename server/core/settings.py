@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -275,8 +276,12 @@ def _read_file(path: Path) -> Values:
             parser.read_file(file)
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; name an existing one with --config FILE") from None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as an ini file in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not in UTF-8; save it as UTF-8") from error
+    except configparser.Error as error:
+        raise SettingsError(
+            f"{path}: is not an ini file, lines are `key = value` below a [section]: {error}"
+        ) from error
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
@@ -344,7 +349,9 @@ def _explain(error: ValidationError, source: _Source) -> Iterator[str]:
         )
         key = location[-1]
         if item["type"] == "extra_forbidden":
-            yield f"{source.of(section, key)}: no such key; known keys: {', '.join(_known_keys(section))}"
+            known = _known_keys(section)
+            meant = "".join(f"; did you mean {name}?" for name in get_close_matches(key, known, 1))
+            yield f"{source.of(section, key)}: no such key{meant} Known keys: {', '.join(known)}"
         else:
             yield f"{source.of(section, key)}: {item['msg'].removeprefix('Value error, ')}"
 
