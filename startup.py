@@ -9,6 +9,7 @@ A process that dies is started again; when this one ends, all others end.
 import argparse
 import http.client
 import importlib.util
+import re
 import signal
 import socket
 import sqlite3
@@ -203,6 +204,21 @@ def _is_installed(settings: Settings, model: EmbeddingModelSettings) -> bool:
     )
 
 
+def _missing_key(settings: Settings) -> str | None:
+    """The environment variable that the default model's key is to come in, when its vendor asks for one."""
+    name = settings.llm.default
+    model = settings.llm.models.get(name)
+    if (
+        model is None
+        or model.api_key
+        or model.base_url
+        or model.kind == "langchain"
+        or model.preset == "ollama"
+    ):
+        return None
+    return f"LLM__{re.sub(r'[^A-Z0-9]', '_', name.upper())}__API_KEY"
+
+
 def _announce(settings: Settings, stopping: threading.Event) -> None:
     """Say where to go, as soon as there is something to see."""
     host = "127.0.0.1" if settings.server.host in ("0.0.0.0", "") else settings.server.host  # noqa: S104 (compared)
@@ -218,6 +234,11 @@ def _announce(settings: Settings, stopping: threading.Event) -> None:
             connection.close()
     else:
         return
+    if variable := _missing_key(settings):
+        print(
+            f"note: [llm] default = {settings.llm.default} has no key yet; give it as {variable}",
+            file=sys.stderr,
+        )
     passphrase = settings.server.data_dir / "secrets" / "demo_passphrase"
     print(f"\nchat2llm is ready: {settings.server.address}")
     if settings.auth.demo and passphrase.is_file():

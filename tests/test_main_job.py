@@ -78,6 +78,17 @@ async def test_nothing_fits(editor: Caller, reader: Caller) -> None:
     assert english == NOTHING_FITS.en
 
 
+async def test_a_question_that_comes_before_the_documents_are_read(editor: Caller, reader: Caller) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {"a.txt": LEAVE.encode(), "b.txt": "差旅".encode()})
+    answer, docs = await reader.ask("kb", "年假几天？")
+    assert answer == "知识库里还有 2 个文件正在处理，请等它们就绪后再问一次。"
+    assert docs == [
+        "<span style='color:red'>未找到相关文档</span>",
+        "还有 2 个文件正在处理，完成后请再问一次",
+    ]
+
+
 async def test_without_a_model_the_chat_says_how_to_get_one(reader: Caller) -> None:
     answer = await reader.post("/chat/chat", {"query": "你好", "stream": True})
     found = objects(answer.text)

@@ -15,9 +15,10 @@ from server.chat.events import Event, Failed, Finished, Sources, Started, TextDe
 from server.chat.history import Given, Round
 from server.chat.models import Message, Session
 from server.chat.prompts import Mode, Prompts
-from server.core.errors import AppError, Invalid, SessionNotFound
+from server.core.errors import AppError, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
+from server.core.questions import check_length
 from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
 from server.db.session import Database
@@ -71,6 +72,7 @@ class Turn:
     # Filled while the answer is made.
     reply: list[str] = field(default_factory=list)
     docs: list[str] = field(default_factory=list)
+    unread: int = 0
     trace: dict[str, Any] = field(default_factory=dict)
     state: str = "cut"
     error_code: str | None = None
@@ -99,13 +101,7 @@ class ChatService:
 
         Raises Invalid, ModelNotFound, PromptNotFound, KBNotFound, EmbeddingUnavailable, SessionNotFound.
         """
-        if len(ask.query) > self._settings.max_query_chars:
-            limit = self._settings.max_query_chars
-            raise Invalid(
-                Text(
-                    f"问题过长：最多 {limit} 个字符", f"the question is too long: at most {limit} characters"
-                )
-            )
+        check_length(ask.query, self._settings.max_query_chars)
         model = self._gateway.get(ask.model_name)
         await self._lanes.run("io", self._prompts.check, ask.mode, ask.prompt_name)
         kb = None
@@ -173,9 +169,13 @@ class ChatService:
         )
         turn.trace = trace.to_json()
         hits = _within(hits, self._room(turn))
-        turn.docs = self._citations(turn.kb, hits) or [
-            NO_DOCS_QUOTED if isinstance(turn.model, QuoteModel) else NO_DOCS
-        ]
+        if hits:
+            turn.docs = self._citations(turn.kb, hits)
+            return hits
+        turn.docs = [NO_DOCS_QUOTED if isinstance(turn.model, QuoteModel) else NO_DOCS]
+        turn.unread = await self._kb.count_unread(turn.kb)
+        if turn.unread:
+            turn.docs.append(f"还有 {turn.unread} 个文件正在处理，完成后请再问一次")
         return hits
 
     async def _request(self, turn: Turn, hits: list[Hit]) -> ModelRequest:
@@ -197,6 +197,7 @@ class ChatService:
             messages=[*earlier, ChatMessage("user", prompt)],
             question=ask.query,
             passages=None if turn.kb is None else passages,
+            unread=turn.unread,
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
         )

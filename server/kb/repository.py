@@ -304,6 +304,12 @@ async def _update_held_job(session: AsyncSession, job_id: str, owner: str, value
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
+async def count_unread(session: AsyncSession, kb_id: str) -> int:
+    on_their_way = (DocumentState.WAITING, DocumentState.PARSING, DocumentState.EMBEDDING)
+    query = select(func.count()).where(Document.kb_id == kb_id, Document.state.in_(on_their_way))
+    return await session.scalar(query) or 0
+
+
 async def count_waiting_jobs(session: AsyncSession) -> int:
     return (
         await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.WAITING)) or 0

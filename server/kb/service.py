@@ -393,6 +393,11 @@ class KBService:
         """The same for a knowledge base that `get` gave a moment ago."""
         return await self._retriever.search(kb, question, top_k=top_k, threshold=threshold)
 
+    async def count_unread(self, kb: KnowledgeBase) -> int:
+        """Documents that are on their way and cannot be found yet."""
+        async with self._database.read() as session:
+            return await repository.count_unread(session, kb.id)
+
     async def recommend(
         self, caller: Principal, kb_name: str | None, number: int
     ) -> list[tuple[Question, str | None]]:

@@ -20,7 +20,8 @@ class ModelRequest:
     """One call of a model.
 
     `messages` is what a language model reads. `question` and `passages` are what it was made of: the quoting answerer
-    reads those. `passages` is None when no knowledge base was asked. `max_tokens` None leaves it to the provider.
+    reads those. `passages` is None when no knowledge base was asked; `unread` documents of it are still on their way.
+    `max_tokens` None leaves it to the provider.
     """
 
     messages: Sequence[ChatMessage]
@@ -28,6 +29,7 @@ class ModelRequest:
     passages: Sequence[Passage] | None = None
     temperature: float = 0.7
     max_tokens: int | None = None
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,5 +47,16 @@ class QuoteModel:
             return NO_MODEL.in_language(language)
         quotes = quote(request.question, request.passages)
         if not quotes:
-            return (NOTHING_FITS if request.passages else NOTHING_FOUND).in_language(language)
+            return _nothing(request).in_language(language)
         return "\n\n".join(f"{found.text}[{found.passage}]" for found in quotes)
+
+
+def _nothing(request: ModelRequest) -> Text:
+    if request.passages:
+        return NOTHING_FITS
+    if request.unread:
+        return Text(
+            f"知识库里还有 {request.unread} 个文件正在处理，请等它们就绪后再问一次。",
+            f"{request.unread} documents of this knowledge base are still being read; ask again when they are ready.",
+        )
+    return NOTHING_FOUND
