@@ -496,6 +496,27 @@ async def test_a_search_that_began_before_a_replacement_finds_the_new_version(
     assert trace.generation == before.generation + 1
 
 
+async def test_readers_see_exactly_one_version_all_through_replacements(editor: Caller) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "第0版：年假五天。".encode()})
+    ended, seen = asyncio.Event(), list[int]()
+
+    async def read() -> None:
+        while not ended.is_set():
+            seen.append(len(await editor.search("kb", "年假", top_k=5)))
+
+    readers = [asyncio.create_task(read()) for _ in range(4)]
+    for version in range(1, 9):
+        text = f"第{version}版：年假{version}天。"
+        assert (await editor.ingest("kb", {"a.txt": text.encode()}, override=True))["a.txt"][
+            "state"
+        ] == "ready"
+    ended.set()
+    await asyncio.gather(*readers)
+    assert len(seen) > 50
+    assert set(seen) == {1}
+
+
 async def test_an_index_is_never_without_both_versions(
     services: Services, editor: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
