@@ -26,20 +26,32 @@ def _from_pair(value: Any) -> Any:
 
 class ChatRequest(BaseModel):
     # `"yes"` is no bool and `true` no number: what a program sends by mistake must not quietly mean something.
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
 
     query: Query
+    """The question."""
     session_id: Id32 | None = None
+    """The conversation it belongs to, 32 letters and digits of the page's own choice; made when it is new."""
     chat_history_id: Id32 | None = None
+    """An earlier question's id, to answer it again."""
     history: Annotated[list[Annotated[HistoryItem, BeforeValidator(_from_pair)]], Field(max_length=1000)] = []
+    """What was said before, oldest first: `{"role", "content"}` or `[role, content]`."""
     stream: bool = False
+    """True: pieces as they come, JSON objects one after another, or server-sent events when `Accept` asks for them."""
     model_name: str | None = None
+    """The name of an `[llm.NAME]` section, or `quote`; none means the server's default."""
     temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.7
+    """0 answers the same each time, 1 is free."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Length of the answer at most; none leaves it to the provider."""
     prompt_name: str = "default"
+    """A template of `configs/prompts`."""
 
 
 class KnowledgeBaseChatRequest(ChatRequest):
     knowledge_base_name: str
+    """Where the answer is to be found."""
     top_k: TopK = 3
+    """Passages at most."""
     score_threshold: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
+    """Passages farther away are left out; squared L2 distance of unit vectors: 0 is the same, 2 has nothing in common."""

@@ -45,6 +45,23 @@ class Envelope(BaseModel, Generic[T]):
     data: T
 
 
+class ErrorReference(BaseModel):
+    """`code` never changes; `request_id` finds the request in the log."""
+
+    code: str
+    message: str
+    request_id: str
+
+
+class Refusal(BaseModel):
+    """The answer to whatever could not be done."""
+
+    code: int
+    msg: str
+    data: Any = None
+    error: ErrorReference
+
+
 def error_body(status: int, code: str, message: str, data: object = None) -> dict[str, Any]:
     """The body of every refusal."""
     reference = {"code": code, "message": message, "request_id": request_log.request_id.get()}
@@ -136,7 +153,10 @@ class StrictRoute(APIRoute):
 
 def new_router(*, tags: Sequence[str]) -> APIRouter:
     """The router of a feature."""
-    return APIRouter(route_class=StrictRoute, tags=list(tags))
+    refusal = {"model": Refusal, "description": "Refused: the true status, with a code for programs"}
+    return APIRouter(
+        route_class=StrictRoute, tags=list(tags), responses={422: refusal, "4XX": refusal, "5XX": refusal}
+    )
 
 
 _FRAMEWORK = {

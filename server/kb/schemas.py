@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import UploadFile
-from pydantic import BaseModel, BeforeValidator, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TopK = Annotated[int, Field(ge=1, le=50)]
@@ -19,12 +19,22 @@ def _not_blank(value: object) -> object:
 Query = Annotated[str, BeforeValidator(_not_blank)]
 
 
-class CreateKB(BaseModel):
+class Described(BaseModel):
+    """A body whose fields are described where they stand."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class CreateKB(Described):
     knowledge_base_name: str
+    """Unique among the client's; up to 64 characters, and none that a file name cannot have."""
     kb_zh_name: str = Field(default="", max_length=64)
+    """The name that people see."""
     kb_info: str = Field(default="", max_length=200)
+    """What is in it, in a sentence."""
     vector_store_type: str = "faiss"
     embed_model: str | None = None
+    """The name of an `[embedding.NAME]` section; none means the server's default. It stays for good."""
 
 
 class KBOut(BaseModel):
@@ -38,11 +48,13 @@ class KBOut(BaseModel):
     shared: bool
 
 
-class SearchDocs(BaseModel):
+class SearchDocs(Described):
     query: Query
     knowledge_base_name: str
     top_k: TopK = 3
+    """Hits at most."""
     score_threshold: Score = 1.0
+    """Hits farther away are left out; squared L2 distance of unit vectors."""
 
 
 class HitOut(BaseModel):
@@ -53,16 +65,19 @@ class HitOut(BaseModel):
     score: float
 
 
-class DocumentOut(BaseModel):
+class DocumentOut(Described):
     """One version of a file and what became of it."""
 
     document_id: str
     file_name: str
     state: str
+    """waiting, parsing, embedding, ready, failed, or stored (kept and not searched)."""
     size: int
+    """Bytes."""
     chunks: int
     chars: int
     replaces_ready_version: bool
+    """A replacement that is not ready yet; the version before it is still searched."""
     error_code: str | None
     reason: str | None
     create_time: datetime
@@ -87,15 +102,19 @@ class JobOut(BaseModel):
     finish_time: datetime | None
 
 
-class UploadForm(BaseModel):
+class UploadForm(Described):
     """A multipart upload. `not_refresh_vs_cache` is the contract's; here an index always follows its documents."""
 
     files: list[UploadFile]
     knowledge_base_name: str
     override: bool = False
+    """Replace files of the same name; without it they are refused."""
     to_vector_store: bool = True
+    """False keeps the files without making them searchable."""
     chunk_size: Annotated[int, Field(ge=20, le=8000)] | None = None
+    """Characters of a passage; none means the server's setting."""
     chunk_overlap: Annotated[int, Field(ge=0, le=4000)] | None = None
+    """Characters that a passage repeats of the one before."""
     zh_title_enhance: bool | None = None
     not_refresh_vs_cache: bool = False
     docs: str = ""
@@ -115,15 +134,17 @@ class UploadedDocument(BaseModel):
     state: str
 
 
-class UploadOut(BaseModel):
+class UploadOut(Described):
     failed_files: dict[str, str]
+    """Refused files and why; they can be sent again."""
     documents: list[UploadedDocument]
 
 
-class DeleteDocs(BaseModel):
+class DeleteDocs(Described):
     knowledge_base_name: str
     file_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     delete_content: bool = False
+    """True deletes the files; false keeps them as `stored`, out of every search."""
     not_refresh_vs_cache: bool = False
 
 
