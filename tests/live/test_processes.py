@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,6 +206,19 @@ def test_a_restart_keeps_everything_and_makes_nothing_twice(tmp_path: Path) -> N
         assert [hit["metadata"]["source"] for hit in hits] == ["a.txt"]
         assert {path.name: path.read_text() for path in folder.iterdir()} == secrets
         assert server.log().count("demo client made") == 1
+
+
+def test_a_worker_in_the_middle_of_a_huge_record_ends_when_it_is_told(tmp_path: Path) -> None:
+    columns = range(20_000)
+    table = ",".join(f"列{n}" for n in columns) + "\n" + ",".join(f"值{n}" for n in columns)
+    with Server(tmp_path) as server:
+        http = server.caller()
+        _create(http, "kb")
+        job = _upload(http, "kb", "wide.csv", table)
+        wait_until(lambda: http.get(f"/jobs/{job}").json()["data"]["done"] > 0)
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 15, "the supervisor kills what has not ended after 25 seconds"
 
 
 def test_children_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
