@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from server.auth.demo import DEMO_CLIENT, DEMO_DESCRIPTION, make_passphrase
+from server.auth.policy import Policy
 from server.auth.principal import Principal, Scope
 from server.auth.repository import find_any_key, find_client
 from server.auth.service import add_client
@@ -77,7 +78,8 @@ async def make_demo_client(services: Services) -> bool:
     async with services.database.write() as session:
         if await find_client(session, DEMO_CLIENT) is not None:
             return False
-        await add_client(session, services.vault, DEMO_CLIENT, DEMO_DESCRIPTION, services.runtime.clock.now())
+        now = services.runtime.clock.now()
+        await add_client(session, services.vault, DEMO_CLIENT, DEMO_DESCRIPTION, now, policy=Policy.COMPAT)
     print("database ready, demo client made")
     return True
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from server.auth.routes import router as auth
+from server.auth.routes import router as sso
+from server.auth.routes import sessions_router
 from server.chat.routes import router as chat
 from server.core.settings import Settings
 from server.health import router as health
@@ -18,5 +19,6 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
     app.include_router(recommend_router)
-    app.include_router(auth)
+    app.include_router(sso)
+    app.include_router(sessions_router)
     app.include_router(health)

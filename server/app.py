@@ -30,9 +30,12 @@ def create_app(
             app.state.authenticator = opened.authenticator
             app.state.kb = opened.kb
             app.state.chat = opened.chat
+            app.state.signon = opened.signon
             app.state.demo = Demo(
                 opened.database,
                 opened.vault,
+                opened.signon,
+                opened.guard,
                 settings.auth,
                 opened.runtime.clock,
                 read_passphrase(settings.server.data_dir),

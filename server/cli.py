@@ -53,13 +53,20 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--id", required=True)
     add.add_argument("--description", default="")
     add.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
+    add.add_argument(
+        "--policy",
+        default="exchange",
+        choices=["exchange", "strict", "compat"],
+        help="what its tokens are good for: an exchange for a session (default; strict: once, within two minutes), "
+        "or every call (compat, for issuers and pages that exist already)",
+    )
     add.set_defaults(run=add_client)
 
     key = commands.add_parser("api-key", help="keys for programs").add_subparsers(required=True)
     add = key.add_parser("add", help="add a key; prints it once")
     add.add_argument("--client", required=True)
     add.add_argument(
-        "--scopes", default="chat,kb:read", help="of chat, kb:read, kb:write, usage, admin; by commas"
+        "--scopes", default="chat,kb:read", help="of chat, kb:read, kb:write, usage, vouch, admin; by commas"
     )
     add.set_defaults(run=add_api_key)
 
@@ -92,6 +99,7 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.server.trusted_proxies,
         # Streams get this long to end before they are cut.
         timeout_graceful_shutdown=20,
         timeout_keep_alive=30,
@@ -136,13 +144,19 @@ async def _until_terminated(work: Awaitable[None]) -> None:
 
 
 def add_client(settings: Settings, options: argparse.Namespace) -> int:
+    from server.auth.policy import Policy
     from server.auth.service import add_client
     from server.services import open_services
 
     async def run() -> str:
         async with open_services(settings) as services, services.database.write() as session:
             return await add_client(
-                session, services.vault, options.id, options.description, services.runtime.clock.now()
+                session,
+                services.vault,
+                options.id,
+                options.description,
+                services.runtime.clock.now(),
+                policy=Policy(options.policy),
             )
 
     if options.out is not None and options.out.exists():

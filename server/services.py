@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from server.auth.service import Authenticator, check_master_key
-from server.auth.vault import Vault, load_master_key
+from server.auth.guard import Guard
+from server.auth.master_key import open_vault
+from server.auth.service import Authenticator, check_pkcs1v15
+from server.auth.signon import SignOn
+from server.auth.tokens import Tokens
+from server.auth.vault import Vault
 from server.chat.prompts import Prompts
 from server.chat.service import ChatService
 from server.core.clock import Clock
@@ -30,7 +34,9 @@ class Services:
     vault: Vault
     files: FileStore
     embedders: Embedders
+    guard: Guard
     authenticator: Authenticator
+    signon: SignOn
     kb: KBService
     chat: ChatService
 
@@ -45,14 +51,13 @@ async def open_services(
     """
     runtime = Runtime(clock or Clock())
     master_key = settings.auth.master_key
-    vault = Vault(
-        load_master_key(master_key.get_secret_value() if master_key else None, settings.server.data_dir)
-    )
     database = Database(settings.database_url, settings.database)
     try:
         await check_schema(database)
+        configured = master_key.get_secret_value() if master_key else None
+        vault = await open_vault(database, configured, settings.server.data_dir)
         async with database.read() as session:
-            await check_master_key(session, vault)
+            await check_pkcs1v15(session, vault)
         files = FileStore(settings.server.data_dir)
         embedders = Embedders(
             settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
@@ -62,6 +67,8 @@ async def open_services(
         prompts = Prompts(settings.chat.prompts_dir)
         gateway = Gateway(settings.llm)
         chat = ChatService(database, kb, gateway, prompts, runtime, settings.chat, settings.server.address)
+        guard = Guard(settings.auth)
+        tokens = Tokens(database, vault, settings.auth, runtime, guard)
         yield Services(
             settings=settings,
             runtime=runtime,
@@ -69,7 +76,9 @@ async def open_services(
             vault=vault,
             files=files,
             embedders=embedders,
-            authenticator=Authenticator(database, vault, settings.auth, runtime),
+            guard=guard,
+            authenticator=Authenticator(database, vault, tokens, settings.auth, runtime),
+            signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
             chat=chat,
         )

@@ -17,6 +17,7 @@ from sqlalchemy import delete
 from server.app import create_app
 from server.auth.api_token import new_key_pair
 from server.auth.models import User
+from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.service import add_api_key, add_client, make_token
 from server.auth.vault import make_secret_file
@@ -149,11 +150,13 @@ class Callers:
         self.made.append(Caller(self.address, names, self.worker))
         return self.made[-1]
 
-    async def client(self, client_id: str) -> None:
+    async def client(self, client_id: str, policy: Policy = Policy.COMPAT) -> None:
         now = self.services.runtime.clock.now()
         async with self.services.database.write() as session:
             # Each client a key of its own, drawn once for all tests: drawing one takes most of a second.
-            await add_client(session, self.services.vault, client_id, "test", now, key_pair(client_id))
+            await add_client(
+                session, self.services.vault, client_id, "test", now, key_pair(client_id), policy
+            )
 
     async def token(self, client_id: str, user_id: str, name: str = "") -> str:
         async with self.services.database.read() as session:

@@ -2,35 +2,41 @@
 
     plain = client_id "|" user_id "|" username "|" timestamp                 UTF-8
     A     = RSA-OAEP(plain) with the client's public key, raw or base64      one block
-    token = base64(client_id "|" A)
+    token = base64(client_id "|" A)                                          or client_id "~" kid, to name the key
 
 Which hash OAEP uses depends on the issuer's library, so three variants are tried: SHA-256 for both (Python, Bouncy
 Castle), SHA-256 with MGF1-SHA-1 (Java's own provider), SHA-1 for both (PHP, Node, .NET). They exclude each other: the
-wrong one fails. Whoever holds the "public" key can mint tokens, so it is an issuer's secret in fact.
+wrong one fails. PKCS#1 v1.5 is read with a key pair of its own only, and never fails: what is not padded rightly becomes
+another message (implicit rejection), so that nobody learns which it was. Whoever holds the "public" key can mint tokens, so it is an issuer's secret in fact.
 """
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
+import secrets
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from Crypto.Cipher import PKCS1_OAEP
+from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import SHA1, SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature.pss import MGF1
 
-Padding = Literal["oaep-256/256", "oaep-256/1", "oaep-1/1"]
+Padding = Literal["oaep-256/256", "oaep-256/1", "oaep-1/1", "pkcs1v15"]
+PKCS1V15: Padding = "pkcs1v15"
+# What a key for OAEP is tried with.
 PADDINGS: tuple[Padding, ...] = ("oaep-256/256", "oaep-256/1", "oaep-1/1")
 _HASHES = {"oaep-256/256": (SHA256, SHA256), "oaep-256/1": (SHA256, SHA1), "oaep-1/1": (SHA1, SHA1)}
 
 MAX_TOKEN_CHARS = 2048
 DEFAULT_KEY_BITS = 2048
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+KID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SECONDS = re.compile(r"[0-9]{10}(\.[0-9]{1,7})?")
 _MILLISECONDS = re.compile(r"[0-9]{13}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
@@ -52,17 +58,24 @@ class SealedToken:
 
     client_id: str
     body: bytes
+    # Which of the client's keys it names, if any.
+    kid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says, and the padding that opened it."""
+    """What a token says, of either version."""
 
     client_id: str
     user_id: str
     username: str
     issued_at: datetime
-    padding: Padding
+    # The same for every way of writing the same token down: what its uses are counted by.
+    use_hash: str
+    # The padding that opened it; None for a signed token.
+    padding: Padding | None = None
+    # When a signed token says that it ends.
+    expires_at: datetime | None = None
 
 
 def parse_token(token: str) -> SealedToken:
@@ -71,10 +84,10 @@ def parse_token(token: str) -> SealedToken:
         raise TokenError("too_long")
     outer = decode_base64(token.encode("utf-8", "replace"))
     head, bar, body = outer.partition(b"|")
-    client_id = head.decode("ascii", "replace")
-    if not bar or not body or not CLIENT_ID.fullmatch(client_id):
+    client_id, tilde, kid = head.decode("ascii", "replace").partition("~")
+    if not bar or not body or not CLIENT_ID.fullmatch(client_id) or (tilde and not KID.fullmatch(kid)):
         raise TokenError("malformed")
-    return SealedToken(client_id, body)
+    return SealedToken(client_id, body, kid or None)
 
 
 def open_token(
@@ -98,13 +111,13 @@ def open_token(
     client_id, user_id, username, timestamp = fields
     if not hmac.compare_digest(client_id.encode(), sealed.client_id.encode()):
         raise TokenError("client_mismatch")
-    return Claims(
-        client_id, check_user_id(user_id), clean_username(username), parse_timestamp(timestamp), padding
-    )
+    use_hash = hashlib.sha256(client_id.encode() + b"\0" + cipher_text).hexdigest()
+    issued_at = parse_timestamp(timestamp)
+    return Claims(client_id, check_user_id(user_id), clean_username(username), issued_at, use_hash, padding)
 
 
 def check_age(claims: Claims, now: datetime, *, max_age: timedelta, max_skew: timedelta) -> None:
-    """Raises TokenError("expired") or TokenError("future")."""
+    """Raises TokenError("expired") or TokenError("future"). Both limits belong to what is allowed."""
     age = now - claims.issued_at
     if age > max_age:
         raise TokenError("expired")
@@ -120,7 +133,7 @@ def make_token(
     public_key: RSA.RsaKey,
     padding: Padding = PADDINGS[0],
 ) -> str:
-    """Make a token as an issuer would. Raises TokenError when it does not fit into one RSA block."""
+    """Make a token as an issuer would. Raises TokenError for a bad user id, and when it does not fit into one block."""
     plain = f"{client_id}|{check_user_id(user_id)}|{username}|{int(issued_at.timestamp())}".encode()
     try:
         cipher_text = _cipher(public_key, padding).encrypt(plain)
@@ -188,6 +201,20 @@ def _decrypt(key: RSA.RsaKey, cipher_text: bytes, paddings: Sequence[Padding]) -
     raise TokenError("decrypt")
 
 
+def check_implicit_rejection(key: RSA.RsaKey) -> bool:
+    """Does PKCS#1 v1.5 hide whether the padding was right? Eight blocks of noise must all open, each always the same."""
+    size = key.size_in_bytes()
+    blocks = [secrets.randbelow(key.n).to_bytes(size, "big") for _ in range(8)]
+    try:
+        return all(
+            _cipher(key, PKCS1V15).decrypt(block) == _cipher(key, PKCS1V15).decrypt(block) for block in blocks
+        )
+    except (ValueError, TypeError):  # an older library, which refuses
+        return False
+
+
 def _cipher(key: RSA.RsaKey, padding: Padding) -> Any:
+    if padding == PKCS1V15:
+        return PKCS1_v1_5.new(key)
     label_hash, mask_hash = _HASHES[padding]
     return PKCS1_OAEP.new(key, hashAlgo=label_hash, mgfunc=lambda seed, length: MGF1(seed, length, mask_hash))

@@ -5,10 +5,13 @@ import hmac
 import secrets
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from server.auth import repository
+from server.auth.guard import Guard
 from server.auth.models import User
-from server.auth.principal import Role
-from server.auth.service import start_session
+from server.auth.signon import Arrival, SignOn
+from server.auth.users import meet_user
 from server.auth.vault import Vault, make_secret_file
 from server.core.clock import Clock
 from server.core.errors import Unauthenticated
@@ -42,36 +45,42 @@ class Demo:
     """Logs demo visitors in."""
 
     def __init__(
-        self, database: Database, vault: Vault, settings: AuthSettings, clock: Clock, passphrase: str | None
+        self,
+        database: Database,
+        vault: Vault,
+        signon: SignOn,
+        guard: Guard,
+        settings: AuthSettings,
+        clock: Clock,
+        passphrase: str | None,
     ) -> None:
         """`passphrase` None turns the demo off."""
-        self._database, self._vault, self._settings, self._clock = database, vault, settings, clock
+        self._database, self._vault, self._signon, self._guard = database, vault, signon, guard
+        self._settings, self._clock = settings, clock
         self._digest = hashlib.sha256(passphrase.encode()).digest() if passphrase and settings.demo else None
 
-    async def login(self, passphrase: str, cookie: str | None) -> tuple[str, str]:
-        """Return a session's secret and the visitor's cookie, which brings them back to their own chats.
+    async def enter(self, passphrase: str, cookie: str | None, address: str) -> tuple[Arrival, str]:
+        """Return where the visitor goes, and the cookie that brings them back to their own chats.
 
         The cookie is signed: the demo client's other users, whom its issuer vouches for, are nobody's to name here.
 
-        Raises Unauthenticated; the comparison takes the same time whatever is wrong.
+        Raises Unauthenticated, after the same time whatever is wrong, and TooManyRequests after too many of these.
         """
+        self._guard.check_demo(address)
         given = hashlib.sha256(passphrase.encode("utf-8", "surrogatepass")).digest()
-        if self._digest is None or not hmac.compare_digest(given, self._digest):
+        expected = self._digest or bytes(len(given))
+        if not hmac.compare_digest(given, expected) or self._digest is None:
+            self._guard.passphrase_was_wrong(address)
             raise Unauthenticated(
                 Text("单点失败, 请提供正确口令", "sign-on failed: give the right passphrase")
             )
-        now = self._clock.now()
         async with self._database.write() as session:
-            visitor = self._vault.unsign(cookie) if cookie else None
-            user = await repository.find_user(session, DEMO_CLIENT, visitor) if visitor else None
-            if user is None:
-                fresh = User(
-                    client_id=DEMO_CLIENT,
-                    id=f"demo-{secrets.token_hex(16)}",
-                    username="访客",
-                    role=Role.READER,
-                    enabled=True,
-                    created_at=now,
-                )
-                user = await repository.add_user(session, fresh)
-            return await start_session(session, user, self._settings, now), self._vault.sign(user.id)
+            user = await self._visitor(session, self._vault.unsign(cookie) if cookie else None)
+            return await self._signon.hand_over(session, user, "demo"), self._vault.sign(user.id)
+
+    async def _visitor(self, session: AsyncSession, known: str | None) -> User:
+        user = await repository.find_user(session, DEMO_CLIENT, known) if known else None
+        if user is not None:
+            return user
+        fresh = f"demo-{secrets.token_hex(16)}"
+        return await meet_user(session, DEMO_CLIENT, fresh, "访客", self._settings, self._clock.now())

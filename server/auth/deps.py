@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 
+from server.auth.cookies import cookie_session
 from server.auth.principal import Principal, Scope
 from server.auth.service import Authenticator
 from server.core.errors import Ambiguous, Forbidden
@@ -24,7 +25,8 @@ class Needs(APIKeyHeader):
     # Checked before the body is read: an unknown caller cannot make the server swallow an upload.
     before_body = True
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope | None) -> None:
+        """`scope` None: any caller, for what is their own."""
         super().__init__(
             name="Api-Token",
             scheme_name="api_token",
@@ -37,10 +39,11 @@ class Needs(APIKeyHeader):
         principal = getattr(request.state, "principal", None)
         if principal is None:
             authenticator = cast("Authenticator", request.app.state.authenticator)
-            principal = await authenticator.authenticate(find_credential(request))
+            credential = find_credential(request) or cookie_session(request, request.app.state.settings)
+            principal = await authenticator.authenticate(credential, address_of(request))
             request.state.principal = principal
             caller_of_request.set(f"{principal.client_id}/{principal.user_id}")
-        if not principal.may(self.scope):
+        if self.scope is not None and not principal.may(self.scope):
             raise Forbidden(
                 Text(f"没有权限：此操作需要 {self.scope}", f"not allowed: this needs the scope {self.scope}")
             )
@@ -60,6 +63,12 @@ def find_credential(request: Request) -> str | None:
     return next(iter(found), None)
 
 
+def address_of(request: Request) -> str:
+    """Where a request comes from; behind a proxy of `[server] trusted_proxies`, what that says."""
+    return request.client.host if request.client else ""
+
+
+Anybody = Annotated[Principal, Depends(Needs(None))]
 Chatter = Annotated[Principal, Depends(Needs(Scope.CHAT))]
 Reader = Annotated[Principal, Depends(Needs(Scope.KB_READ))]
 Editor = Annotated[Principal, Depends(Needs(Scope.KB_WRITE))]

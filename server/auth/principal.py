@@ -5,12 +5,16 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a caller may do. Api keys carry scopes, people get them from their role."""
+    """What a caller may do. Api keys carry scopes, people get them from their role.
+
+    `vouch` is for an issuer's back end: it may say who a user is, as the client's RSA key may.
+    """
 
     CHAT = "chat"
     KB_READ = "kb:read"
     KB_WRITE = "kb:write"
     USAGE = "usage"
+    VOUCH = "vouch"
     ADMIN = "admin"
 
 
@@ -23,7 +27,7 @@ class Role(StrEnum):
 ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
     Role.READER: frozenset({Scope.CHAT, Scope.KB_READ}),
     Role.MANAGER: frozenset({Scope.CHAT, Scope.KB_READ, Scope.KB_WRITE}),
-    Role.ADMIN: frozenset(Scope),
+    Role.ADMIN: frozenset(Scope) - {Scope.VOUCH},
 }
 
 
@@ -38,6 +42,13 @@ class Principal:
     user_id: str
     username: str
     scopes: frozenset[Scope]
+    # The login that a session's secret belongs to.
+    session_id: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """How the audit names this caller."""
+        return f"{self.client_id}/{self.user_id}"
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes

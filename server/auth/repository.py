@@ -1,36 +1,105 @@
 """SQL about callers. Functions take the session first and never commit."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any, cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import CursorResult, Delete, Update, delete, func, select, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.auth.models import APIKey, AuthSession, Client, ClientKey, User
+from server.auth.models import (
+    APIKey,
+    Audit,
+    AuthSession,
+    Client,
+    ClientKey,
+    KeyKind,
+    KeyState,
+    SealedSecret,
+    Ticket,
+    TokenUse,
+    User,
+)
+
+
+async def _changed(session: AsyncSession, statement: Delete | Update) -> int:
+    """Run it; returns how many rows it met."""
+    return cast("CursorResult[Any]", await session.execute(statement)).rowcount
 
 
 async def find_client(session: AsyncSession, client_id: str) -> Client | None:
     return await session.get(Client, client_id)
 
 
+async def list_clients(session: AsyncSession) -> list[Client]:
+    return list(await session.scalars(select(Client).order_by(Client.id)))
+
+
 async def list_client_ids(session: AsyncSession) -> list[str]:
     return list(await session.scalars(select(Client.id).order_by(Client.id)))
 
 
-async def list_open_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
-    """The client's keys that may still open a token, the active one first."""
+async def list_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
+    """All keys of a client, in the order in which they came."""
+    query = select(ClientKey).where(ClientKey.client_id == client_id)
+    return list(await session.scalars(query.order_by(ClientKey.created_at, ClientKey.id)))
+
+
+async def list_open_keys(session: AsyncSession, client_id: str, now: datetime) -> list[ClientKey]:
+    """The client's keys of every kind that are still good, the active ones first."""
     query = select(ClientKey).where(
-        ClientKey.client_id == client_id, ClientKey.state.in_(("active", "retiring"))
+        ClientKey.client_id == client_id,
+        (ClientKey.state == KeyState.ACTIVE)
+        | ((ClientKey.state == KeyState.RETIRING) & (ClientKey.retire_at > now)),
     )
-    return list(await session.scalars(query.order_by(ClientKey.state)))
+    return list(await session.scalars(query.order_by(ClientKey.state, ClientKey.created_at.desc())))
 
 
-async def find_any_key(session: AsyncSession) -> ClientKey | None:
-    return await session.scalar(select(ClientKey).limit(1))
+async def find_key(session: AsyncSession, client_id: str, kid: str) -> ClientKey | None:
+    return await session.scalar(
+        select(ClientKey).where(ClientKey.client_id == client_id, ClientKey.kid == kid)
+    )
+
+
+async def find_any_key(session: AsyncSession, kind: KeyKind | None = None) -> ClientKey | None:
+    """Some key whose private half is ours; of one kind, if named."""
+    query = select(ClientKey).where(ClientKey.sealed_private.is_not(None))
+    if kind is not None:
+        query = query.where(ClientKey.kind == kind)
+    return await session.scalar(query.order_by(ClientKey.id).limit(1))
+
+
+async def list_sealed_keys(session: AsyncSession) -> list[ClientKey]:
+    """Every key with a private half, held against changes until the end of the transaction."""
+    query = select(ClientKey).where(ClientKey.sealed_private.is_not(None)).order_by(ClientKey.id)
+    return list(await session.scalars(query.with_for_update()))
+
+
+async def find_sealed_secret(session: AsyncSession, name: str) -> SealedSecret | None:
+    return await session.get(SealedSecret, name)
 
 
 async def find_user(session: AsyncSession, client_id: str, user_id: str) -> User | None:
     return await session.get(User, (client_id, user_id))
+
+
+async def list_users(
+    session: AsyncSession, client_id: str, *, offset: int, limit: int
+) -> tuple[list[User], int]:
+    """One page of a client's users, by id, and how many there are."""
+    query = select(User).where(User.client_id == client_id).order_by(User.id).offset(offset).limit(limit)
+    total = await session.scalar(select(func.count()).where(User.client_id == client_id))
+    return list(await session.scalars(query)), total or 0
+
+
+async def count_users(session: AsyncSession, client_id: str, since: datetime) -> tuple[int, int]:
+    """How many users a client has, and how many of them came after `since`."""
+    total = await session.scalar(select(func.count()).where(User.client_id == client_id))
+    recent = await session.scalar(
+        select(func.count()).where(User.client_id == client_id, User.created_at > since)
+    )
+    return total or 0, recent or 0
 
 
 async def add_user(session: AsyncSession, user: User) -> User:
@@ -66,6 +135,13 @@ async def find_api_key(session: AsyncSession, secret_hash: str) -> tuple[APIKey,
     return None if row is None else (row[0], row[1])
 
 
+async def list_api_keys(session: AsyncSession, client_id: str | None) -> list[APIKey]:
+    query = select(APIKey).order_by(APIKey.client_id, APIKey.created_at)
+    if client_id is not None:
+        query = query.where(APIKey.client_id == client_id)
+    return list(await session.scalars(query))
+
+
 async def find_auth_session(
     session: AsyncSession, secret_hash: str
 ) -> tuple[AuthSession, User, Client] | None:
@@ -85,5 +161,86 @@ async def touch_auth_session(session: AsyncSession, secret_hash: str, now: datet
     )
 
 
-async def delete_expired_sessions(session: AsyncSession, now: datetime) -> None:
-    await session.execute(delete(AuthSession).where(AuthSession.expires_at < now))
+async def list_auth_sessions(
+    session: AsyncSession, now: datetime, idle: timedelta, client_id: str, user_id: str | None = None
+) -> list[AuthSession]:
+    """The sessions of a client or of one of its users that are still good, the newest first."""
+    query = select(AuthSession).where(
+        AuthSession.client_id == client_id,
+        AuthSession.expires_at > now,
+        AuthSession.last_used_at > now - idle,
+    )
+    if user_id is not None:
+        query = query.where(AuthSession.user_id == user_id)
+    return list(await session.scalars(query.order_by(AuthSession.created_at.desc(), AuthSession.id)))
+
+
+async def delete_auth_sessions(
+    session: AsyncSession, client_id: str, user_id: str | None = None, session_id: str | None = None
+) -> int:
+    """End the sessions of a client, of one of its users, or one of them; returns how many."""
+    query = delete(AuthSession).where(AuthSession.client_id == client_id)
+    if user_id is not None:
+        query = query.where(AuthSession.user_id == user_id)
+    if session_id is not None:
+        query = query.where(AuthSession.id == session_id)
+    return await _changed(session, query)
+
+
+async def delete_tickets(session: AsyncSession, client_id: str, user_id: str | None = None) -> None:
+    query = delete(Ticket).where(Ticket.client_id == client_id)
+    await session.execute(query if user_id is None else query.where(Ticket.user_id == user_id))
+
+
+async def delete_oldest_sessions(session: AsyncSession, client_id: str, user_id: str, keep: int) -> None:
+    """Leave the `keep` newest sessions of a user."""
+    mine = (AuthSession.client_id == client_id) & (AuthSession.user_id == user_id)
+    newest_first = select(AuthSession.secret_hash).where(mine).order_by(AuthSession.created_at.desc())
+    surplus = list(await session.scalars(newest_first.offset(keep)))
+    await session.execute(delete(AuthSession).where(AuthSession.secret_hash.in_(surplus)))
+
+
+async def delete_expired(session: AsyncSession, now: datetime) -> None:
+    """Sweep sessions, tickets and counted uses that are of no use any more."""
+    await session.execute(delete(AuthSession).where(AuthSession.expires_at <= now))
+    await session.execute(delete(Ticket).where(Ticket.expires_at <= now))
+    await session.execute(delete(TokenUse).where(TokenUse.expires_at <= now))
+
+
+async def take_ticket(session: AsyncSession, secret_hash: str, now: datetime) -> Ticket | None:
+    """Use a ticket up. Of two who try at once, one gets it."""
+    ticket = await session.get(Ticket, secret_hash)
+    if ticket is None or ticket.expires_at <= now:
+        return None
+    mine = delete(Ticket).where(Ticket.secret_hash == secret_hash)
+    return ticket if await _changed(session, mine) == 1 else None
+
+
+async def count_use(session: AsyncSession, use_hash: str, expires_at: datetime) -> int:
+    """Count one more use and return how many there were. One statement inserts or increments, so that two processes
+    with the same token count two; its lock lasts until the commit, so that each reads its own number."""
+    row = {"hash": use_hash, "uses": 1, "expires_at": expires_at}
+    more: dict[str, Any] = {"uses": TokenUse.uses + 1}
+    match session.get_bind().dialect.name:
+        case "sqlite":
+            await session.execute(
+                sqlite.insert(TokenUse).values(row).on_conflict_do_update(index_elements=["hash"], set_=more)
+            )
+        case "postgresql":
+            await session.execute(
+                postgresql.insert(TokenUse)
+                .values(row)
+                .on_conflict_do_update(index_elements=["hash"], set_=more)
+            )
+        case _:
+            await session.execute(mysql.insert(TokenUse).values(row).on_duplicate_key_update(more))
+    return (await session.execute(select(TokenUse.uses).where(TokenUse.hash == use_hash))).scalar_one()
+
+
+async def find_uses(session: AsyncSession, use_hash: str) -> int:
+    return await session.scalar(select(TokenUse.uses).where(TokenUse.hash == use_hash)) or 0
+
+
+async def list_audit(session: AsyncSession, *, offset: int, limit: int) -> list[Audit]:
+    """What was changed about identities, the newest first."""
+    return list(await session.scalars(select(Audit).order_by(Audit.id.desc()).offset(offset).limit(limit)))

@@ -1,47 +1,201 @@
-"""HTTP: how people come in."""
+"""HTTP: how people come in, and out."""
 
 from typing import Annotated, cast
-from urllib.parse import quote
+from urllib.parse import parse_qs
 
-from fastapi import Cookie, Request
+from fastapi import Cookie, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
+from server.auth.cookies import check_origin, clear_session_cookie, set_session_cookie
 from server.auth.demo import DEMO_CLIENT, Demo
-from server.core.errors import Unauthenticated
-from server.core.http import new_router
+from server.auth.deps import Anybody, address_of, find_credential
+from server.auth.principal import Principal, Scope
+from server.auth.schemas import LoginOut, SessionOut, SessionRequest, TicketOut, TicketRequest, UserOut
+from server.auth.service import KEY_PREFIX, Authenticator
+from server.auth.sessions import TICKET_LIFE
+from server.auth.signon import Arrival, SignOn
+from server.core.errors import AppError, Forbidden, Invalid, Unauthenticated
+from server.core.http import Envelope, new_router
 from server.core.i18n import Text, negotiate
+from server.core.settings import Settings
 
 router = new_router(tags=["SSO"])
+sessions_router = new_router(tags=["Sessions"])
 
-PAGE = "/h5/"
 _VISITOR = "c2l_demo"
 _UNKNOWN_CLIENT = Text(
     "无效的客户端,无法单点登录,请重新进入", "unknown client; single sign-on is not possible"
 )
+# FastAPI sees no body where the handler reads it.
+_PASSPHRASE_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"client": {"type": "string"}, "secret": {"type": "string"}},
+                }
+            }
+        },
+    }
+}
+
+
+def _signon(request: Request) -> SignOn:
+    return cast("SignOn", request.app.state.signon)
+
+
+def _settings(request: Request) -> Settings:
+    return cast("Settings", request.app.state.settings)
+
+
+SignOnDep = Annotated[SignOn, Depends(_signon)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+Visitor = Annotated[str | None, Cookie(alias=_VISITOR)]
 
 
 @router.get("/sso", response_class=RedirectResponse, status_code=307)
 async def single_sign_on(
-    request: Request,
-    client: str = "0",
-    secret: str = "",
-    cookie: Annotated[str | None, Cookie(alias=_VISITOR)] = None,
+    request: Request, client: str = "0", secret: str = "", visitor: Visitor = None
 ) -> RedirectResponse:
-    """The demo link (`client=0` and the passphrase): on to the page, with a session in the fragment, which no server sees."""
-    language = negotiate(request.headers.get("accept-language"))
+    """The demo link (`client=0` and the passphrase): on to the page, with a ticket in the fragment, which no server sees."""
+    return await _enter(request, client, secret, visitor, 307)
+
+
+@router.post("/sso", response_class=RedirectResponse, status_code=303, openapi_extra=_PASSPHRASE_FORM)
+async def single_sign_on_by_form(request: Request, visitor: Visitor = None) -> RedirectResponse:
+    """The same from a form, which keeps the passphrase out of addresses and histories."""
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    client, secret = (fields.get(name, [""])[0] for name in ("client", "secret"))
+    return await _enter(request, client or DEMO_CLIENT, secret, visitor, 303)
+
+
+async def _enter(
+    request: Request, client: str, secret: str, visitor: str | None, status: int
+) -> RedirectResponse:
+    """Sign on by whatever the client uses: the demo by its passphrase. Another way to come in is a branch here, ending
+    in `SignOn.hand_over` and `_redirect`."""
+    signon, language = _signon(request), negotiate(request.headers.get("accept-language"))
     if client != DEMO_CLIENT:
-        return _refused(_UNKNOWN_CLIENT.in_language(language))
+        return _redirect(signon.turn_away(_UNKNOWN_CLIENT.in_language(language)), request, status)
     demo = cast("Demo", request.app.state.demo)
     try:
-        session, cookie = await demo.login(secret, cookie)
-    except Unauthenticated as error:
-        return _refused(error.text.in_language(language))
-    answer = RedirectResponse(
-        f"{PAGE}#st={session}", 307, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    )
+        arrival, cookie = await demo.enter(secret, visitor, address_of(request))
+    except AppError as error:
+        return _redirect(signon.turn_away(error.text.in_language(language)), request, status)
+    answer = _redirect(arrival, request, status)
     answer.set_cookie(_VISITOR, cookie, max_age=30 * 86400, httponly=True, samesite="lax", path="/sso")
     return answer
 
 
-def _refused(message: str) -> RedirectResponse:
-    return RedirectResponse(f"{PAGE}401?message={quote(message)}", 307, headers={"Cache-Control": "no-store"})
+def _redirect(arrival: Arrival, request: Request, status: int) -> RedirectResponse:
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    answer = RedirectResponse(arrival.location, status, headers=headers)
+    if arrival.cookie is not None:
+        set_session_cookie(answer, arrival.cookie, request, _settings(request))
+    return answer
+
+
+@sessions_router.post("/auth/session")
+async def start_session(
+    request: Request,
+    response: Response,
+    signon: SignOnDep,
+    settings: SettingsDep,
+    body: SessionRequest | None = None,
+) -> Envelope[SessionOut]:
+    """Exchange an api_token or a ticket for a session. How often one token may be exchanged is its client's policy."""
+    body = body or SessionRequest()
+    if body.cookie:
+        if not settings.h5.cookie:
+            raise Invalid(
+                Text("服务器未开启 cookie（[h5] cookie）", "cookies are off on this server ([h5] cookie)")
+            )
+        check_origin(request, settings)
+    login = await signon.login(_credential(body.ticket or body.api_token, request), address_of(request))
+    response.headers["Cache-Control"] = "no-store"
+    if body.cookie:
+        set_session_cookie(response, login.secret, request, settings)
+    user = login.user
+    return Envelope(
+        data=SessionOut(
+            session_token=None if body.cookie else login.secret,
+            expires_in=int(settings.auth.session_max_age.total_seconds()),
+            idle_timeout=int(settings.auth.session_idle.total_seconds()),
+            user=UserOut(client_id=user.client_id, user_id=user.id, username=user.username, role=user.role),
+        )
+    )
+
+
+@sessions_router.get("/auth/sessions")
+async def list_sessions(caller: Anybody, signon: SignOnDep) -> Envelope[list[LoginOut]]:
+    """The caller's own sessions, the newest first."""
+    return Envelope(
+        data=[
+            LoginOut(
+                session_id=row.id,
+                origin=row.origin,
+                is_current=row.id == caller.session_id,
+                create_time=row.created_at,
+                last_use_time=row.last_used_at,
+                expire_time=row.expires_at,
+            )
+            for row in await signon.sessions_of(caller)
+        ]
+    )
+
+
+@sessions_router.delete("/auth/session")
+async def end_session(
+    caller: Anybody, request: Request, response: Response, settings: SettingsDep
+) -> Envelope[None]:
+    """Log out: end the session that this call came with."""
+    await _end(caller, caller.session_id, request)
+    clear_session_cookie(response, request, settings)
+    return Envelope(data=None)
+
+
+@sessions_router.delete("/auth/sessions/{session_id}")
+async def end_other_session(caller: Anybody, session_id: str, request: Request) -> Envelope[None]:
+    """End one of the caller's own sessions, say that of a lost phone."""
+    await _end(caller, session_id, request)
+    return Envelope(data=None)
+
+
+async def _end(caller: Principal, session_id: str | None, request: Request) -> None:
+    await _signon(request).logout(caller, session_id)
+    cast("Authenticator", request.app.state.authenticator).forget(caller.client_id, caller.user_id)
+
+
+@sessions_router.post("/auth/ticket")
+async def issue_ticket(
+    request: Request, response: Response, signon: SignOnDep, body: TicketRequest | None = None
+) -> Envelope[TicketOut]:
+    """A ticket for the page's address, good once and for a minute; asked for by the issuer's back end."""
+    body = body or TicketRequest()
+    credential = _credential(body.api_token, request)
+    if not credential.startswith(KEY_PREFIX):
+        ticket = await signon.ticket_for_token(credential, address_of(request))
+    else:
+        authenticator = cast("Authenticator", request.app.state.authenticator)
+        voucher = await authenticator.authenticate(credential, address_of(request))
+        if not voucher.may(Scope.VOUCH):
+            raise Forbidden(Text("没有权限：此密钥需要 vouch", "not allowed: this key needs the scope vouch"))
+        if body.user_id is None:
+            raise Invalid(Text("缺少 user_id", "user_id is missing"))
+        ticket = await signon.ticket_for_user(voucher, body.user_id, body.username)
+    response.headers["Cache-Control"] = "no-store"
+    return Envelope(data=TicketOut(ticket=ticket, expires_in=int(TICKET_LIFE.total_seconds())))
+
+
+def _credential(given: str | None, request: Request) -> str:
+    """What the body carries, or else the headers. Raises Unauthenticated when neither does."""
+    credential = given or find_credential(request)
+    if not credential:
+        words = Text(
+            "缺少凭证：请在请求体里给 api_token 或 ticket，或用请求头 Api-Token",
+            "no credential: give api_token or ticket in the body, or the header Api-Token",
+        )
+        raise Unauthenticated(words, code="token_missing")
+    return credential

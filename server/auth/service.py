@@ -1,29 +1,30 @@
-"""From a credential to a Principal, and how clients, keys and sessions are made."""
+"""From a credential to a Principal, and how clients, keys and tokens are made."""
 
-import hashlib
-import logging
 import secrets
 from datetime import datetime, timedelta
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 from Crypto.PublicKey import RSA
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import api_token, repository
-from server.auth.api_token import Claims, TokenError
-from server.auth.models import APIKey, AuthSession, Client, ClientKey, User
+from server.auth.api_token import TokenError
+from server.auth.audit import CLI, audit
+from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
+from server.auth.policy import Policy
 from server.auth.principal import ROLE_SCOPES, Principal, Role, Scope
+from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
+from server.auth.tokens import Opened, Tokens, digest_of, refusal
+from server.auth.users import meet_user
 from server.auth.vault import Vault, hash_session
-from server.core.errors import AlreadyExists, Forbidden, Invalid, NotFound, Unauthenticated
+from server.core.errors import AlreadyExists, Invalid, NotFound, SettingsError, Unauthenticated
 from server.core.i18n import Text
 from server.core.ids import new_id
 from server.core.runtime import Runtime
 from server.core.settings import AuthSettings
 from server.db.session import Database
 
-log = logging.getLogger(__name__)
-
-SESSION_PREFIX, KEY_PREFIX = "st_", "sk-"
+KEY_PREFIX = "sk-"
 _CACHED_CREDENTIALS = 10_000
 # A disabled client, user or key is refused everywhere after this long at the latest.
 _PRINCIPAL_SECONDS = 5
@@ -34,45 +35,53 @@ _MISSING = Text(
     "Authentication required: 缺少Api-Token! 请在请求头里加 Api-Token，或 Authorization: Bearer sk-…",
     "Authentication required: send the header Api-Token, or Authorization: Bearer sk-…",
 )
-_INVALID = Text(
-    "Authentication required: Api-Token无效!", "Authentication required: invalid or expired credential"
-)
-_EXPIRED = Text("Authentication required: token过期!", "Authentication required: the credential has expired")
 
 
 class Authenticator:
     """Turns credentials into Principals, with a short memory so that a busy caller costs no RSA and no SQL."""
 
-    def __init__(self, database: Database, vault: Vault, settings: AuthSettings, runtime: Runtime) -> None:
-        self._database, self._vault, self._settings = database, vault, settings
-        self._clock, self._lanes = runtime.clock, runtime.lanes
+    def __init__(
+        self, database: Database, vault: Vault, tokens: Tokens, settings: AuthSettings, runtime: Runtime
+    ) -> None:
+        self._database, self._vault, self._tokens = database, vault, tokens
+        self._settings, self._clock = settings, runtime.clock
         self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, _PRINCIPAL_SECONDS)
-        self._claims: LRUCache[str, Claims] = LRUCache(_CACHED_CREDENTIALS)
-        self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
 
-    async def authenticate(self, credential: str | None) -> Principal:
-        """Return who calls. Raises Unauthenticated with one public answer for every bad credential."""
+    async def authenticate(self, credential: str | None, address: str = "") -> Principal:
+        """Return who calls; `address` is where from.
+
+        Raises Unauthenticated with one public answer for every bad credential, TooManyRequests where floods come from.
+        """
         if not credential:
             raise Unauthenticated(_MISSING, code="token_missing")
-        digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = digest_of(credential)
         if (known := self._principals.get(digest)) is not None:
             return known
         try:
-            principal = await self._resolve(credential, digest)
+            principal = await self._resolve(credential, address)
         except TokenError as error:
-            log.info("credential refused", extra={"reason": error.reason, "credential": digest[:8]})
-            if error.reason == "expired":
-                raise Unauthenticated(_EXPIRED, code="token_expired") from None
-            raise Unauthenticated(_INVALID) from None
+            raise refusal(error, credential) from None
         self._principals[digest] = principal
         return principal
 
-    async def _resolve(self, credential: str, digest: str) -> Principal:
+    def forget(self, client_id: str, user_id: str) -> None:
+        """Ask the database again about this caller. Other processes do so within seconds by themselves."""
+        mine = [
+            digest
+            for digest, principal in self._principals.items()
+            if (principal.client_id, principal.user_id) == (client_id, user_id)
+        ]
+        for digest in mine:
+            self._principals.pop(digest, None)
+
+    async def _resolve(self, credential: str, address: str) -> Principal:
         if credential.startswith(KEY_PREFIX):
             return await self._by_api_key(credential)
         if credential.startswith(SESSION_PREFIX):
             return await self._by_session(credential)
-        return await self._by_token(credential, digest)
+        if credential.startswith(TICKET_PREFIX):
+            raise TokenError("ticket_as_credential")
+        return await self._by_token(await self._tokens.open(credential, address, exchanging=False))
 
     async def _by_api_key(self, secret: str) -> Principal:
         async with self._database.read() as session:
@@ -96,69 +105,27 @@ class Authenticator:
         if now - login.last_used_at > _TOUCH:
             async with self._database.write() as session:
                 await repository.touch_auth_session(session, secret_hash, now)
-        return _principal_of(user, client)
+        return _principal_of(user, client, login.id)
 
-    async def _by_token(self, token: str, digest: str) -> Principal:
-        claims = self._claims.get(digest)
-        sealed = api_token.parse_token(token)
+    async def _by_token(self, opened: Opened) -> Principal:
+        """The user whom a token names, made at first sight; the padding that opened it is kept for the next one."""
+        client, claims = opened.client, opened.claims
         async with self._database.read() as session:
-            client = await repository.find_client(session, sealed.client_id)
-            if client is None:
-                raise TokenError("unknown_client")
-            keys = [] if claims else await repository.list_open_keys(session, client.id)
-            user = await repository.find_user(session, client.id, claims.user_id) if claims else None
-        if claims is None:
-            claims = await self._lanes.run("crypto", self._open, sealed, keys, client.padding)
-            self._claims[digest] = claims
-        limits = self._settings
-        api_token.check_age(
-            claims, self._clock.now(), max_age=limits.token_max_age, max_skew=limits.token_max_skew
-        )
-        if user is None:
-            user = await self._remember(claims, client)
+            user = await repository.find_user(session, client.id, claims.user_id)
+        if user is None or user.username != claims.username or client.padding != claims.padding:
+            async with self._database.write() as session:
+                user = await meet_user(
+                    session, client.id, claims.user_id, claims.username, self._settings, self._clock.now()
+                )
+                if claims.padding and client.padding != claims.padding:
+                    await repository.set_padding(session, client.id, claims.padding)
         return _principal_of(user, client)
 
-    def _open(self, sealed: api_token.SealedToken, keys: list[ClientKey], learnt: str | None) -> Claims:
-        """Try the client's keys in order; blocks for the time of the RSA operations."""
-        paddings = sorted(api_token.PADDINGS, key=lambda padding: padding != learnt)
-        for key in keys:
-            if key.id not in self._keys:
-                pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
-                self._keys[key.id] = RSA.import_key(pem)
-            try:
-                return api_token.open_token(sealed, self._keys[key.id], paddings)
-            except TokenError as error:
-                if error.reason != "decrypt" or key is keys[-1]:
-                    raise
-        raise TokenError("no_key")
 
-    async def _remember(self, claims: Claims, client: Client) -> User:
-        """Find the user or make one at first sight; keep the name and the padding up to date."""
-        async with self._database.write() as session:
-            user = await repository.find_user(session, client.id, claims.user_id)
-            if user is None:
-                user = await repository.add_user(
-                    session,
-                    User(
-                        client_id=client.id,
-                        id=claims.user_id,
-                        username=claims.username,
-                        role=Role.READER,
-                        enabled=True,
-                        created_at=self._clock.now(),
-                    ),
-                )
-            if user.username != claims.username:
-                await repository.set_username(session, client.id, user.id, claims.username)
-            if client.padding != claims.padding:
-                await repository.set_padding(session, client.id, claims.padding)
-        return user
-
-
-def _principal_of(user: User, client: Client) -> Principal:
+def _principal_of(user: User, client: Client, session_id: str | None = None) -> Principal:
     if not (user.enabled and client.enabled):
         raise TokenError("disabled")
-    return Principal(client.id, user.id, user.username, ROLE_SCOPES[Role(user.role)])
+    return Principal(client.id, user.id, user.username, ROLE_SCOPES[Role(user.role)], session_id)
 
 
 async def add_client(
@@ -168,6 +135,7 @@ async def add_client(
     description: str,
     now: datetime,
     key: RSA.RsaKey | None = None,
+    policy: Policy = Policy.EXCHANGE,
 ) -> str:
     """Make a client with its first key pair, a new one unless `key` is given; return the public PEM for the issuer.
 
@@ -183,39 +151,68 @@ async def add_client(
         raise Invalid(Text("客户端描述最长 100 个字符", "a client's description has at most 100 characters"))
     if await repository.find_client(session, client_id):
         raise AlreadyExists(Text(f"客户端 {client_id} 已存在", f"client {client_id} exists already"))
-    session.add(Client(id=client_id, description=description, enabled=True, created_at=now))
+    session.add(Client(id=client_id, description=description, enabled=True, policy=policy, created_at=now))
     await session.flush()
+    row = await add_key_pair(session, vault, client_id, now, key=key)
+    audit(session, now, CLI, "client.add", client_id, row.kid, policy=policy)
+    await session.flush()
+    return row.public_pem
+
+
+async def add_key_pair(
+    session: AsyncSession,
+    vault: Vault,
+    client_id: str,
+    now: datetime,
+    *,
+    kind: KeyKind = KeyKind.RSA,
+    key: RSA.RsaKey | None = None,
+) -> ClientKey:
+    """Give a client a key pair, a new one unless `key` is given; its private half is stored sealed."""
     key, key_id = key or api_token.new_key_pair(), new_id("ck")
-    sealed = vault.seal(api_token.private_pem(key).encode(), context=f"{client_id}|{key_id}")
-    public = api_token.public_pem(key)
-    session.add(
-        ClientKey(
-            id=key_id,
-            client_id=client_id,
-            state="active",
-            public_pem=public,
-            sealed_private=sealed,
-            created_at=now,
-        )
+    row = ClientKey(
+        id=key_id,
+        client_id=client_id,
+        kid=await next_kid(session, client_id),
+        kind=kind,
+        public_pem=api_token.public_pem(key),
+        sealed_private=vault.seal(api_token.private_pem(key).encode(), context=f"{client_id}|{key_id}"),
+        created_at=now,
     )
+    session.add(row)
     await session.flush()
-    return public
+    return row
 
 
-async def check_master_key(session: AsyncSession, vault: Vault) -> None:
-    """Open one sealed key. Raises SettingsError with the remedy when the master key is another one."""
-    key = await repository.find_any_key(session)
-    if key is not None:
-        vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+async def next_kid(session: AsyncSession, client_id: str) -> str:
+    """A name for a client's next key: k1, k2 …"""
+    taken = {key.kid for key in await repository.list_keys(session, client_id)}
+    return next(name for number in range(1, len(taken) + 2) if (name := f"k{number}") not in taken)
+
+
+async def check_pkcs1v15(session: AsyncSession, vault: Vault) -> None:
+    """Where a client uses PKCS#1 v1.5: raises SettingsError unless the library hides which padding was right."""
+    key = await repository.find_any_key(session, KeyKind.RSA_V15)
+    if key is None:
+        return
+    assert key.sealed_private is not None
+    pem = vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+    if not api_token.check_implicit_rejection(RSA.import_key(pem)):
+        raise SettingsError(
+            f"client {key.client_id} uses PKCS#1 v1.5, which is not safe with this version of pycryptodome: "
+            "install the one in requirements.txt"
+        )
 
 
 async def make_token(
     session: AsyncSession, client_id: str, user_id: str, username: str, now: datetime
 ) -> str:
     """Make an api_token as the client's own system would, with its public key. Raises NotFound, Invalid."""
-    keys = await repository.list_open_keys(session, client_id)
+    keys = [
+        key for key in await repository.list_open_keys(session, client_id, now) if key.kind == KeyKind.RSA
+    ]
     if not keys:
-        raise _no_client(client_id, await repository.list_client_ids(session))
+        raise no_client(client_id, await repository.list_client_ids(session))
     try:
         return api_token.make_token(client_id, user_id, username, now, RSA.import_key(keys[0].public_pem))
     except TokenError as error:
@@ -241,11 +238,12 @@ async def add_api_key(
             )
         )
     if await repository.find_client(session, client_id) is None:
-        raise _no_client(client_id, await repository.list_client_ids(session))
+        raise no_client(client_id, await repository.list_client_ids(session))
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
+    key_id = new_id("ak")
     session.add(
         APIKey(
-            id=new_id("ak"),
+            id=key_id,
             client_id=client_id,
             secret_hash=vault.hash_api_key(secret),
             last4=secret[-4:],
@@ -254,11 +252,13 @@ async def add_api_key(
             created_at=now,
         )
     )
+    audit(session, now, CLI, "api-key.add", client_id, key_id, scopes=sorted(set(scopes)))
     await session.flush()
     return secret
 
 
-def _no_client(client_id: str, known: list[str]) -> NotFound:
+def no_client(client_id: str, known: list[str]) -> NotFound:
+    """The refusal that names the clients there are."""
     there = ", ".join(known)
     return NotFound(
         Text(
@@ -266,23 +266,3 @@ def _no_client(client_id: str, known: list[str]) -> NotFound:
             f"no client {client_id}; there are: {there}. Add one with client add",
         )
     )
-
-
-async def start_session(session: AsyncSession, user: User, settings: AuthSettings, now: datetime) -> str:
-    """Log a user in and return the session's secret. Raises Forbidden for a disabled user."""
-    if not user.enabled:
-        raise Forbidden(Text("该用户已被禁用", "this user is disabled"))
-    await repository.delete_expired_sessions(session, now)
-    secret = SESSION_PREFIX + secrets.token_urlsafe(32)
-    session.add(
-        AuthSession(
-            secret_hash=hash_session(secret),
-            client_id=user.client_id,
-            user_id=user.id,
-            created_at=now,
-            last_used_at=now,
-            expires_at=now + settings.session_max_age,
-        )
-    )
-    await session.flush()
-    return secret

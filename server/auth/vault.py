@@ -20,7 +20,7 @@ _NONCE, _TAG = 12, 16
 
 
 class Vault:
-    """Seals and opens secrets, and hashes api keys. Pure: no database, no file."""
+    """Seals and opens secrets, and hashes api keys. Knows neither database nor files."""
 
     def __init__(self, master_key: bytes) -> None:
         """`master_key`: 32 bytes."""
@@ -49,6 +49,23 @@ class Vault:
                 "restore secrets/master.key in data_dir (or AUTH__MASTER_KEY) from your backup"
             ) from error
 
+    def can_open(self, sealed: bytes, *, context: str) -> bool:
+        """Was this sealed with this master key?"""
+        try:
+            self.open(sealed, context=context)
+        except SettingsError:
+            return False
+        return True
+
+    @property
+    def pepper(self) -> bytes:
+        """What api keys are hashed with."""
+        return self._pepper
+
+    def use_pepper(self, pepper: bytes) -> None:
+        """Hash api keys with this instead of what the master key gives: it outlives a change of the master key."""
+        self._pepper = pepper
+
     def sign(self, value: str) -> str:
         """`value` and a mark that only this server can make, for a cookie that comes back."""
         return f"{value}.{hmac.new(self._signing, value.encode(), hashlib.sha256).hexdigest()}"
@@ -73,11 +90,19 @@ def _derive(master_key: bytes, purpose: bytes) -> bytes:
     return HKDF(master_key, 32, b"chat2llm", SHA256, context=purpose)
 
 
+def master_key_file(data_dir: Path) -> Path:
+    return data_dir / "secrets" / "master.key"
+
+
 def load_master_key(configured: str | None, data_dir: Path) -> bytes:
     """Return the 32 bytes of the master key. Raises SettingsError when there is none or it is malformed."""
-    path = data_dir / "secrets" / "master.key"
     if configured is not None:
         return _parse(configured, "[auth] master_key")
+    return read_master_key(master_key_file(data_dir))
+
+
+def read_master_key(path: Path) -> bytes:
+    """Return the 32 bytes of a master key's file. Raises SettingsError."""
     try:
         return _parse(path.read_text(encoding="ascii"), str(path))
     except FileNotFoundError:
@@ -94,6 +119,17 @@ def make_secret_file(path: Path, text: str) -> bool:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text + "\n")
     return True
+
+
+def write_secret_file(path: Path, text: str) -> None:
+    """Write `text` to a file that only its owner can read, in place of one that may be there; it is on disk then."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def _parse(text: str, where: str) -> bytes:

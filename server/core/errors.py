@@ -7,7 +7,7 @@
      │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
      │                                                          name_too_long, empty_file
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired
-     ├─ Forbidden                                          403  forbidden
+     ├─ Forbidden                                          403  forbidden, foreign_origin
      ├─ NotFound                                           404  not_found
      │   ├─ KBNotFound                                     404  kb_not_found
      │   ├─ DocumentNotFound                               404  document_not_found
@@ -19,7 +19,7 @@
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
-     ├─ TooManyRequests                                    429  too_many_requests
+     ├─ TooManyRequests                                    429  too_many_requests, user_quota
      ├─ Busy                                               503  busy, database_unreachable
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
      ├─ StorageFull                                        507  disk_full, database_read_only

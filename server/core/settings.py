@@ -85,6 +85,7 @@ class ServerSettings(Section):
     log_format: Literal["text", "json"] = "text"
     max_json_size: ByteSize = ByteSize(2 * 1024**2)
     cors_origins: str = ""
+    trusted_proxies: str = "127.0.0.1"
 
     @property
     def address(self) -> str:
@@ -108,12 +109,33 @@ class DatabaseSettings(Section):
 class AuthSettings(Section):
     token_max_age: Duration = timedelta(hours=8)
     token_max_skew: Duration = timedelta(minutes=5)
+    audience: str = Field(default="chat2llm", min_length=1, max_length=200)
     session_idle: Duration = timedelta(minutes=30)
     session_max_age: Duration = timedelta(hours=8)
+    max_sessions: int = Field(default=20, ge=1, le=1000)
+    key_overlap: Duration = timedelta(days=7)
+    failures_per_address: int = Field(default=20, ge=1)
+    failures_per_client: int = Field(default=200, ge=1)
+    exchanges_per_address: int = Field(default=60, ge=1)
+    new_users_per_hour: int = Field(default=1000, ge=1)
+    max_users: int = Field(default=100_000, ge=1)
     demo: bool = True
     master_key: SecretStr | None = None
 
     _secret = field_validator("master_key")(_check_secret)
+
+
+class H5Settings(Section):
+    """The readers' page, and how a login is handed to it."""
+
+    address: str = Field(default="", pattern=r"^(https?://[^\s?#]+|/[^\s?#]*)?$")
+    handover: Literal["ticket", "token"] = "ticket"
+    cookie: bool = False
+
+    @property
+    def page(self) -> str:
+        """The page's address, with a slash at the end."""
+        return (self.address or "/h5").rstrip("/") + "/"
 
 
 class KBSettings(Section):
@@ -211,6 +233,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
+    h5: H5Settings = H5Settings()
     kb: KBSettings = KBSettings()
     ingest: IngestSettings = IngestSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()

@@ -1,6 +1,7 @@
 """Who is let in, over HTTP."""
 
 import base64
+import re
 from datetime import timedelta
 
 import httpx2
@@ -8,12 +9,16 @@ import pytest
 from sqlalchemy import select, update
 
 from server.auth.demo import DEMO_CLIENT, Demo, make_passphrase, read_passphrase
-from server.auth.models import APIKey, AuthSession, Client, ClientKey, User
+from server.auth.guard import Guard
+from server.auth.models import APIKey, AuthSession, Client, ClientKey, Ticket, User
 from server.auth.principal import Role
-from server.auth.service import Authenticator, start_session
+from server.auth.service import Authenticator
+from server.auth.sessions import start_session
+from server.auth.tokens import Tokens
 from server.core.clock import FrozenClock
-from server.core.errors import Unauthenticated
+from server.core.errors import TooManyRequests, Unauthenticated
 from server.core.runtime import Runtime
+from server.core.settings import AuthSettings
 from server.services import Services
 from tests.conftest import Callers
 
@@ -40,7 +45,8 @@ async def test_every_protected_route_is_closed_to_nobody(callers: Callers, app) 
         for method, operation in operations.items():
             if "security" not in operation:
                 continue
-            answer = await nobody.http.request(method, path.replace("{job_id}", "x"), json={})
+            path = re.sub(r"\{\w+\}", "x", path)
+            answer = await nobody.http.request(method, path, json={})
             assert answer.status_code == 401, (method, path)
             assert answer.json()["error"]["code"] == "token_missing"
             assert "缺少Api-Token" in answer.json()["msg"]
@@ -126,9 +132,9 @@ class TestAuthenticator:
         return FrozenClock(services.runtime.clock.now())
 
     def authenticator(self, services: Services, clock: FrozenClock) -> Authenticator:
-        return Authenticator(
-            services.database, services.vault, services.settings.auth, Runtime(clock, services.runtime.lanes)
-        )
+        settings, runtime = services.settings.auth, Runtime(clock, services.runtime.lanes)
+        tokens = Tokens(services.database, services.vault, settings, runtime, Guard(settings))
+        return Authenticator(services.database, services.vault, tokens, settings, runtime)
 
     async def refused(self, authenticator: Authenticator, credential: str) -> str:
         with pytest.raises(Unauthenticated) as caught:
@@ -216,7 +222,7 @@ async def test_secrets_are_not_in_the_database(services: Services, callers: Call
     async with services.database.read() as session:
         pairs = list(await session.scalars(select(ClientKey)))
         keys = list(await session.scalars(select(APIKey)))
-    assert all(b"PRIVATE KEY" not in pair.sealed_private for pair in pairs)
+    assert all(b"PRIVATE KEY" not in (pair.sealed_private or b"PRIVATE KEY") for pair in pairs)
     assert all(secret not in (row.secret_hash, row.id) and row.last4 == secret[-4:] for row in keys)
 
 
@@ -241,10 +247,12 @@ class TestDemo:
         nobody = callers.nobody()
         answer = await nobody.get("/sso", client="0", secret=secret)
         assert answer.status_code == 307
-        target, _, session = answer.headers["location"].partition("#st=")
+        target, _, ticket = answer.headers["location"].partition("#tk=")
         assert target == "/h5/"
-        assert session.startswith("st_")
         assert answer.headers["cache-control"] == "no-store"
+        exchanged = await nobody.post("/auth/session", {"ticket": ticket})
+        session = exchanged.json()["data"]["session_token"]
+        assert session.startswith("st_")
         assert await _status(callers.address, {"Authorization": f"Bearer {session}"}) == 200
         async with callers.services.database.read() as database:
             logins = list(await database.scalars(select(AuthSession)))
@@ -270,9 +278,9 @@ class TestDemo:
             params={"client": "0", "secret": secret},
             headers={b"Cookie": f"c2l_demo={cookie}".encode()},
         )
-        assert "#st=" in answer.headers["location"]
+        assert "#tk=" in answer.headers["location"]
         async with callers.services.database.read() as database:
-            logins = list(await database.scalars(select(AuthSession.user_id)))
+            logins = list(await database.scalars(select(Ticket.user_id)))
         assert len(logins) == 1
         assert logins[0].startswith("demo-")
 
@@ -286,14 +294,51 @@ class TestDemo:
         assert answer.status_code == 307
         assert answer.headers["location"].startswith("/h5/401?message=")
 
+    def demo(self, services: Services, settings: AuthSettings, passphrase: str | None) -> Demo:
+        guard, clock = Guard(settings), services.runtime.clock
+        return Demo(services.database, services.vault, services.signon, guard, settings, clock, passphrase)
+
     async def test_without_a_passphrase_or_when_switched_off_nobody_gets_in(
         self, services: Services, demo_client
     ) -> None:
-        off = services.settings.auth.model_copy(update={"demo": False})
-        for demo in (
-            Demo(services.database, services.vault, services.settings.auth, services.runtime.clock, None),
-            Demo(services.database, services.vault, off, services.runtime.clock, "passphrase"),
-        ):
-            for guess in ("", "None", "passphrase"):
+        on = services.settings.auth
+        off = on.model_copy(update={"demo": False})
+        for demo in (self.demo(services, on, None), self.demo(services, off, "passphrase")):
+            for guess in ("", "None", "passphrase", "\0" * 32):
                 with pytest.raises(Unauthenticated):
-                    await demo.login(guess, None)
+                    await demo.enter(guess, None, "192.0.2.1")
+
+    async def test_the_form_keeps_the_passphrase_out_of_the_address(
+        self, demo_client, callers: Callers, settings
+    ) -> None:
+        secret = read_passphrase(settings.server.data_dir)
+        http = callers.nobody().http
+        answer = await http.post("/sso", data={"client": "0", "secret": secret})
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/h5/#tk=tk_")
+        wrong = await http.post("/sso", data={"secret": "wrong"})
+        assert wrong.status_code == 303
+        assert wrong.headers["location"].startswith("/h5/401?message=")
+        for body in (b"", b"\xff\xfe", b"&" * 50, b"secret=%ff", b"{}"):
+            refused = await http.post("/sso", content=body)
+            assert refused.status_code in (303, 400)
+
+    async def test_guessing_ends_for_an_address_and_altogether(self, services: Services, demo_client) -> None:
+        demo = self.demo(services, services.settings.auth, "a passphrase")
+        for _ in range(5):
+            with pytest.raises(Unauthenticated):
+                await demo.enter("wrong", None, "192.0.2.1")
+        with pytest.raises(TooManyRequests) as caught:
+            await demo.enter("a passphrase", None, "192.0.2.1")
+        assert 0 < (caught.value.retry_after or 0) <= 900
+        assert (await demo.enter("a passphrase", None, "192.0.2.2"))[0].location.startswith("/h5/#tk=")
+        for number in range(45):
+            with pytest.raises(Unauthenticated):
+                await demo.enter("wrong", None, f"198.51.100.{number}")
+        with pytest.raises(TooManyRequests):
+            await demo.enter("a passphrase", None, "192.0.2.3")
+
+    async def test_the_right_passphrase_is_never_too_often(self, services: Services, demo_client) -> None:
+        demo = self.demo(services, services.settings.auth, "a passphrase")
+        for _ in range(60):
+            await demo.enter("a passphrase", None, "192.0.2.1")

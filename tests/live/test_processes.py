@@ -48,8 +48,9 @@ def test_the_first_start_says_where_to_go_and_the_demo_works(server: Server) -> 
     assert link is not None
     answer = httpx2.get(link[1])
     assert answer.status_code == 307
-    session = answer.headers["location"].partition("#st=")[2]
-    http = server.http(Authorization=f"Bearer {session}")
+    ticket = answer.headers["location"].partition("#tk=")[2]
+    login = httpx2.post(f"{server.base}/auth/session", json={"ticket": ticket}).json()["data"]
+    http = server.http(Authorization=f"Bearer {login['session_token']}")
     assert http.get("/recommend/question", params={"num": 20, "kb_name": "handbook"}).json()["data"][9][
         "query"
     ]
@@ -70,7 +71,8 @@ def test_a_user_made_by_the_command_line_asks(server: Server) -> None:
     _create(http, "制度")
     _upload(http, "制度", "a.txt", LEAVE)
     token = server.cli("token", "make", "--client", "shop", "--user", "u1", "--name", "张三").strip()
-    user = server.http(Api_Token=token)
+    login = httpx2.post(f"{server.base}/auth/session", json={"api_token": token}).json()["data"]
+    user = server.http(Authorization=f"Bearer {login['session_token']}")
     wait_until(
         lambda: user.post(
             "/knowledge_base/search_docs", json={"query": "年假", "knowledge_base_name": "制度"}
@@ -117,6 +119,9 @@ def test_secrets_are_not_in_the_log(server: Server) -> None:
     passphrase = (server.folder / "data" / "secrets" / "demo_passphrase").read_text().strip()
     httpx2.get(f"{server.base}/sso", params={"client": "0", "secret": passphrase})
     httpx2.get(f"{server.base}/knowledge_base/list_knowledge_bases", headers={"Api-Token": token})
+    login = httpx2.post(f"{server.base}/auth/session", json={"api_token": token}).json()["data"][
+        "session_token"
+    ]
     httpx2.get(f"{server.base}/nowhere", params={"api_token": token, "secret": passphrase})
     httpx2.post(
         f"{server.base}/chat/chat", json={"query": "我的秘密问题 canary"}, headers={"Api-Token": token}
@@ -124,7 +129,13 @@ def test_secrets_are_not_in_the_log(server: Server) -> None:
     log = server.log()
     announced = log.count(f"secret={passphrase}")
     assert announced == 1, "only where the start announces it"
-    for secret in (token, http.headers["authorization"].removeprefix("Bearer "), "canary", "PRIVATE KEY"):
+    for secret in (
+        token,
+        login,
+        http.headers["authorization"].removeprefix("Bearer "),
+        "canary",
+        "PRIVATE KEY",
+    ):
         assert secret not in log
     assert log.replace(f"secret={passphrase}", "").count(passphrase) == 0
 

@@ -3,16 +3,25 @@
 
 const $ = (id) => document.getElementById(id);
 
-// The session comes in the fragment of /sso's redirect; it leaves the address bar at once.
-const handed = new URLSearchParams(location.hash.slice(1)).get("st");
-if (handed) {
-  sessionStorage.setItem("session", handed);
-  history.replaceState(null, "", "/h5/");
-}
-const session = sessionStorage.getItem("session");
+// What /sso hands over leaves the address bar at once: a ticket in the fragment (good for one session), or a token.
+const ticket = new URLSearchParams(location.hash.slice(1)).get("tk");
+const token = location.pathname === "/h5/sso" && new URLSearchParams(location.search).get("token");
+if (ticket || token) history.replaceState(null, "", "/h5/");
+let session = sessionStorage.getItem("session");
 const chatSession = crypto.getRandomValues(new Uint8Array(16)).reduce((id, b) => id + b.toString(16).padStart(2, "0"), "");
 const rounds = [];
 let knowledgeBases = [];
+
+async function enter() {
+  if (token) session = token;
+  if (ticket) {
+    const options = { method: "POST", headers: { "Content-Type": "application/json", "Accept-Language": "zh" } };
+    const response = await fetch("/auth/session", { ...options, body: JSON.stringify({ ticket }) });
+    if (!response.ok) throw new Error("登录链接已用过或已过期，请重新打开演示链接。");
+    session = (await response.json()).data.session_token;
+  }
+  if (ticket || token) sessionStorage.setItem("session", session);
+}
 
 async function call(path, body) {
   const options = { headers: { Authorization: `Bearer ${session}`, "Accept-Language": "zh" } };
@@ -133,14 +142,16 @@ async function showKnowledgeBase() {
 
 function refuse(message) {
   $("info").textContent = message;
+  $("enter").hidden = Boolean(session);
   $("ask").hidden = true;
   $("kb").hidden = true;
 }
 
 async function start() {
   if (location.pathname === "/h5/401") return refuse(new URLSearchParams(location.search).get("message") || "未授权访问");
-  if (!session) return refuse("请从演示链接进入：它在启动服务时打印在终端里（/sso?client=0&secret=…）。");
   try {
+    await enter();
+    if (!session) return refuse("请从演示链接进入，或在这里输入口令：两者在启动服务时打印在终端里。");
     knowledgeBases = (await (await call("/knowledge_base/list_knowledge_bases_v2")).json()).data;
     $("kb").replaceChildren(...knowledgeBases.map((kb) => new Option(kb.kb_zh_name || kb.kb_name, kb.kb_name)));
     if (knowledgeBases.length === 0) return refuse("还没有知识库：请用接口创建一个并上传文件。");

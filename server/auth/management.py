@@ -1,0 +1,473 @@
+"""What an operator does with clients, keys, users and sessions: one function for each, with its line in the audit.
+
+The first arguments are the same everywhere: the session of the transaction, and `actor`, who does it (audit.CLI, or
+`Principal.actor`). A change reaches every process within five seconds.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from Crypto.PublicKey import RSA
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth import api_token, repository, signed_token
+from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, TokenError
+from server.auth.audit import audit
+from server.auth.models import APIKey, AuthSession, Client, ClientKey, KeyKind, KeyState, User
+from server.auth.policy import Policy, rules_of
+from server.auth.principal import Role
+from server.auth.service import add_key_pair, next_kid, no_client
+from server.auth.sessions import end_sessions
+from server.auth.vault import Vault
+from server.core.errors import AlreadyExists, Conflict, Invalid, NotFound
+from server.core.i18n import Text
+from server.core.ids import new_id
+from server.core.settings import AuthSettings
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+
+
+async def get_client(session: AsyncSession, client_id: str) -> Client:
+    """Raises NotFound, which names the clients there are."""
+    client = await repository.find_client(session, client_id)
+    if client is None:
+        raise no_client(client_id, await repository.list_client_ids(session))
+    return client
+
+
+async def show_key(session: AsyncSession, actor: str, client_id: str, now: datetime) -> ClientKey:
+    """The newest active RSA key of a client, for its issuer. Whoever has its public half can be any user of the client,
+    so that a look at it is noted. Raises NotFound."""
+    await get_client(session, client_id)
+    keys = await repository.list_open_keys(session, client_id, now)
+    key = next((key for key in keys if key.kind == KeyKind.RSA), None)
+    if key is None:
+        raise NotFound(Text(f"客户端 {client_id} 没有 RSA 密钥", f"client {client_id} has no RSA key"))
+    audit(session, now, actor, "key.show", client_id, key.kid)
+    return key
+
+
+async def rotate_key(
+    session: AsyncSession,
+    vault: Vault,
+    actor: str,
+    client_id: str,
+    overlap: timedelta,
+    now: datetime,
+    key: RSA.RsaKey | None = None,
+) -> ClientKey:
+    """Give a client a new RSA key. The one before stays good for `overlap`, so that its issuer can change over; what was
+    still retiring ends now. Raises NotFound."""
+    await get_client(session, client_id)
+    for old in await _keys_of(session, client_id, KeyKind.RSA, now):
+        if old.state == KeyState.RETIRING:
+            _disable(old)
+        else:
+            old.state, old.retire_at = KeyState.RETIRING, now + overlap
+    await session.flush()
+    fresh = await add_key_pair(session, vault, client_id, now, key=key)
+    audit(
+        session,
+        now,
+        actor,
+        "key.rotate",
+        client_id,
+        fresh.kid,
+        overlap_seconds=int(overlap.total_seconds()),
+    )
+    return fresh
+
+
+async def revoke_key(session: AsyncSession, actor: str, client_id: str, kid: str, now: datetime) -> ClientKey:
+    """End a key of any kind at once, and every session of the client: who began them with this key nobody knows.
+
+    Raises NotFound.
+    """
+    await get_client(session, client_id)
+    key = await repository.find_key(session, client_id, kid)
+    if key is None:
+        known = ", ".join(row.kid for row in await repository.list_keys(session, client_id))
+        raise NotFound(
+            Text(
+                f"客户端 {client_id} 没有密钥 {kid}；已有：{known}",
+                f"client {client_id} has no key {kid}; there are: {known}",
+            )
+        )
+    _disable(key)
+    ended = await end_sessions(session, client_id)
+    audit(session, now, actor, "key.revoke", client_id, kid, sessions=ended)
+    return key
+
+
+async def add_signing_key(
+    session: AsyncSession, actor: str, client_id: str, pem: str, now: datetime, kid: str | None = None
+) -> ClientKey:
+    """Register a client's own public key for signed tokens (version 2), under a name that its tokens carry.
+
+    Raises NotFound, Invalid for a key or name we do not take, AlreadyExists for a name in use.
+    """
+    await get_client(session, client_id)
+    try:
+        public_pem = signed_token.normalize_public_key(pem)
+    except TokenError:
+        raise Invalid(
+            Text(
+                "公钥应为 PEM（BEGIN PUBLIC KEY）：Ed25519、P-256，或 2048–4096 位 RSA",
+                "the key must be a public one in PEM (BEGIN PUBLIC KEY): Ed25519, P-256, or RSA of 2048 to 4096 bits",
+            )
+        ) from None
+    kid = kid or await next_kid(session, client_id)
+    if not api_token.KID.fullmatch(kid):
+        raise Invalid(
+            Text("kid 只能是 1–32 个字母、数字、_ 或 -", "a kid is 1 to 32 letters, digits, _ or -")
+        )
+    if await repository.find_key(session, client_id, kid):
+        raise AlreadyExists(
+            Text(f"客户端 {client_id} 已有密钥 {kid}", f"client {client_id} has a key {kid} already")
+        )
+    key = ClientKey(
+        id=new_id("ck"),
+        client_id=client_id,
+        kid=kid,
+        kind=KeyKind.SIGNING,
+        public_pem=public_pem,
+        created_at=now,
+    )
+    session.add(key)
+    audit(session, now, actor, "key.register", client_id, kid)
+    await session.flush()
+    return key
+
+
+async def allow_pkcs1v15(
+    session: AsyncSession,
+    vault: Vault,
+    actor: str,
+    client_id: str,
+    now: datetime,
+    key: RSA.RsaKey | None = None,
+) -> ClientKey:
+    """Give a client a second key pair, for an issuer that can only do PKCS#1 v1.5; `revoke_key` takes it back.
+
+    Raises NotFound, AlreadyExists, Conflict where the library does not hide which padding was right.
+    """
+    await get_client(session, client_id)
+    if found := await _keys_of(session, client_id, KeyKind.RSA_V15, now):
+        raise AlreadyExists(
+            Text(
+                f"客户端 {client_id} 已开启 PKCS#1 v1.5：密钥 {found[0].kid}",
+                f"client {client_id} uses PKCS#1 v1.5 already: key {found[0].kid}",
+            )
+        )
+    key = key or api_token.new_key_pair()
+    if not api_token.check_implicit_rejection(key):
+        raise Conflict(
+            Text(
+                "当前 pycryptodome 不支持隐式拒绝，不能开启 PKCS#1 v1.5",
+                "this pycryptodome has no implicit rejection: PKCS#1 v1.5 stays off",
+            )
+        )
+    row = await add_key_pair(session, vault, client_id, now, kind=KeyKind.RSA_V15, key=key)
+    audit(session, now, actor, "client.pkcs1v15", client_id, row.kid)
+    return row
+
+
+async def set_client_enabled(
+    session: AsyncSession, actor: str, client_id: str, *, enabled: bool, now: datetime
+) -> Client:
+    """Switch a client on or off; off ends its sessions and tickets. Raises NotFound."""
+    client = await get_client(session, client_id)
+    client.enabled = enabled
+    ended = 0 if enabled else await end_sessions(session, client_id)
+    audit(session, now, actor, "client.enable" if enabled else "client.disable", client_id, sessions=ended)
+    return client
+
+
+async def set_policy(
+    session: AsyncSession, actor: str, client_id: str, policy: Policy, now: datetime
+) -> Client:
+    """Raises NotFound."""
+    client = await get_client(session, client_id)
+    audit(session, now, actor, "client.policy", client_id, policy=policy, before=client.policy)
+    client.policy = policy
+    return client
+
+
+async def set_frame_ancestors(
+    session: AsyncSession, actor: str, client_id: str, origins: list[str], now: datetime
+) -> Client:
+    """Say whose pages may show ours in a frame. Raises NotFound, Invalid for what is no origin."""
+    client = await get_client(session, client_id)
+    joined = " ".join(origins)
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins) or len(joined) > 1000:
+        raise Invalid(
+            Text(
+                "来源应为 https://主机[:端口]，总长不超过 1000 个字符",
+                "an origin is https://HOST[:PORT]; all of them have at most 1000 characters",
+            )
+        )
+    client.frame_ancestors = joined
+    audit(session, now, actor, "client.frame-ancestors", client_id, origins=origins)
+    return client
+
+
+async def list_users(
+    session: AsyncSession, client_id: str, *, offset: int = 0, limit: int = 50
+) -> tuple[list[User], int]:
+    """One page of a client's users, and how many there are. Raises NotFound."""
+    await get_client(session, client_id)
+    return await repository.list_users(session, client_id, offset=offset, limit=limit)
+
+
+async def get_user(session: AsyncSession, client_id: str, user_id: str) -> User:
+    """Raises NotFound."""
+    await get_client(session, client_id)
+    user = await repository.find_user(session, client_id, user_id)
+    if user is None:
+        raise NotFound(
+            Text(f"客户端 {client_id} 没有用户 {user_id}", f"client {client_id} has no user {user_id}")
+        )
+    return user
+
+
+async def set_user_enabled(
+    session: AsyncSession, actor: str, client_id: str, user_id: str, *, enabled: bool, now: datetime
+) -> User:
+    """Let a user in or keep them out; out ends their sessions and tickets. Raises NotFound."""
+    user = await get_user(session, client_id, user_id)
+    user.enabled = enabled
+    ended = 0 if enabled else await end_sessions(session, client_id, user_id)
+    audit(
+        session, now, actor, "user.enable" if enabled else "user.disable", client_id, user_id, sessions=ended
+    )
+    return user
+
+
+async def set_role(
+    session: AsyncSession, actor: str, client_id: str, user_id: str, role: Role, now: datetime
+) -> User:
+    """Raises NotFound."""
+    user = await get_user(session, client_id, user_id)
+    audit(session, now, actor, "user.role", client_id, user_id, role=role, before=user.role)
+    user.role = role
+    return user
+
+
+async def list_api_keys(session: AsyncSession, client_id: str | None = None) -> list[APIKey]:
+    """The api keys of a client, or of all. Their secrets are known to nobody. Raises NotFound."""
+    if client_id is not None:
+        await get_client(session, client_id)
+    return await repository.list_api_keys(session, client_id)
+
+
+async def list_clients(session: AsyncSession) -> list[Client]:
+    return await repository.list_clients(session)
+
+
+async def list_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
+    """All keys of a client, of every kind and state, the oldest first. Raises NotFound."""
+    await get_client(session, client_id)
+    return await repository.list_keys(session, client_id)
+
+
+async def revoke_api_key(session: AsyncSession, actor: str, key_id: str, now: datetime) -> APIKey:
+    """End an api key. Raises NotFound."""
+    key = await session.get(APIKey, key_id)
+    if key is None:
+        raise NotFound(Text(f"没有 API 密钥 {key_id}", f"there is no api key {key_id}"))
+    key.enabled = False
+    audit(session, now, actor, "api-key.revoke", key.client_id, key_id)
+    return key
+
+
+async def list_sessions(
+    session: AsyncSession, client_id: str, user_id: str | None, settings: AuthSettings, now: datetime
+) -> list[AuthSession]:
+    """The sessions of a client, or of one of its users, that are still good. Raises NotFound."""
+    await get_client(session, client_id)
+    return await repository.list_auth_sessions(session, now, settings.session_idle, client_id, user_id)
+
+
+async def end_logins(
+    session: AsyncSession,
+    actor: str,
+    client_id: str,
+    user_id: str | None,
+    now: datetime,
+    session_id: str | None = None,
+) -> int:
+    """End one session, all of a user, or all of a client; returns how many there were. Raises NotFound."""
+    await get_client(session, client_id)
+    ended = await end_sessions(session, client_id, user_id, session_id)
+    if session_id is not None and not ended:
+        raise NotFound(Text(f"没有登录会话 {session_id}", f"there is no session {session_id}"))
+    audit(session, now, actor, "session.end", client_id, user_id or "", session_id=session_id, sessions=ended)
+    return ended
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a token must pass, and what was found."""
+
+    name: str
+    passed: bool
+    found: Text
+
+
+async def inspect_token(
+    session: AsyncSession, vault: Vault, token: str, settings: AuthSettings, now: datetime
+) -> list[Step]:
+    """Say step by step what a token is, up to the first step that it fails. Nothing is counted or changed.
+
+    Blocks for the RSA operations: for commands, not for the event loop of a busy server.
+    """
+    inspection = _Inspection(session, vault, settings, now)
+    try:
+        await inspection.run(token)
+    except TokenError as error:
+        inspection.failed(error)
+    return inspection.steps
+
+
+class _Inspection:
+    """The same checks as `Tokens`, told aloud."""
+
+    def __init__(self, session: AsyncSession, vault: Vault, settings: AuthSettings, now: datetime) -> None:
+        self._session, self._vault, self._settings, self._now = session, vault, settings, now
+        self._step = "form"
+        self.steps: list[Step] = []
+
+    def failed(self, error: TokenError) -> None:
+        self.steps.append(Step(self._step, passed=False, found=_explanation(error.reason)))
+
+    def _passed(self, zh: str, en: str, then: str) -> None:
+        self.steps.append(Step(self._step, passed=True, found=Text(zh, en)))
+        self._step = then
+
+    async def run(self, token: str) -> None:
+        parsed: SealedToken | signed_token.SignedToken
+        signed = signed_token.is_signed(token)
+        parsed = signed_token.parse_signed(token) if signed else api_token.parse_token(token)
+        name = parsed.client_id + (f"~{parsed.kid}" if parsed.kid else "")
+        self._passed(
+            f"第 {2 if signed else 1} 版，客户端 {name}",
+            f"version {2 if signed else 1}, client {name}",
+            "client",
+        )
+        client = await repository.find_client(self._session, parsed.client_id)
+        if client is None:
+            raise TokenError("unknown_client")
+        if not client.enabled:
+            raise TokenError("client_disabled")
+        self._passed(f"策略 {client.policy}", f"policy {client.policy}", "key")
+        claims, key = await self._open(parsed)
+        self._passed(
+            f"密钥 {key.kid}（{claims.padding or '签名'}）",
+            f"key {key.kid} ({claims.padding or 'signature'})",
+            "time",
+        )
+        self._check_time(claims, Policy(client.policy))
+        age = int((self._now - claims.issued_at).total_seconds())
+        self._passed(f"{age} 秒前生成", f"made {age} s ago", "user")
+        user = await repository.find_user(self._session, client.id, claims.user_id)
+        if user is not None and not user.enabled:
+            raise TokenError("user_disabled")
+        known = ("已有用户", "known") if user else ("新用户", "new")
+        self._passed(f"{claims.user_id}（{known[0]}）", f"{claims.user_id} ({known[1]})", "uses")
+        await self._check_uses(claims, Policy(client.policy))
+
+    async def _open(self, parsed: SealedToken | signed_token.SignedToken) -> tuple[Claims, ClientKey]:
+        failure = TokenError("no_key")
+        for key in await repository.list_open_keys(self._session, parsed.client_id, self._now):
+            if (parsed.kid and key.kid != parsed.kid) or isinstance(parsed, SealedToken) == (
+                key.kind == KeyKind.SIGNING
+            ):
+                continue
+            try:
+                if not isinstance(parsed, SealedToken):
+                    audience = self._settings.audience
+                    return signed_token.verify_signed(parsed, key.public_pem, audience), key
+                assert key.sealed_private is not None
+                pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+                paddings = (PKCS1V15,) if key.kind == KeyKind.RSA_V15 else PADDINGS
+                return api_token.open_token(parsed, RSA.import_key(pem), paddings), key
+            except TokenError as error:
+                if failure.reason in ("no_key", "decrypt"):
+                    failure = error
+        raise failure
+
+    def _check_time(self, claims: Claims, policy: Policy) -> None:
+        if claims.expires_at is not None:
+            signed_token.check_life(claims, self._now)
+            return
+        rules = rules_of(policy, self._settings)
+        api_token.check_age(claims, self._now, max_age=rules.max_age, max_skew=rules.max_skew)
+
+    async def _check_uses(self, claims: Claims, policy: Policy) -> None:
+        limit = 1 if claims.expires_at is not None else rules_of(policy, self._settings).max_uses
+        used = await repository.find_uses(self._session, claims.use_hash)
+        if limit is not None and used >= limit:
+            raise TokenError("replayed")
+        if limit is None:
+            self._passed("可直接用于每个请求", "good for any number of calls", "")
+        else:
+            self._passed(
+                f"还能换 {limit - used} 次会话（POST /auth/session）",
+                f"good for {limit - used} more exchanges (POST /auth/session)",
+                "",
+            )
+
+
+async def _keys_of(session: AsyncSession, client_id: str, kind: KeyKind, now: datetime) -> list[ClientKey]:
+    return [key for key in await repository.list_open_keys(session, client_id, now) if key.kind == kind]
+
+
+def _disable(key: ClientKey) -> None:
+    key.state, key.retire_at = KeyState.DISABLED, None
+
+
+_EXPLANATIONS = {
+    "base64": Text("不是合法的 base64", "is not base64"),
+    "too_long": Text("超过 2048 个字符", "has more than 2048 characters"),
+    "malformed": Text("解开后应为 客户端编号|密文", "should decode to client id | ciphertext"),
+    "unknown_client": Text("没有这个客户端", "there is no such client"),
+    "client_disabled": Text("客户端已禁用（client enable）", "the client is disabled (client enable)"),
+    "no_key": Text("没有可用的对应密钥", "the client has no such key that is still good"),
+    "length": Text("密文长度与密钥不符", "the ciphertext's length is not the key's"),
+    "decrypt": Text(
+        "解不开：公钥不是现在的，或填充方式不是 OAEP",
+        "cannot be decrypted: made with another public key, or the padding is not OAEP",
+    ),
+    "utf8": Text("明文不是 UTF-8", "the plaintext is not UTF-8"),
+    "fields": Text(
+        "明文应恰有四段：client_id|user_id|username|timestamp",
+        "the plaintext should have exactly four parts: client_id|user_id|username|timestamp",
+    ),
+    "client_mismatch": Text("明文里的客户端与外层不同", "the client inside is not the one outside"),
+    "timestamp": Text(
+        "时间应为 10 位秒（可带小数）或 13 位毫秒",
+        "the time should be 10 digits of seconds or 13 of milliseconds",
+    ),
+    "user_id": Text(
+        "user_id 应为 1–64 字节，不含不可见字符和首尾空格",
+        "a user_id has 1 to 64 bytes, without invisible characters and spaces at its ends",
+    ),
+    "expired": Text("已过期", "has expired"),
+    "future": Text("时间在未来：核对生成方的时钟", "is from the future: check the issuer's clock"),
+    "replayed": Text("使用次数已用完", "was used as often as it may be"),
+    "user_disabled": Text("用户已禁用（user enable）", "the user is disabled (user enable)"),
+    "header": Text(
+        f"JWS 头只能有 alg、kid 和 typ={signed_token.TYPE}",
+        f"the JWS header has alg, kid and typ={signed_token.TYPE}, nothing else",
+    ),
+    "json": Text("头或载荷不是合法的 JSON", "header or payload is not valid JSON"),
+    "signature": Text("签名不对", "the signature is wrong"),
+    "algorithm": Text("alg 与登记的密钥不符", "alg does not fit the registered key"),
+    "audience": Text("aud 不是 [auth] audience", "aud is not [auth] audience"),
+    "life": Text("exp 应晚于 iat，且不超过 600 秒", "exp should be after iat, by 600 s at most"),
+}
+
+
+def _explanation(reason: str) -> Text:
+    return _EXPLANATIONS.get(reason, Text(reason, reason))

@@ -1,0 +1,182 @@
+"""How people come in: a token or a ticket becomes a session, and a login is handed over to the page."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth import repository
+from server.auth.api_token import TokenError, check_user_id, clean_username
+from server.auth.audit import SERVER, audit
+from server.auth.guard import Guard
+from server.auth.models import AuthSession, User
+from server.auth.principal import Principal
+from server.auth.sessions import TICKET_PREFIX, Origin, end_sessions, issue_ticket, start_session
+from server.auth.tokens import Opened, Tokens, digest_of, refusal
+from server.auth.users import meet_user
+from server.auth.vault import hash_session
+from server.core.errors import Invalid, NotFound
+from server.core.i18n import Text
+from server.core.runtime import Runtime
+from server.core.settings import AuthSettings, H5Settings
+from server.db.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A session that has just begun. Its secret is shown this once."""
+
+    secret: str
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where to send a browser that came in, and the session for its cookie where one is wanted."""
+
+    location: str
+    cookie: str | None = None
+
+
+class SignOn:
+    """Exchanges what vouches for a person. What fails leaves neither a use counted nor a user nor a session."""
+
+    def __init__(
+        self,
+        database: Database,
+        tokens: Tokens,
+        guard: Guard,
+        settings: AuthSettings,
+        h5: H5Settings,
+        runtime: Runtime,
+    ) -> None:
+        self._database, self._tokens, self._guard = database, tokens, guard
+        self._settings, self._h5 = settings, h5
+        self._clock, self._tasks = runtime.clock, runtime.tasks
+
+    async def login(self, credential: str, address: str) -> Login:
+        """Turn a token or a ticket into a session.
+
+        Raises Unauthenticated with one answer for all that is bad, TooManyRequests.
+        """
+        self._guard.check_exchange(address)
+        try:
+            if credential.startswith(TICKET_PREFIX):
+                return await self._login_by_ticket(credential)
+            opened = await self._tokens.open(credential, address, exchanging=True)
+            async with self._database.write() as session:
+                user = await self._redeem(session, opened)
+                return await self._start(session, user, "token")
+        except TokenError as error:
+            self._note(error, credential, address)
+            raise refusal(error, credential) from None
+
+    async def ticket_for_token(self, token: str, address: str) -> str:
+        """Turn a token into a ticket, for a back end that keeps tokens out of addresses. Raises as `login`."""
+        self._guard.check_exchange(address)
+        try:
+            opened = await self._tokens.open(token, address, exchanging=True)
+            async with self._database.write() as session:
+                user = await self._redeem(session, opened)
+                return await issue_ticket(session, user, self._clock.now(), "ticket")
+        except TokenError as error:
+            self._note(error, token, address)
+            raise refusal(error, token) from None
+
+    async def ticket_for_user(self, voucher: Principal, user_id: str, username: str) -> str:
+        """A ticket for a user whom an api key vouches for. Raises Invalid, Forbidden, TooManyRequests (user_quota)."""
+        now = self._clock.now()
+        try:
+            check_user_id(user_id)
+        except TokenError:
+            raise Invalid(
+                Text(
+                    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格",
+                    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends",
+                )
+            ) from None
+        async with self._database.write() as session:
+            user = await meet_user(
+                session, voucher.client_id, user_id, clean_username(username), self._settings, now
+            )
+            audit(session, now, voucher.actor, "ticket.issue", voucher.client_id, user_id)
+            return await issue_ticket(session, user, now, "ticket")
+
+    async def sessions_of(self, caller: Principal) -> list[AuthSession]:
+        """The caller's own sessions that are still good, the newest first."""
+        async with self._database.read() as session:
+            return await repository.list_auth_sessions(
+                session, self._clock.now(), self._settings.session_idle, caller.client_id, caller.user_id
+            )
+
+    async def logout(self, caller: Principal, session_id: str | None) -> None:
+        """End one of the caller's own sessions. Raises NotFound."""
+        async with self._database.write() as session:
+            ended = session_id and await end_sessions(session, caller.client_id, caller.user_id, session_id)
+            if not ended:
+                raise NotFound(Text("没有这个登录会话", "there is no such session"))
+            audit(
+                session,
+                self._clock.now(),
+                caller.actor,
+                "session.end",
+                caller.client_id,
+                caller.user_id,
+                session_id=session_id,
+            )
+
+    async def hand_over(self, session: AsyncSession, user: User, origin: Origin) -> Arrival:
+        """Send a user whom somebody vouched for on to the page. Raises Forbidden for a disabled user."""
+        now, page = self._clock.now(), self._h5.page
+        login = None
+        if self._h5.cookie or self._h5.handover == "token":
+            login = await start_session(session, user, self._settings, now, origin)
+        cookie = login if self._h5.cookie else None
+        if self._h5.handover == "token":
+            return Arrival(f"{page}sso?token={login}", cookie)
+        return Arrival(f"{page}#tk={await issue_ticket(session, user, now, origin)}", cookie)
+
+    def turn_away(self, message: str) -> Arrival:
+        """Send a browser on to the page's refusal."""
+        return Arrival(f"{self._h5.page}401?message={quote(message)}")
+
+    async def _login_by_ticket(self, secret: str) -> Login:
+        async with self._database.write() as session:
+            ticket = await repository.take_ticket(session, hash_session(secret), self._clock.now())
+            if ticket is None:
+                raise TokenError("unknown_ticket")
+            client = await repository.find_client(session, ticket.client_id)
+            user = await repository.find_user(session, ticket.client_id, ticket.user_id)
+            if not (client and client.enabled and user and user.enabled):
+                raise TokenError("disabled")
+            origin: Origin = ticket.origin  # type: ignore[assignment]  # written by issue_ticket
+            return await self._start(session, user, origin)
+
+    async def _redeem(self, session: AsyncSession, opened: Opened) -> User:
+        """Count a use of the token and return its user. Raises TokenError when it was used up or the user is disabled."""
+        claims, now = opened.claims, self._clock.now()
+        if opened.max_uses is not None:
+            uses = await repository.count_use(session, claims.use_hash, opened.forget_at)
+            if uses > opened.max_uses:
+                raise TokenError("replayed")
+        user = await meet_user(
+            session, opened.client.id, claims.user_id, claims.username, self._settings, now
+        )
+        if not user.enabled:
+            raise TokenError("user_disabled")
+        if claims.padding and claims.padding != opened.client.padding:
+            await repository.set_padding(session, opened.client.id, claims.padding)
+        return user
+
+    async def _start(self, session: AsyncSession, user: User, origin: Origin) -> Login:
+        return Login(await start_session(session, user, self._settings, self._clock.now(), origin), user)
+
+    def _note(self, error: TokenError, credential: str, address: str) -> None:
+        """Write a refusal to the audit, afterwards: a time that tells one reason from another tells too much."""
+        at, reason, mark = self._clock.now(), error.reason, digest_of(credential)[:8]
+
+        async def write() -> None:
+            async with self._database.write() as session:
+                audit(session, at, SERVER, "session.refuse", None, mark, reason=reason, address=address)
+
+        self._tasks.start(write())

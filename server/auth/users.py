@@ -1,0 +1,54 @@
+"""People, known by their client's word only."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth import repository
+from server.auth.audit import SERVER, audit
+from server.auth.models import User
+from server.auth.principal import Role
+from server.core.errors import TooManyRequests
+from server.core.i18n import Text
+from server.core.settings import AuthSettings
+
+_HOUR = timedelta(hours=1)
+
+
+async def meet_user(
+    session: AsyncSession, client_id: str, user_id: str, username: str, settings: AuthSettings, now: datetime
+) -> User:
+    """Find the user, or make a reader at first sight; the name is kept up to date.
+
+    Raises TooManyRequests (user_quota) when the client brings more new users than it may.
+    """
+    user = await repository.find_user(session, client_id, user_id)
+    if user is None:
+        await _check_quota(session, client_id, settings, now)
+        fresh = User(
+            client_id=client_id,
+            id=user_id,
+            username=username,
+            role=Role.READER,
+            enabled=True,
+            created_at=now,
+        )
+        user = await repository.add_user(session, fresh)
+        audit(session, now, SERVER, "user.create", client_id, user_id)
+    if user.username != username:
+        await repository.set_username(session, client_id, user_id, username)
+        user.username = username
+    return user
+
+
+async def _check_quota(session: AsyncSession, client_id: str, settings: AuthSettings, now: datetime) -> None:
+    total, recent = await repository.count_users(session, client_id, now - _HOUR)
+    if total >= settings.max_users or recent >= settings.new_users_per_hour:
+        raise TooManyRequests(
+            Text(
+                "该客户端的新用户过多，请联系管理员（[auth] max_users、new_users_per_hour）",
+                "this client brings too many new users; ask your operator ([auth] max_users, new_users_per_hour)",
+            ),
+            code="user_quota",
+            retry_after=3600,
+        )

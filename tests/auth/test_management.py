@@ -1,0 +1,293 @@
+"""What an operator does: each change takes effect, stands in the audit, and undoes no other."""
+
+import base64
+import secrets
+from datetime import timedelta
+
+import pytest
+from Crypto.Cipher import PKCS1_v1_5
+
+from server.auth import management
+from server.auth.api_token import PKCS1V15, check_implicit_rejection, make_token, new_key_pair, public_pem
+from server.auth.audit import CLI
+from server.auth.management import inspect_token
+from server.auth.models import ClientKey, KeyState
+from server.auth.policy import Policy
+from server.auth.principal import Role
+from server.auth.service import add_api_key, check_pkcs1v15
+from server.core.errors import AlreadyExists, Invalid, NotFound
+from tests.auth.conftest import World
+from tests.conftest import key_pair
+
+NEW, NEWER, V15 = new_key_pair(), new_key_pair(), new_key_pair()
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+async def c1(world: World) -> None:
+    await world.client("c1", Policy.COMPAT)
+
+
+async def _rotate(world: World, key=NEW) -> ClientKey:
+    async with world.database.write() as session:
+        return await management.rotate_key(session, world.vault, CLI, "c1", WEEK, world.clock.at, key)
+
+
+def _named(token: str, kid: str) -> str:
+    """The same token, naming its key."""
+    client, _, body = base64.b64decode(token).partition(b"|")
+    return base64.b64encode(client + f"~{kid}|".encode() + body).decode()
+
+
+class TestKeys:
+    async def test_rotation_overlaps(self, world: World, c1) -> None:
+        fresh = await _rotate(world)
+        assert (fresh.kid, fresh.public_pem) == ("k2", public_pem(NEW))
+        process = world.process()
+        assert await process.user(world.token("c1", "old"))
+        assert await process.user(world.token("c1", "new", key=NEW)), "the new one works at once"
+        world.clock.at += WEEK - timedelta(seconds=1)
+        assert await world.process().user(world.token("c1", "old"))
+        world.clock.at += timedelta(seconds=1)
+        assert await process.refusal(world.token("c1", "old2")) == "invalid_token"
+        assert await process.user(world.token("c1", "new2", key=NEW))
+
+    async def test_a_second_rotation_ends_the_first_key(self, world: World, c1) -> None:
+        await _rotate(world)
+        await _rotate(world, NEWER)
+        process = world.process()
+        assert await process.refusal(world.token("c1")) == "invalid_token"
+        for number, key in enumerate((NEW, NEWER)):
+            assert await process.user(world.token("c1", f"u{number}", key=key))
+
+    async def test_revoking_is_now_also_for_what_was_opened_before(self, world: World, c1) -> None:
+        process, token = world.process(), world.token("c1")
+        await process.user(token)
+        login = await process.login(token)
+        await _rotate(world)
+        async with world.database.write() as session:
+            key = await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+            assert key.state == KeyState.DISABLED
+        process.authenticator._principals.clear()  # what five seconds do
+        assert await process.refusal(token) == "invalid_token"
+        assert await process.refusal(login) == "invalid_token"
+        assert await process.user(world.token("c1", key=NEW))
+
+    async def test_a_token_may_name_its_key(self, world: World, c1) -> None:
+        await _rotate(world)
+        process = world.process()
+        assert await process.user(_named(world.token("c1"), "k1"))
+        assert await process.refusal(_named(world.token("c1", "u2"), "k2")) == "invalid_token"
+        assert await process.refusal(_named(world.token("c1", "u3"), "k9")) == "invalid_token"
+        assert await process.refusal(_named(world.token("c1", "u4"), "k 1")) == "invalid_token"
+
+    async def test_what_is_not_there(self, world: World, c1) -> None:
+        async with world.database.write() as session:
+            now = world.clock.at
+            with pytest.raises(NotFound, match="k1"):
+                await management.revoke_key(session, CLI, "c1", "k7", now)
+            with pytest.raises(NotFound, match="c1"):
+                await management.rotate_key(session, world.vault, CLI, "c2", WEEK, now, NEW)
+            with pytest.raises(NotFound):
+                await management.show_key(session, CLI, "c2", now)
+
+    async def test_a_look_at_a_key_is_noted(self, world: World, c1) -> None:
+        async with world.database.write() as session:
+            key = await management.show_key(session, "c1/boss", "c1", world.clock.at)
+        assert key.public_pem == public_pem(key_pair("c1"))
+        (row, *_) = await world.audit()
+        assert (row.actor, row.action, row.client_id, row.target) == ("c1/boss", "key.show", "c1", "k1")
+
+
+class TestPKCS1v15:
+    async def allow(self, world: World) -> ClientKey:
+        async with world.database.write() as session:
+            return await management.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
+
+    def token(self, world: World, user: str, key=V15) -> str:
+        return world.token("c1", user, key=key, padding=PKCS1V15)
+
+    async def test_off_unless_switched_on_and_then_with_its_own_key(self, world: World, c1) -> None:
+        assert await world.process().refusal(self.token(world, "u1", key_pair("c1"))) == "invalid_token"
+        assert (await self.allow(world)).kid == "k2"
+        async with world.database.read() as session:
+            await check_pkcs1v15(session, world.vault)
+        process = world.process()
+        assert (await process.user(self.token(world, "u1"))).user_id == "u1"
+        assert (await process.user(world.token("c1", "u2"))).user_id == "u2", (
+            "OAEP beside it, though v1.5 was last"
+        )
+        assert await process.refusal(self.token(world, "u3", key_pair("c1"))) == "invalid_token"
+        assert await process.refusal(world.token("c1", "u4", key=V15)) == "invalid_token"
+        async with world.database.write() as session:
+            with pytest.raises(AlreadyExists, match="k2"):
+                await management.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
+
+    async def test_no_refusal_tells_what_was_wrong(self, world: World, c1) -> None:
+        """Noise, conforming blocks with wrong fields, and a good block that expired: the same answer."""
+        await self.allow(world)
+        process = world.process(failures_per_address=10**6)
+        cipher = PKCS1_v1_5.new(V15.public_key())
+        blocks = [secrets.randbelow(V15.n).to_bytes(256, "big") for _ in range(60)]
+        blocks += [
+            cipher.encrypt(text)
+            for text in (b"", b"x", b"c1|u1", b"c1|u1|n|x", b"c2|u1|n|1700000000", b"\xff")
+        ]
+        answers = set()
+        for block in blocks:
+            token = base64.b64encode(b"c1|" + block).decode()
+            answers.add(await process.refusal(token))
+        answers.add(
+            await process.refusal(world.token("c1", age=timedelta(hours=9), key=V15, padding=PKCS1V15))
+        )
+        assert answers == {"invalid_token"}
+
+    def test_the_library_hides_the_padding(self) -> None:
+        assert check_implicit_rejection(V15)
+
+
+class TestClientsAndUsers:
+    async def test_disabling_a_client(self, world: World, c1) -> None:
+        process = world.process()
+        login = await process.login(world.token("c1"))
+        ticket = await process.signon.ticket_for_token(world.token("c1"), "")
+        async with world.database.write() as session:
+            await management.set_client_enabled(session, CLI, "c1", enabled=False, now=world.clock.at)
+        for secret in (login, world.token("c1", "u2")):
+            assert await process.refusal(secret) == "invalid_token"
+        assert await process.no_login(ticket) == "invalid_token"
+        async with world.database.write() as session:
+            await management.set_client_enabled(session, CLI, "c1", enabled=True, now=world.clock.at)
+        process = world.process()
+        assert await process.user(world.token("c1"))
+        assert await process.refusal(login) == "invalid_token", "what was ended stays so"
+        changes = [row.action for row in await world.audit() if row.action.startswith("client.")]
+        assert changes == ["client.enable", "client.disable", "client.add"]
+
+    async def test_disabling_a_user(self, world: World, c1) -> None:
+        process = world.process()
+        mine, others = [await process.login(world.token("c1", user)) for user in ("u1", "u2")]
+        async with world.database.write() as session:
+            await management.set_user_enabled(session, CLI, "c1", "u1", enabled=False, now=world.clock.at)
+        assert await process.refusal(mine) == "invalid_token"
+        assert await process.user(others)
+        async with world.database.write() as session:
+            await management.set_user_enabled(session, CLI, "c1", "u1", enabled=True, now=world.clock.at)
+            with pytest.raises(NotFound):
+                await management.set_user_enabled(session, CLI, "c1", "x", enabled=True, now=world.clock.at)
+        assert await world.process().user(world.token("c1", "u1"))
+
+    async def test_policy_and_role(self, world: World, c1) -> None:
+        token = world.token("c1")
+        await world.process().user(token)
+        async with world.database.write() as session:
+            await management.set_policy(session, CLI, "c1", Policy.STRICT, world.clock.at)
+            await management.set_role(session, CLI, "c1", "u1", Role.MANAGER, world.clock.at)
+        assert await world.process().refusal(token) == "invalid_token"
+        user = await world.process().user(await world.process().login(token))
+        assert "kb:write" in user.scopes
+        rows = {row.action: row.detail for row in await world.audit()}
+        assert rows["client.policy"] == {"policy": "strict", "before": "compat"}
+        assert rows["user.role"] == {"role": "manager", "before": "reader"}
+
+    async def test_users_by_pages(self, world: World, c1) -> None:
+        process = world.process()
+        for number in range(3):
+            await process.user(world.token("c1", f"u{number}"))
+        async with world.database.read() as session:
+            rows, total = await management.list_users(session, "c1", offset=1, limit=1)
+        assert ([row.id for row in rows], total) == (["u1"], 3)
+
+    async def test_frames(self, world: World, c1) -> None:
+        async with world.database.write() as session:
+            origins = ["https://oa.example.com", "http://10.0.0.1:8080"]
+            client = await management.set_frame_ancestors(session, CLI, "c1", origins, world.clock.at)
+            assert client.frame_ancestors == "https://oa.example.com http://10.0.0.1:8080"
+            for bad in ("*", "https://a b", "'self'", "javascript:x", "https://a;script-src *"):
+                with pytest.raises(Invalid):
+                    await management.set_frame_ancestors(session, CLI, "c1", [bad], world.clock.at)
+
+
+async def test_api_keys(world: World, c1) -> None:
+    async with world.database.write() as session:
+        secret = await add_api_key(session, world.vault, "c1", ["chat"], world.clock.at)
+    process = world.process()
+    await process.user(secret)
+    async with world.database.write() as session:
+        (key,) = await management.list_api_keys(session, "c1")
+        await management.revoke_api_key(session, CLI, key.id, world.clock.at)
+        with pytest.raises(NotFound):
+            await management.revoke_api_key(session, CLI, "ak_x", world.clock.at)
+    assert await world.process().refusal(secret) == "invalid_token"
+    rows = [row for row in await world.audit() if row.action.startswith("api-key")]
+    assert [(row.action, row.target) for row in rows] == [("api-key.revoke", key.id), ("api-key.add", key.id)]
+    assert secret not in str([row.detail for row in rows])
+
+
+async def test_sessions_are_listed_and_ended(world: World, c1) -> None:
+    process = world.process()
+    logins = [await process.login(world.token("c1", user)) for user in ("u1", "u1", "u2", "u3")]
+    async with world.database.write() as session:
+        now, settings = world.clock.at, world.settings
+        rows = await management.list_sessions(session, "c1", None, settings, now)
+        assert sorted(row.user_id for row in rows) == ["u1", "u1", "u2", "u3"]
+        two = next(row for row in rows if row.user_id == "u2")
+        assert await management.end_logins(session, CLI, "c1", "u1", now) == 2
+        assert await management.end_logins(session, CLI, "c1", None, now, two.id) == 1
+        with pytest.raises(NotFound):
+            await management.end_logins(session, CLI, "c1", None, now, two.id)
+        rows = await management.list_sessions(session, "c1", None, settings, now)
+        assert [row.user_id for row in rows] == ["u3"]
+        later = now + timedelta(minutes=31)
+        assert await management.list_sessions(session, "c1", None, settings, later) == [], "idle too long"
+    assert [await process.refusal(login) for login in logins[:3]] == ["invalid_token"] * 3
+
+
+class TestInspection:
+    """Every refusal is explained at the step where it happens, and looking changes nothing."""
+
+    async def look(self, world: World, token: str) -> list[tuple[str, bool, str]]:
+        async with world.database.read() as session:
+            steps = await inspect_token(session, world.vault, token, world.settings, world.clock.at)
+        return [(step.name, step.passed, step.found.en) for step in steps]
+
+    async def test_a_good_one(self, world: World) -> None:
+        await world.client("c1")
+        for _ in range(5):
+            steps = await self.look(world, world.token("c1", age=timedelta(seconds=3)))
+        assert [name for name, passed, _ in steps if passed] == [
+            "form",
+            "client",
+            "key",
+            "time",
+            "user",
+            "uses",
+        ]
+        assert steps[2][2] == "key k1 (oaep-256/256)"
+        assert steps[3][2] == "made 3 s ago"
+        assert steps[5][2].startswith("good for 3 more exchanges")
+
+    async def test_bad_ones(self, world: World, c1) -> None:
+        await world.client("off")
+        async with world.database.write() as session:
+            await management.set_client_enabled(session, CLI, "off", enabled=False, now=world.clock.at)
+        now = world.clock.at
+        cases = {
+            "x": ("form", "base64"),
+            world.token("off"): ("client", "disabled"),
+            make_token("nobody", "u1", "", now, NEW.public_key()): ("client", "no client such"),
+            world.token("c1", key=NEW): ("key", "another public key"),
+            _named(world.token("c1"), "k9"): ("key", "no such key"),
+            world.token("c1", age=timedelta(days=1)): ("time", "expired"),
+            world.token("c1", age=-timedelta(hours=1)): ("time", "future"),
+        }
+        for token, (step, words) in cases.items():
+            name, passed, found = (await self.look(world, token))[-1]
+            assert (name, passed) == (step, False), found
+            assert all(word in found for word in words.split() if word != "such"), found
+
+    async def test_used_up(self, world: World) -> None:
+        await world.client("c1", Policy.STRICT)
+        token = world.token("c1")
+        await world.process().login(token)
+        assert (await self.look(world, token))[-1][:2] == ("uses", False)

@@ -1,0 +1,208 @@
+"""What a token is good for: where, how long, how often; and who stops it."""
+
+import asyncio
+import base64
+from datetime import timedelta
+
+import pytest
+
+from server.auth.models import Client, User
+from server.auth.policy import Policy
+from server.core.errors import TooManyRequests
+from tests.auth.conftest import HOME, World
+from tests.conftest import key_pair
+
+SECOND = timedelta(seconds=1)
+OTHER = "192.0.2.2"
+
+
+@pytest.mark.parametrize(
+    ("policy", "window", "skew"),
+    [
+        (Policy.COMPAT, timedelta(hours=8), timedelta(seconds=300)),
+        (Policy.EXCHANGE, timedelta(minutes=10), timedelta(seconds=120)),
+        (Policy.STRICT, timedelta(seconds=120), timedelta(seconds=60)),
+    ],
+)
+async def test_age_and_skew(world: World, policy: Policy, window: timedelta, skew: timedelta) -> None:
+    await world.client("c1", policy)
+    process = world.process()
+    for age in (window, window - SECOND, -skew):
+        assert (await process.login(world.token("c1", f"u{age.total_seconds():.0f}", age=age))).startswith(
+            "st_"
+        )
+    assert await process.no_login(world.token("c1", age=window + SECOND)) == "token_expired"
+    assert await process.no_login(world.token("c1", age=-skew - SECOND)) == "invalid_token"
+
+
+async def test_only_compat_tokens_are_credentials_everywhere(world: World) -> None:
+    for policy in Policy:
+        await world.client(policy.value, policy)
+    process = world.process()
+    assert (await process.user(world.token("compat"))).user_id == "u1"
+    for policy in (Policy.EXCHANGE, Policy.STRICT):
+        token = world.token(policy.value)
+        assert await process.refusal(token) == "invalid_token"
+        assert (await process.user(await process.login(token))).client_id == policy
+
+
+@pytest.mark.parametrize(("policy", "uses"), [(Policy.EXCHANGE, 3), (Policy.STRICT, 1)])
+async def test_replay_across_processes_and_a_restart(world: World, policy: Policy, uses: int) -> None:
+    await world.client("c1", policy)
+    token = world.token("c1")
+    rewritten = base64.urlsafe_b64encode(base64.b64decode(token)).decode().rstrip("=")
+    processes = [world.process(), world.process()]
+    for number in range(uses):
+        # Written down otherwise it is still the same token.
+        await processes[number % 2].login(token if number % 2 else rewritten)
+    for process in (*processes, world.process()):
+        assert await process.no_login(token) == "invalid_token"
+        assert await process.no_login(rewritten) == "invalid_token"
+    assert (await world.process().login(world.token("c1", age=SECOND))).startswith("st_")
+
+
+async def test_of_many_at_once_as_many_as_allowed_get_in(world: World) -> None:
+    await world.client("c1")
+    token = world.token("c1")
+    processes = [world.process(), world.process()]
+    outcomes = await asyncio.gather(
+        *(processes[number % 2].login(token) for number in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, str) for outcome in outcomes) == 3
+
+
+async def test_a_refused_exchange_leaves_no_user_and_no_session(world: World) -> None:
+    await world.client("c1", Policy.STRICT)
+    process = world.process(max_users=1)
+    await process.login(world.token("c1", "u1"))
+    newcomer = world.token("c1", "u2")
+    for _ in range(2):
+        with pytest.raises(TooManyRequests) as caught:
+            await process.login(newcomer)
+        assert caught.value.code == "user_quota"
+    assert await process.login(world.token("c1", "u1", age=SECOND)), "who is known comes in"
+    assert await world.process().login(newcomer), "the token was not used up"
+
+
+async def test_new_users_in_an_hour_are_limited(world: World) -> None:
+    await world.client("c1")
+    process = world.process(new_users_per_hour=2)
+    for user in ("u1", "u2"):
+        await process.login(world.token("c1", user))
+    assert await process.no_login(world.token("c1", "u3")) == "user_quota"
+    world.clock.at += timedelta(hours=1, seconds=1)
+    assert await process.login(world.token("c1", "u3"))
+
+
+@pytest.mark.parametrize("table", [Client, User])
+async def test_disabled_means_out(world: World, table) -> None:
+    await world.client("c1")
+    await world.process().login(world.token("c1"))
+    async with world.database.write() as session:
+        row = await session.get_one(table, "c1" if table is Client else ("c1", "u1"))
+        row.enabled = False
+    assert await world.process().no_login(world.token("c1")) == "invalid_token"
+
+
+class TestFloods:
+    """Who forges is refused; who is in, and who shares an address or a client with a forger, is not."""
+
+    def forged(self, number: int, client: str = "c1") -> str:
+        noise = number.to_bytes(256, "big")
+        return base64.b64encode(client.encode() + b"|" + noise).decode()
+
+    async def test_an_address_that_forges(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process()
+        opened, login = world.token("c1"), await process.login(world.token("c1", age=SECOND))
+        await process.user(opened)
+        for number in range(20):
+            assert await process.refusal(self.forged(number)) == "invalid_token"
+        with pytest.raises(TooManyRequests) as caught:
+            await process.user(world.token("c1", "u2"))
+        assert 0 < (caught.value.retry_after or 0) <= 60
+        assert await process.no_login(world.token("c1", "u2")) == "too_many_requests"
+        process.authenticator._principals.clear()
+        assert (await process.user(opened)).user_id == "u1", "a token that was opened before"
+        assert (await process.user(login)).user_id == "u1", "a session"
+        assert (await process.user(world.token("c1", "u2"), OTHER)).user_id == "u2", "another address"
+
+    async def test_a_client_whose_name_is_abused(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process(failures_per_client=10)
+        for number in range(10):
+            await process.refusal(self.forged(number), f"198.51.100.{number}")
+        assert await process.refusal(self.forged(99), "198.51.100.1") == "too_many_requests"
+        assert (await process.user(world.token("c1"))).user_id == "u1", "who never forged comes in"
+
+    async def test_expired_tokens_are_no_forgeries(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process()
+        for number in range(30):
+            stale = world.token("c1", f"u{number}", age=timedelta(hours=9))
+            assert await process.refusal(stale) == "token_expired"
+        assert (await process.user(world.token("c1"))).user_id == "u1"
+
+    async def test_exchanges_are_limited(self, world: World) -> None:
+        await world.client("c1")
+        process = world.process(exchanges_per_address=2)
+        for age in range(2):
+            await process.login(world.token("c1", age=age * SECOND))
+        assert await process.no_login(world.token("c1", age=3 * SECOND)) == "too_many_requests"
+        assert await process.login(world.token("c1", age=3 * SECOND), OTHER)
+
+    async def test_a_forged_token_costs_rsa_once(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process(failures_per_address=1000)
+        lanes, calls = process.runtime.lanes, []
+        run = lanes.run
+
+        async def counted(lane, function, *args):
+            calls.append(lane)
+            return await run(lane, function, *args)
+
+        lanes.run = counted  # type: ignore[method-assign]
+        for _ in range(5):
+            await process.refusal(self.forged(1))
+        assert calls == ["crypto"]
+        await process.refusal(self.forged(1, "nobody"))
+        assert calls == ["crypto", "crypto"], "an unknown client costs the same"
+
+    async def test_a_full_queue_says_so(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process()
+        lanes = process.runtime.lanes
+        waiting = [asyncio.ensure_future(lanes.run("crypto", asyncio.sleep, 0))]  # any work
+        lanes.waiting = lambda lane: 64  # type: ignore[method-assign]
+        with pytest.raises(TooManyRequests) as caught:
+            await process.user(world.token("c1"))
+        assert caught.value.retry_after == 1
+        for coroutine in await asyncio.gather(*waiting):
+            coroutine.close()
+
+
+async def test_one_household_is_one_address(world: World) -> None:
+    from server.auth.guard import network_of
+
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
+    assert network_of("") == ""
+    assert network_of(HOME) == HOME
+
+
+async def test_every_login_stands_in_the_audit_and_no_secret(world: World) -> None:
+    await world.client("c1", Policy.STRICT)
+    process = world.process()
+    token = world.token("c1")
+    login = await process.login(token)
+    await process.no_login(token)
+    await process.runtime.tasks.drain()
+    rows = await world.audit()
+    assert [row.action for row in rows] == [
+        "session.refuse", "session.start", "user.create", "client.add",
+    ]  # fmt: skip
+    assert rows[0].detail == {"reason": "replayed", "address": HOME}
+    text = " ".join(f"{row.actor} {row.target} {row.detail}" for row in rows)
+    assert token not in text
+    assert login not in text
+    assert key_pair("c1").export_key().decode()[40:80] not in text
