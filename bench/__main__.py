@@ -3,10 +3,16 @@
 import asyncio
 import sys
 
-from bench import chat, ingestion, search, startup
+from bench import chat, ingestion, padding, search, startup
 from bench.report import machine_line
 
-PARTS = {"search": search.run, "ingestion": ingestion.run, "startup": startup.run, "chat": chat.run}
+PARTS = {
+    "search": search.run,
+    "ingestion": ingestion.run,
+    "startup": startup.run,
+    "chat": chat.run,
+    "padding": padding.run,
+}
 
 
 def main() -> int:

@@ -164,9 +164,13 @@ def decode_base64(data: bytes) -> bytes:
     if not text or not _BASE64.fullmatch(text):
         raise TokenError("base64")
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+        decoded = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error:
         raise TokenError("base64") from None
+    # The bits that the last character has left over are zero: every other bit of a token counts.
+    if base64.b64encode(decoded).rstrip(b"=") != text:
+        raise TokenError("base64")
+    return decoded
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -19,6 +19,7 @@ from server.auth.policy import Policy, rules_of
 from server.auth.principal import Role
 from server.auth.service import add_key_pair, next_kid, no_client
 from server.auth.sessions import end_sessions
+from server.auth.tokens import could_open
 from server.auth.vault import Vault
 from server.core.errors import AlreadyExists, Conflict, Invalid, NotFound
 from server.core.i18n import Text
@@ -380,9 +381,7 @@ class _Inspection:
     async def _open(self, parsed: SealedToken | signed_token.SignedToken) -> tuple[Claims, ClientKey]:
         failure = TokenError("no_key")
         for key in await repository.list_open_keys(self._session, parsed.client_id, self._now):
-            if (parsed.kid and key.kid != parsed.kid) or isinstance(parsed, SealedToken) == (
-                key.kind == KeyKind.SIGNING
-            ):
+            if not could_open(key, parsed):
                 continue
             try:
                 if not isinstance(parsed, SealedToken):

@@ -13,6 +13,7 @@ from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, Token
 from server.auth.guard import Guard
 from server.auth.models import Client, ClientKey, KeyKind
 from server.auth.policy import Policy, rules_of
+from server.auth.signed_token import SignedToken
 from server.auth.vault import Vault
 from server.core.errors import TooManyRequests, Unauthenticated
 from server.core.i18n import Text
@@ -103,7 +104,7 @@ class Tokens:
             raise
         return self._judge(client, claims, exchanging=exchanging)
 
-    def _parse(self, token: str, digest: str) -> SealedToken | signed_token.SignedToken:
+    def _parse(self, token: str, digest: str) -> SealedToken | SignedToken:
         if (reason := self._forged.get(digest)) is not None:
             raise TokenError(reason)
         if signed_token.is_signed(token):
@@ -111,12 +112,13 @@ class Tokens:
         return api_token.parse_token(token)
 
     async def _read(
-        self, parsed: SealedToken | signed_token.SignedToken, digest: str, address: str
+        self, parsed: SealedToken | SignedToken, digest: str, address: str
     ) -> tuple[Client, Claims]:
         now = self._clock.now()
         async with self._database.read() as session:
             client = await repository.find_client(session, parsed.client_id)
             keys = await repository.list_open_keys(session, parsed.client_id, now) if client else []
+            keys = [key for key in keys if could_open(key, parsed)]
             # Somebody's key for the same work where there is none, so that time does not tell who is a client.
             decoy = None if keys else await repository.find_any_key(session, KeyKind.RSA)
         claims, key_id = self._opened.get(digest, (None, ""))
@@ -131,21 +133,15 @@ class Tokens:
             raise TokenError("unknown_client")
         return client, claims
 
-    def _open_signed(self, signed: signed_token.SignedToken, keys: list[ClientKey]) -> tuple[Claims, str]:
-        for key in keys:
-            if key.kind == KeyKind.SIGNING and key.kid == signed.kid:
-                return signed_token.verify_signed(signed, key.public_pem, self._settings.audience), key.id
-        raise TokenError("unknown_client")
+    def _open_signed(self, signed: SignedToken, keys: list[ClientKey]) -> tuple[Claims, str]:
+        if not keys:
+            raise TokenError("unknown_client")
+        return signed_token.verify_signed(signed, keys[0].public_pem, self._settings.audience), keys[0].id
 
     async def _open_sealed(
         self, sealed: SealedToken, keys: list[ClientKey], decoy: ClientKey | None, client: Client | None
     ) -> tuple[Claims, str]:
-        mine = [
-            key
-            for key in keys
-            if key.kind != KeyKind.SIGNING and (sealed.kid is None or key.kid == sealed.kid)
-        ]
-        candidates = mine or ([decoy] if decoy else [])
+        candidates = keys or ([decoy] if decoy else [])
         if self._lanes.waiting("crypto") >= _MAX_QUEUE:
             raise TooManyRequests(
                 Text("登录人数过多，请稍后再试", "too many logins at once; try again in a moment"),
@@ -160,10 +156,10 @@ class Tokens:
                 "crypto", self._decrypt, sealed, candidates, client.padding if client else None
             )
         except TokenError:
-            if mine:
+            if keys:
                 raise
             raise TokenError("unknown_client") from None
-        if not mine:
+        if not keys:
             raise TokenError("unknown_client")
         self._last_good[sealed.client_id] = key_id
         return claims, key_id
@@ -205,3 +201,9 @@ class Tokens:
                 raise TokenError("expired_v15") from None  # not told apart: every difference is an oracle
             raise
         return Opened(client, claims, rules.max_uses, claims.issued_at + rules.max_age + rules.max_skew)
+
+
+def could_open(key: ClientKey, parsed: SealedToken | SignedToken) -> bool:
+    """Is this key for this version of token, and not another one than the token names?"""
+    for_signed = key.kind == KeyKind.SIGNING
+    return for_signed == isinstance(parsed, SignedToken) and parsed.kid in (None, key.kid)

@@ -18,7 +18,7 @@ _HOUR = timedelta(hours=1)
 async def meet_user(
     session: AsyncSession, client_id: str, user_id: str, username: str, settings: AuthSettings, now: datetime
 ) -> User:
-    """Find the user, or make a reader at first sight; the name is kept up to date.
+    """Find the user, or make a reader at first sight; the name is kept up to date, an empty one says nothing.
 
     Raises TooManyRequests (user_quota) when the client brings more new users than it may.
     """
@@ -35,7 +35,7 @@ async def meet_user(
         )
         user = await repository.add_user(session, fresh)
         audit(session, now, SERVER, "user.create", client_id, user_id)
-    if user.username != username:
+    if username not in ("", user.username):
         await repository.set_username(session, client_id, user_id, username)
         user.username = username
     return user

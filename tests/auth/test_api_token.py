@@ -193,6 +193,16 @@ def test_a_flipped_bit_is_refused(position: int) -> None:
         open_token(parse_token(base64.b64encode(bytes(data)).decode()), KEY)
 
 
+def test_the_bits_left_over_count_too() -> None:
+    """The last character of 256 bytes in base64 has four of them."""
+    client, _, inner = base64.b64decode(GOOD).partition(b"|")
+    assert inner.endswith(b"==")
+    other = inner[:-3] + bytes([inner[-3] + 1]) + b"=="
+    assert base64.b64decode(other) == base64.b64decode(inner)
+    with pytest.raises(TokenError, match="base64"):
+        open_token(parse_token(base64.b64encode(client + b"|" + other).decode()), KEY)
+
+
 @given(length=st.integers(0, len(GOOD) - 8))
 def test_a_cut_token_is_refused(length: int) -> None:
     with pytest.raises(TokenError):

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import random
 from datetime import timedelta
 
 import pytest
 
+from server.auth.api_token import make_token
 from server.auth.models import Client, User
 from server.auth.policy import Policy
 from server.core.errors import TooManyRequests
@@ -179,6 +181,26 @@ class TestFloods:
         assert caught.value.retry_after == 1
         for coroutine in await asyncio.gather(*waiting):
             coroutine.close()
+
+
+async def test_a_flipped_bit_is_refused_and_nothing_else_happens(world: World) -> None:
+    """Any bit, of any of the token's characters; the good one still opens the door afterwards."""
+    await world.client("c1", Policy.COMPAT)
+    process = world.process(failures_per_address=10**6)
+    token = base64.b64decode(world.token("c1"))
+    for position in random.Random(1).sample(range(len(token) * 8), 200):
+        changed = bytearray(token)
+        changed[position // 8] ^= 1 << position % 8
+        flipped = base64.b64encode(changed).decode()
+        assert await process.refusal(flipped) == "invalid_token"
+    assert await process.user(base64.b64encode(token).decode())
+
+
+async def test_an_empty_name_says_nothing(world: World) -> None:
+    await world.client("c1", Policy.COMPAT)
+    await world.process().user(world.token("c1"))
+    nameless = make_token("c1", "u1", "", world.clock.at, key_pair("c1").public_key())
+    assert (await world.process().user(nameless)).username == "张三"
 
 
 async def test_one_household_is_one_address(world: World) -> None:

@@ -139,6 +139,9 @@ class TestTickets:
         issued = await key.post("/auth/ticket", {"user_id": "lisi", "username": "李四"})
         login = await _login(callers.nobody(), ticket=issued.json()["data"]["ticket"])
         assert (login["user"]["user_id"], login["user"]["username"]) == ("lisi", "李四")
+        unnamed = await key.post("/auth/ticket", {"user_id": "lisi"})
+        login = await _login(callers.nobody(), ticket=unnamed.json()["data"]["ticket"])
+        assert login["user"]["username"] == "李四", "what is not given stays"
         assert (await key.post("/auth/ticket", {})).status_code == 422
         assert (await key.post("/auth/ticket", {"user_id": "a|b"})).status_code == 422
         weak = await callers.key("acme", "chat", "kb:write", "admin")

@@ -1,0 +1,66 @@
+"""A database of an earlier version keeps what it holds."""
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+
+from server.auth.api_token import private_pem, public_pem
+from server.auth.models import Client, ClientKey
+from server.auth.vault import Vault
+from server.core.settings import DatabaseSettings
+from server.db.schema import alembic_config, upgrade_schema
+from server.db.session import Database
+from tests.conftest import key_pair
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+def _to(connection: Connection, revision: str) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+@pytest.fixture
+async def database(tmp_path: Path, request: pytest.FixtureRequest):
+    if request.config.getoption("--database") != "sqlite":
+        pytest.skip("the other databases change tables in place; SQLite makes them again")
+    database = Database(f"sqlite:///{tmp_path / 'old.db'}", DatabaseSettings())
+    yield database
+    await database.close()
+
+
+async def test_identity(database: Database) -> None:
+    """To make the table of clients again would take all that refers to it along."""
+    vault = Vault(secrets.token_bytes(32))
+    key = key_pair("acme")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(_to, "0001")
+        sealed = vault.seal(private_pem(key).encode(), context="acme|ck_1")
+        for statement, values in (
+            ("INSERT INTO client VALUES ('acme', 'd', 1, NULL, :now)", {}),
+            ("INSERT INTO client_key VALUES ('ck_1', 'acme', 'active', :pem, :sealed, :now)",
+             {"pem": public_pem(key), "sealed": sealed}),
+            ('INSERT INTO "user" VALUES (\'acme\', \'u1\', \'n\', \'manager\', 1, :now)', {}),
+            ("INSERT INTO api_key VALUES ('ak', 'acme', 'h', 'abcd', '[\"chat\"]', 1, :now)", {}),
+            ("INSERT INTO auth_session VALUES ('h', 'acme', 'u1', :now, :now, :now)", {}),
+            ("INSERT INTO knowledge_base VALUES ('kb', 'acme', 'n', '', '', 0, 'faiss', 'e', '{}', 0, :now)", {}),
+            ("INSERT INTO session VALUES ('s', 'acme', 'u1', 'n', 'm', '{}', :now)", {}),
+        ):  # fmt: skip
+            await connection.execute(text(statement), {"now": NOW, **values})
+    await upgrade_schema(database)
+    async with database.read() as session:
+        client = await session.get_one(Client, "acme")
+        pair = await session.get_one(ClientKey, "ck_1")
+        left = {
+            table: (await session.execute(text(f'SELECT count(*) FROM "{table}"'))).scalar_one()
+            for table in ("user", "api_key", "auth_session", "knowledge_base", "session")
+        }
+    assert left == {"user": 1, "api_key": 1, "auth_session": 0, "knowledge_base": 1, "session": 1}
+    assert (client.policy, client.frame_ancestors) == ("compat", ""), "its pages exist and go on"
+    assert (pair.kid, pair.kind, pair.state, pair.retire_at) == ("k1", "rsa", "active", None)
+    assert vault.open(pair.sealed_private or b"", context="acme|ck_1") == private_pem(key).encode()
