@@ -20,7 +20,7 @@ from server.auth.demo import DEMO_CLIENT, DEMO_DESCRIPTION, make_passphrase
 from server.auth.policy import Policy
 from server.auth.principal import Principal, Scope
 from server.auth.repository import find_any_key, find_client
-from server.auth.service import add_client
+from server.auth.service import NewClient, add_client
 from server.auth.vault import make_secret_file
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
@@ -79,7 +79,9 @@ async def make_demo_client(services: Services) -> bool:
         if await find_client(session, DEMO_CLIENT) is not None:
             return False
         now = services.runtime.clock.now()
-        await add_client(session, services.vault, DEMO_CLIENT, DEMO_DESCRIPTION, now, policy=Policy.COMPAT)
+        await add_client(
+            session, services.vault, NewClient(DEMO_CLIENT, DEMO_DESCRIPTION, Policy.COMPAT), now
+        )
     print("database ready, demo client made")
     return True
 

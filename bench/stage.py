@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from server.auth.principal import Principal, Scope
-from server.auth.service import add_client
+from server.auth.service import NewClient, add_client
 from server.auth.vault import make_secret_file
 from server.core.settings import Settings, load_settings
 from server.db.schema import upgrade_schema
@@ -46,7 +46,9 @@ async def stage_in(folder: Path) -> AsyncIterator[Services]:
     await database.close()
     async with open_services(settings) as services:
         async with services.database.write() as session:
-            await add_client(session, services.vault, CALLER.client_id, "", services.runtime.clock.now())
+            await add_client(
+                session, services.vault, NewClient(CALLER.client_id), services.runtime.clock.now()
+            )
         yield services
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from server.admin.routes import router as admin
 from server.auth.routes import router as sso
 from server.auth.routes import sessions_router
 from server.chat.routes import router as chat
@@ -21,4 +22,5 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(recommend_router)
     app.include_router(sso)
     app.include_router(sessions_router)
+    app.include_router(admin)
     app.include_router(health)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from server import VERSION
+from server.admin.deps import Desk
 from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
 from server.core.http import BodyLimits, install_error_handlers
@@ -29,6 +30,9 @@ def create_app(
             app.state.tasks = opened.runtime.tasks
             app.state.authenticator = opened.authenticator
             app.state.kb = opened.kb
+            app.state.desk = Desk(
+                opened.database, opened.vault, settings, opened.runtime, opened.authenticator
+            )
             app.state.chat = opened.chat
             app.state.signon = opened.signon
             app.state.demo = Demo(

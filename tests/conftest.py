@@ -19,7 +19,7 @@ from server.auth.api_token import new_key_pair
 from server.auth.models import User
 from server.auth.policy import Policy
 from server.auth.principal import Role
-from server.auth.service import add_api_key, add_client, make_token
+from server.auth.service import NewClient, add_api_key, add_client, make_token
 from server.auth.vault import make_secret_file
 from server.core.settings import DatabaseSettings, Settings, load_settings
 from server.db.schema import upgrade_schema
@@ -154,9 +154,8 @@ class Callers:
         now = self.services.runtime.clock.now()
         async with self.services.database.write() as session:
             # Each client a key of its own, drawn once for all tests: drawing one takes most of a second.
-            await add_client(
-                session, self.services.vault, client_id, "test", now, key_pair(client_id), policy
-            )
+            new = NewClient(client_id, "test", policy)
+            await add_client(session, self.services.vault, new, now, key_pair(client_id))
 
     async def token(self, client_id: str, user_id: str, name: str = "") -> str:
         async with self.services.database.read() as session:

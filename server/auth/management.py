@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth import api_token, repository, signed_token
 from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, TokenError
 from server.auth.audit import audit
-from server.auth.models import APIKey, AuthSession, Client, ClientKey, KeyKind, KeyState, User
+from server.auth.models import APIKey, Audit, AuthSession, Client, ClientKey, KeyKind, KeyState, User
 from server.auth.policy import Policy, rules_of
 from server.auth.principal import Role
 from server.auth.service import add_key_pair, next_kid, no_client
@@ -272,10 +272,12 @@ async def list_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
     return await repository.list_keys(session, client_id)
 
 
-async def revoke_api_key(session: AsyncSession, actor: str, key_id: str, now: datetime) -> APIKey:
+async def revoke_api_key(
+    session: AsyncSession, actor: str, key_id: str, now: datetime, client_id: str | None = None
+) -> APIKey:
     """End an api key. Raises NotFound."""
     key = await session.get(APIKey, key_id)
-    if key is None:
+    if key is None or client_id not in (None, key.client_id):
         raise NotFound(Text(f"没有 API 密钥 {key_id}", f"there is no api key {key_id}"))
     key.enabled = False
     audit(session, now, actor, "api-key.revoke", key.client_id, key_id)
@@ -305,6 +307,13 @@ async def end_logins(
         raise NotFound(Text(f"没有登录会话 {session_id}", f"there is no session {session_id}"))
     audit(session, now, actor, "session.end", client_id, user_id or "", session_id=session_id, sessions=ended)
     return ended
+
+
+async def list_audit(
+    session: AsyncSession, client_id: str | None, *, offset: int = 0, limit: int = 50
+) -> list[Audit]:
+    """What was changed about identities, of all clients or of one, the newest first."""
+    return await repository.list_audit(session, client_id, offset=offset, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)

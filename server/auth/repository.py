@@ -241,6 +241,11 @@ async def find_uses(session: AsyncSession, use_hash: str) -> int:
     return await session.scalar(select(TokenUse.uses).where(TokenUse.hash == use_hash)) or 0
 
 
-async def list_audit(session: AsyncSession, *, offset: int, limit: int) -> list[Audit]:
-    """What was changed about identities, the newest first."""
-    return list(await session.scalars(select(Audit).order_by(Audit.id.desc()).offset(offset).limit(limit)))
+async def list_audit(
+    session: AsyncSession, client_id: str | None = None, *, offset: int, limit: int
+) -> list[Audit]:
+    """What was changed about identities, of all clients or of one, the newest first."""
+    query = select(Audit).order_by(Audit.id.desc()).offset(offset).limit(limit)
+    return list(
+        await session.scalars(query if client_id is None else query.where(Audit.client_id == client_id))
+    )

@@ -1,6 +1,7 @@
 """From a credential to a Principal, and how clients, keys and tokens are made."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cachetools import TTLCache
@@ -64,12 +65,13 @@ class Authenticator:
         self._principals[digest] = principal
         return principal
 
-    def forget(self, client_id: str, user_id: str) -> None:
-        """Ask the database again about this caller. Other processes do so within seconds by themselves."""
+    def forget(self, client_id: str, user_id: str | None = None) -> None:
+        """Ask the database again about this caller, or about all of a client. Other processes do so within seconds by
+        themselves."""
         mine = [
             digest
             for digest, principal in self._principals.items()
-            if (principal.client_id, principal.user_id) == (client_id, user_id)
+            if principal.client_id == client_id and user_id in (None, principal.user_id)
         ]
         for digest in mine:
             self._principals.pop(digest, None)
@@ -129,33 +131,43 @@ def _principal_of(user: User, client: Client, session_id: str | None = None) -> 
     return Principal(client.id, user.id, user.username, ROLE_SCOPES[Role(user.role)], session_id)
 
 
+@dataclass(frozen=True, slots=True)
+class NewClient:
+    """A client to be."""
+
+    id: str
+    description: str = ""
+    policy: Policy = Policy.EXCHANGE
+
+
 async def add_client(
     session: AsyncSession,
     vault: Vault,
-    client_id: str,
-    description: str,
+    new: NewClient,
     now: datetime,
     key: RSA.RsaKey | None = None,
-    policy: Policy = Policy.EXCHANGE,
+    actor: str = CLI,
 ) -> str:
     """Make a client with its first key pair, a new one unless `key` is given; return the public PEM for the issuer.
 
     Raises Invalid for a bad id or description, AlreadyExists for a known id.
     """
-    if not api_token.CLIENT_ID.fullmatch(client_id):
+    if not api_token.CLIENT_ID.fullmatch(new.id):
         raise Invalid(
             Text(
                 "客户端编号只能是 1–32 个字母、数字、_ 或 -", "a client id is 1 to 32 letters, digits, _ or -"
             )
         )
-    if len(description) > 100:
+    if len(new.description) > 100:
         raise Invalid(Text("客户端描述最长 100 个字符", "a client's description has at most 100 characters"))
-    if await repository.find_client(session, client_id):
-        raise AlreadyExists(Text(f"客户端 {client_id} 已存在", f"client {client_id} exists already"))
-    session.add(Client(id=client_id, description=description, enabled=True, policy=policy, created_at=now))
+    if await repository.find_client(session, new.id):
+        raise AlreadyExists(Text(f"客户端 {new.id} 已存在", f"client {new.id} exists already"))
+    session.add(
+        Client(id=new.id, description=new.description, enabled=True, policy=new.policy, created_at=now)
+    )
     await session.flush()
-    row = await add_key_pair(session, vault, client_id, now, key=key)
-    audit(session, now, CLI, "client.add", client_id, row.kid, policy=policy)
+    row = await add_key_pair(session, vault, new.id, now, key=key)
+    audit(session, now, actor, "client.add", new.id, row.kid, policy=new.policy)
     await session.flush()
     return row.public_pem
 
@@ -226,7 +238,7 @@ async def make_token(
 
 
 async def add_api_key(
-    session: AsyncSession, vault: Vault, client_id: str, scopes: list[str], now: datetime
+    session: AsyncSession, vault: Vault, client_id: str, scopes: list[str], now: datetime, actor: str = CLI
 ) -> str:
     """Make an api key and return its secret, which is never shown again. Raises NotFound, Invalid."""
     unknown = [scope for scope in scopes if scope not in set(Scope)]
@@ -253,7 +265,7 @@ async def add_api_key(
             created_at=now,
         )
     )
-    audit(session, now, CLI, "api-key.add", client_id, key_id, scopes=sorted(set(scopes)))
+    audit(session, now, actor, "api-key.add", client_id, key_id, scopes=sorted(set(scopes)))
     await session.flush()
     return secret
 

@@ -14,7 +14,7 @@ from server.auth.models import Audit
 from server.auth.policy import Policy
 from server.auth.principal import Principal
 from server.auth.repository import list_audit
-from server.auth.service import Authenticator, add_client
+from server.auth.service import Authenticator, NewClient, add_client
 from server.auth.signon import SignOn
 from server.auth.tokens import Tokens
 from server.auth.vault import Vault
@@ -85,7 +85,9 @@ class World:
 
     async def client(self, client_id: str, policy: Policy = Policy.EXCHANGE) -> None:
         async with self.database.write() as session:
-            await add_client(session, self.vault, client_id, "", self.clock.at, key_pair(client_id), policy)
+            await add_client(
+                session, self.vault, NewClient(client_id, policy=policy), self.clock.at, key_pair(client_id)
+            )
 
     def token(
         self,

@@ -1,0 +1,39 @@
+"""`python -m server …`: what an operator and the supervisor run. `python -m server --help` lists everything."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from server.cli import identity, serve
+from server.core.errors import AppError, SettingsError
+from server.core.logging import configure_logging
+from server.core.settings import Settings, load_settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 for a refusal, 3 for a wrong configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings(options.config)
+        configure_logging(settings.server.log_level, settings.server.log_format)
+        run: Callable[[Settings, argparse.Namespace], int] = options.run
+        return run(settings, options)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 3
+    except AppError as error:
+        print(f"{error.text.zh}\n{error.text.en}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or '-'}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m server", description="chat2llm")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve.add_commands(commands)
+    identity.add_commands(commands)
+    return parser

@@ -1,0 +1,496 @@
+"""Who may call, from the command line: clients, their keys and users, api keys, sessions, tokens, the master key.
+
+Each command is one function of `server.auth.management` in a transaction of its own, and a line in the audit. A running
+server sees the change within five seconds.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from unicodedata import east_asian_width
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth import management, master_key, service
+from server.auth.audit import CLI
+from server.auth.policy import Policy
+from server.auth.principal import Role
+from server.core.errors import AlreadyExists, Invalid
+from server.core.i18n import Text
+from server.core.settings import Settings
+from server.services import Services, open_services
+
+T = TypeVar("T")
+Run = Callable[[Settings, argparse.Namespace], int]
+
+
+def add_commands(commands: Any) -> None:
+    """`commands`: what `ArgumentParser.add_subparsers` returned."""
+    _client_commands(_group(commands, "client", "systems that vouch for their users"))
+    _user_commands(_group(commands, "user", "the people whom clients vouch for"))
+    _api_key_commands(_group(commands, "api-key", "keys for programs"))
+    _session_commands(_group(commands, "session", "logins"))
+    _token_commands(_group(commands, "token", "api_tokens, as a client's own system makes them"))
+    _command(commands, "rekey", "draw a new master key; stop the server before", rekey)
+    audit = _command(commands, "audit", "what was changed about identities, the newest first", list_audit)
+    audit.add_argument("--client")
+    audit.add_argument("--limit", type=int, default=50)
+
+
+def _group(commands: Any, name: str, words: str) -> Any:
+    return commands.add_parser(name, help=words).add_subparsers(required=True, metavar="COMMAND")
+
+
+def _command(group: Any, name: str, words: str, run: Run) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = group.add_parser(name, help=words, description=words)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _client_commands(group: Any) -> None:
+    add = _command(group, "add", "add a client; prints the public key for its issuer", add_client)
+    add.add_argument("--id", required=True)
+    add.add_argument("--description", default="")
+    add.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
+    policy: dict[str, Any] = {
+        "choices": [str(policy) for policy in Policy],
+        "help": "what its tokens are good for: an exchange for a session (default; strict: once, within two minutes), "
+        "or every call (compat, for issuers and pages that exist already)",
+    }
+    add.add_argument("--policy", default="exchange", **policy)
+    _command(group, "list", "all clients with their keys", list_clients)
+    show = _of_client(group, "show-key", "print the public key again; a look is noted in the audit", show_key)
+    show.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
+    rotate = _of_client(group, "rotate", "give a client a new key; prints its public half", rotate_key)
+    rotate.add_argument(
+        "--overlap-days",
+        type=float,
+        default=7,
+        metavar="DAYS",
+        help="how long the old key stays good (default 7)",
+    )
+    rotate.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
+    revoke = _of_client(group, "revoke", "end a key now, and every session of the client", revoke_key)
+    revoke.add_argument("--key", required=True, metavar="KID", help="its name, see `client list`")
+    _of_client(group, "disable", "refuse the client and all its users; ends their sessions", disable_client)
+    _of_client(group, "enable", "let it in again", enable_client)
+    change = _of_client(group, "policy", "change what its tokens are good for", set_policy)
+    change.add_argument("policy", **policy)
+    register = _of_client(
+        group, "add-signing-key", "register its own public key, for signed tokens", add_signing_key
+    )
+    register.add_argument("file", type=Path, help="a public key in PEM: Ed25519, P-256 or RSA")
+    register.add_argument(
+        "--key", metavar="KID", help="the name that its tokens carry (default: the next one)"
+    )
+    _of_client(
+        group,
+        "allow-pkcs1v15",
+        "for an issuer that cannot do OAEP: a key pair of its own; prints it",
+        allow_pkcs1v15,
+    )
+    frames = _of_client(
+        group, "frame-ancestors", "the sites that may show our page in a frame", set_frame_ancestors
+    )
+    frames.add_argument("origins", nargs="*", metavar="ORIGIN", help="https://HOST[:PORT]; none forbids all")
+
+
+def _user_commands(group: Any) -> None:
+    _of_client(group, "list", "a client's users", list_users)
+    for name, words, run in (
+        ("disable", "refuse a person; ends their sessions", disable_user),
+        ("enable", "let them in again", enable_user),
+        ("role", "what they may do", set_role),
+    ):
+        parser = _of_client(group, name, words, run)
+        parser.add_argument("--user", required=True)
+    parser.add_argument("role", choices=["reader", "manager", "admin"])
+
+
+def _api_key_commands(group: Any) -> None:
+    add = _of_client(group, "add", "add a key; prints it once", add_api_key)
+    add.add_argument(
+        "--scopes", default="chat,kb:read", help="of chat, kb:read, kb:write, usage, vouch, admin; by commas"
+    )
+    _command(group, "list", "api keys, without their secrets", list_api_keys).add_argument("--client")
+    _command(group, "revoke", "end a key", revoke_api_key).add_argument("id", help="see `api-key list`")
+
+
+def _session_commands(group: Any) -> None:
+    listing = _of_client(group, "list", "the sessions of a client or of one user", list_sessions)
+    listing.add_argument("--user")
+    end = _of_client(group, "end", "end one session, or all of a user or client", end_sessions)
+    end.add_argument("--user")
+    end.add_argument("--session", metavar="ID", help="see `session list`")
+
+
+def _token_commands(group: Any) -> None:
+    make = _of_client(group, "make", "make a token for a user; prints it", make_token)
+    make.add_argument("--user", required=True)
+    make.add_argument("--name", default="", help="the name that is shown")
+    inspect = _command(
+        group, "inspect", "say step by step what a token is and why it would be refused", inspect_token
+    )
+    inspect.add_argument("token", help="the token, or - to read it from the standard input")
+
+
+def _of_client(group: Any, name: str, words: str, run: Run) -> argparse.ArgumentParser:
+    parser = _command(group, name, words, run)
+    parser.add_argument("--client", required=True)
+    return parser
+
+
+# ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def add_client(settings: Settings, options: argparse.Namespace) -> int:
+    _check_new(options.out)
+    new = service.NewClient(options.id, options.description, Policy(options.policy))
+    public_key = _change(
+        settings,
+        lambda do: service.add_client(do.session, do.vault, new, do.now),
+    )
+    _hand_out(public_key, options.out)
+    _say(
+        f"客户端 {options.id} 已添加。公钥只交给它的服务端保管",
+        "keep the public key on the issuer's server only",
+    )
+    return 0
+
+
+def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
+    async def read(do: _Do) -> list[Sequence[object]]:
+        rows: list[Sequence[object]] = []
+        for client in await management.list_clients(do.session):
+            keys = await management.list_keys(do.session, client.id)
+            shown = ", ".join(f"{key.kid} ({key.kind}, {key.state})" for key in keys)
+            state = "enabled" if client.enabled else "disabled"
+            rows.append((client.id, state, client.policy, shown, client.frame_ancestors, client.description))
+        return rows
+
+    _table(("id", "state", "policy", "keys", "frame ancestors", "description"), _change(settings, read))
+    return 0
+
+
+def show_key(settings: Settings, options: argparse.Namespace) -> int:
+    _check_new(options.out)
+    key = _change(settings, lambda do: management.show_key(do.session, do.actor, options.client, do.now))
+    _hand_out(key.public_pem, options.out)
+    return 0
+
+
+def rotate_key(settings: Settings, options: argparse.Namespace) -> int:
+    _check_new(options.out)
+    if not 0 <= options.overlap_days <= 365:
+        raise Invalid(Text("--overlap-days 应在 0 到 365 之间", "--overlap-days is between 0 and 365"))
+    overlap = timedelta(days=options.overlap_days)
+    key = _change(
+        settings,
+        lambda do: management.rotate_key(do.session, do.vault, do.actor, options.client, overlap, do.now),
+    )
+    _hand_out(key.public_pem, options.out)
+    _say(
+        f"新密钥 {key.kid}；旧密钥还可用 {options.overlap_days:g} 天",
+        f"new key {key.kid}; the old one is good for another {options.overlap_days:g} days",
+    )
+    return 0
+
+
+def revoke_key(settings: Settings, options: argparse.Namespace) -> int:
+    _change(
+        settings, lambda do: management.revoke_key(do.session, do.actor, options.client, options.key, do.now)
+    )
+    _say(f"密钥 {options.key} 已作废", f"key {options.key} is revoked")
+    return 0
+
+
+def disable_client(settings: Settings, options: argparse.Namespace) -> int:
+    return _enable_client(settings, options, enabled=False)
+
+
+def enable_client(settings: Settings, options: argparse.Namespace) -> int:
+    return _enable_client(settings, options, enabled=True)
+
+
+def _enable_client(settings: Settings, options: argparse.Namespace, *, enabled: bool) -> int:
+    _change(
+        settings,
+        lambda do: management.set_client_enabled(
+            do.session, do.actor, options.client, enabled=enabled, now=do.now
+        ),
+    )
+    _say(f"客户端 {options.client} 已{'启用' if enabled else '禁用'}", "enabled" if enabled else "disabled")
+    return 0
+
+
+def set_policy(settings: Settings, options: argparse.Namespace) -> int:
+    policy = Policy(options.policy)
+    _change(settings, lambda do: management.set_policy(do.session, do.actor, options.client, policy, do.now))
+    _say(f"客户端 {options.client} 的策略为 {policy}", f"the policy of {options.client} is {policy}")
+    return 0
+
+
+def add_signing_key(settings: Settings, options: argparse.Namespace) -> int:
+    pem = options.file.read_text(encoding="ascii", errors="replace")
+    key = _change(
+        settings,
+        lambda do: management.add_signing_key(do.session, do.actor, options.client, pem, do.now, options.key),
+    )
+    _say(f"已登记密钥 {key.kid}", f"registered as {key.kid}: the `kid` of its tokens")
+    return 0
+
+
+def allow_pkcs1v15(settings: Settings, options: argparse.Namespace) -> int:
+    key = _change(
+        settings,
+        lambda do: management.allow_pkcs1v15(do.session, do.vault, do.actor, options.client, do.now),
+    )
+    _hand_out(key.public_pem, None)
+    _say(f"密钥 {key.kid} 仅用于 PKCS#1 v1.5", f"key {key.kid} is for PKCS#1 v1.5 only; prefer OAEP")
+    return 0
+
+
+def set_frame_ancestors(settings: Settings, options: argparse.Namespace) -> int:
+    client = _change(
+        settings,
+        lambda do: management.set_frame_ancestors(
+            do.session, do.actor, options.client, options.origins, do.now
+        ),
+    )
+    _say(f"可嵌入页面的来源：{client.frame_ancestors or '无'}", "set" if client.frame_ancestors else "none")
+    return 0
+
+
+# ── users, keys, sessions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def list_users(settings: Settings, options: argparse.Namespace) -> int:
+    users, total = _change(settings, lambda do: management.list_users(do.session, options.client, limit=1000))
+    _table(
+        ("id", "name", "role", "state", "since"),
+        [
+            (
+                user.id,
+                user.username,
+                user.role,
+                "enabled" if user.enabled else "disabled",
+                f"{user.created_at:%F %R}",
+            )
+            for user in users
+        ],
+    )
+    if total > len(users):
+        _say(f"共 {total} 个，显示前 {len(users)} 个", f"{total} in all, the first {len(users)} are shown")
+    return 0
+
+
+def disable_user(settings: Settings, options: argparse.Namespace) -> int:
+    return _enable_user(settings, options, enabled=False)
+
+
+def enable_user(settings: Settings, options: argparse.Namespace) -> int:
+    return _enable_user(settings, options, enabled=True)
+
+
+def _enable_user(settings: Settings, options: argparse.Namespace, *, enabled: bool) -> int:
+    _change(
+        settings,
+        lambda do: management.set_user_enabled(
+            do.session, do.actor, options.client, options.user, enabled=enabled, now=do.now
+        ),
+    )
+    _say(f"用户 {options.user} 已{'启用' if enabled else '禁用'}", "enabled" if enabled else "disabled")
+    return 0
+
+
+def set_role(settings: Settings, options: argparse.Namespace) -> int:
+    role = Role(options.role)
+    _change(
+        settings,
+        lambda do: management.set_role(do.session, do.actor, options.client, options.user, role, do.now),
+    )
+    _say(f"用户 {options.user} 的角色为 {role}", f"{options.user} is a {role}")
+    return 0
+
+
+def add_api_key(settings: Settings, options: argparse.Namespace) -> int:
+    scopes = [scope.strip() for scope in options.scopes.split(",") if scope.strip()]
+    sys.stdout.write(
+        _change(
+            settings, lambda do: service.add_api_key(do.session, do.vault, options.client, scopes, do.now)
+        )
+        + "\n"
+    )
+    _say("请立即保存，之后不再显示", "save it now, it is not shown again")
+    return 0
+
+
+def list_api_keys(settings: Settings, options: argparse.Namespace) -> int:
+    keys = _change(settings, lambda do: management.list_api_keys(do.session, options.client))
+    _table(
+        ("id", "client", "ends in", "scopes", "state", "since"),
+        [
+            (
+                key.id,
+                key.client_id,
+                f"…{key.last4}",
+                ",".join(key.scopes),
+                "enabled" if key.enabled else "revoked",
+                f"{key.created_at:%F %R}",
+            )
+            for key in keys
+        ],
+    )
+    return 0
+
+
+def revoke_api_key(settings: Settings, options: argparse.Namespace) -> int:
+    _change(settings, lambda do: management.revoke_api_key(do.session, do.actor, options.id, do.now))
+    _say(f"API 密钥 {options.id} 已作废", f"api key {options.id} is revoked")
+    return 0
+
+
+def list_sessions(settings: Settings, options: argparse.Namespace) -> int:
+    rows = _change(
+        settings,
+        lambda do: management.list_sessions(do.session, options.client, options.user, settings.auth, do.now),
+    )
+    _table(
+        ("id", "user", "came by", "since", "last used"),
+        [
+            (row.id, row.user_id, row.origin, f"{row.created_at:%F %R}", f"{row.last_used_at:%F %R}")
+            for row in rows
+        ],
+    )
+    return 0
+
+
+def end_sessions(settings: Settings, options: argparse.Namespace) -> int:
+    ended = _change(
+        settings,
+        lambda do: management.end_logins(
+            do.session, do.actor, options.client, options.user, do.now, options.session
+        ),
+    )
+    _say(f"已结束 {ended} 个登录会话", f"{ended} sessions ended")
+    return 0
+
+
+# ── tokens, master key, audit ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_token(settings: Settings, options: argparse.Namespace) -> int:
+    token = _change(
+        settings,
+        lambda do: service.make_token(do.session, options.client, options.user, options.name, do.now),
+    )
+    sys.stdout.write(token + "\n")
+    return 0
+
+
+def inspect_token(settings: Settings, options: argparse.Namespace) -> int:
+    token = (sys.stdin.read() if options.token == "-" else options.token).strip()  # noqa: S105 (no secret: "read stdin")
+    steps = _change(
+        settings, lambda do: management.inspect_token(do.session, do.vault, token, settings.auth, do.now)
+    )
+    for step in steps:
+        sys.stdout.write(f"{'✓' if step.passed else '✗'} {step.name:<10} {step.found.zh} / {step.found.en}\n")
+    return 0 if all(step.passed for step in steps) else 1
+
+
+def rekey(settings: Settings, _options: argparse.Namespace) -> int:
+    configured = settings.auth.master_key.get_secret_value() if settings.auth.master_key else None
+
+    async def run() -> Path:
+        async with open_services(settings) as services:
+            return await master_key.rekey(
+                services.database,
+                services.vault,
+                configured,
+                settings.server.data_dir,
+                CLI,
+                services.runtime.clock.now(),
+            )
+
+    path = asyncio.run(run())
+    _say(
+        f"新的主密钥在 {path}，请备份；重启服务后生效",
+        f"the new master key is in {path}: back it up, and restart",
+    )
+    return 0
+
+
+def list_audit(settings: Settings, options: argparse.Namespace) -> int:
+    rows = _change(
+        settings,
+        lambda do: management.list_audit(do.session, options.client, offset=0, limit=max(1, options.limit)),
+    )
+    _table(
+        ("at", "actor", "action", "client", "target", "detail"),
+        [
+            (
+                f"{row.at:%F %T}",
+                row.actor,
+                row.action,
+                row.client_id or "",
+                row.target,
+                " ".join(f"{key}={value}" for key, value in row.detail.items()),
+            )
+            for row in rows
+        ],
+    )
+    return 0
+
+
+# ── what they share ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Do:
+    """What an operation gets: its transaction, the vault, the time, and who does it."""
+
+    def __init__(self, services: Services, session: AsyncSession) -> None:
+        self.session, self.vault = session, services.vault
+        self.now, self.actor = services.runtime.clock.now(), CLI
+
+
+def _change(settings: Settings, operation: Callable[[_Do], Awaitable[T]]) -> T:
+    """Run an operation in a transaction of its own."""
+
+    async def run() -> T:
+        async with open_services(settings) as services, services.database.write() as session:
+            return await operation(_Do(services, session))
+
+    return asyncio.run(run())
+
+
+def _check_new(path: Path | None) -> None:
+    if path is not None and path.exists():
+        raise AlreadyExists(Text(f"文件 {path} 已存在", f"{path} exists already"))
+
+
+def _hand_out(text: str, path: Path | None) -> None:
+    if path is None:
+        sys.stdout.write(text.rstrip() + "\n")
+    else:
+        path.write_text(text.rstrip() + "\n", encoding="ascii")
+
+
+def _say(zh: str, en: str) -> None:
+    sys.stderr.write(f"{zh} / {en}\n")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns side by side; a Chinese character is two wide."""
+    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _width(text: str) -> int:
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
