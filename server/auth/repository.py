@@ -1,12 +1,13 @@
 """SQL about callers. Functions take the session first and never commit."""
 
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.auth.models import APIKey, AuthSession, Client, ClientKey, User
+from server.auth.models import APIKey, AuthSession, Client, ClientKey, SSOState, User
 
 
 async def find_client(session: AsyncSession, client_id: str) -> Client | None:
@@ -87,3 +88,15 @@ async def touch_auth_session(session: AsyncSession, secret_hash: str, now: datet
 
 async def delete_expired_sessions(session: AsyncSession, now: datetime) -> None:
     await session.execute(delete(AuthSession).where(AuthSession.expires_at < now))
+
+
+async def take_sso_state(session: AsyncSession, state_hash: str, browser_hash: str, now: datetime) -> bool:
+    """Delete the state if it is this browser's and still good. Of two who try at once, one gets True."""
+    mine = delete(SSOState).where(
+        SSOState.state_hash == state_hash, SSOState.browser_hash == browser_hash, SSOState.expires_at > now
+    )
+    return cast("CursorResult[tuple[()]]", await session.execute(mine)).rowcount == 1
+
+
+async def delete_expired_sso_states(session: AsyncSession, now: datetime) -> None:
+    await session.execute(delete(SSOState).where(SSOState.expires_at <= now))
