@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from server.auth.routes import router as auth
+from server.auth.wecom_routes import router as wecom
+from server.auth.wecom_routes import verification_router
 from server.chat.routes import router as chat
 from server.core.settings import Settings
 from server.health import router as health
@@ -19,4 +21,6 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(jobs_router)
     app.include_router(recommend_router)
     app.include_router(auth)
+    app.include_router(wecom)
+    app.include_router(verification_router(settings.wecom))
     app.include_router(health)

@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from server import VERSION
 from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
+from server.auth.wecom_login import open_wecom_login
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
@@ -23,7 +24,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with services() if services else open_services(settings) as opened:
+        async with (
+            services() if services else open_services(settings) as opened,
+            open_wecom_login(settings, opened.database, opened.runtime.clock) as wecom,
+        ):
             app.state.settings = settings
             app.state.database = opened.database
             app.state.tasks = opened.runtime.tasks
@@ -37,6 +41,7 @@ def create_app(
                 opened.runtime.clock,
                 read_passphrase(settings.server.data_dir),
             )
+            app.state.wecom = wecom
             second_look = opened.chat.watch_abandoned()
             yield
             second_look.cancel()

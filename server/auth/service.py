@@ -135,24 +135,26 @@ class Authenticator:
     async def _remember(self, claims: Claims, client: Client) -> User:
         """Find the user or make one at first sight; keep the name and the padding up to date."""
         async with self._database.write() as session:
-            user = await repository.find_user(session, client.id, claims.user_id)
-            if user is None:
-                user = await repository.add_user(
-                    session,
-                    User(
-                        client_id=client.id,
-                        id=claims.user_id,
-                        username=claims.username,
-                        role=Role.READER,
-                        enabled=True,
-                        created_at=self._clock.now(),
-                    ),
-                )
+            now = self._clock.now()
+            user = await meet_user(session, client.id, claims.user_id, claims.username, now)
             if user.username != claims.username:
                 await repository.set_username(session, client.id, user.id, claims.username)
             if client.padding != claims.padding:
                 await repository.set_padding(session, client.id, claims.padding)
         return user
+
+
+async def meet_user(
+    session: AsyncSession, client_id: str, user_id: str, username: str, now: datetime
+) -> User:
+    """Find the user, or make a reader with this name at first sight."""
+    user = await repository.find_user(session, client_id, user_id)
+    if user is not None:
+        return user
+    fresh = User(
+        client_id=client_id, id=user_id, username=username, role=Role.READER, enabled=True, created_at=now
+    )
+    return await repository.add_user(session, fresh)
 
 
 def _principal_of(user: User, client: Client) -> Principal:
