@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.models import APIKey, AuthSession, Client, ClientKey, SSOState, User
 
+_SWEPT_AT_ONCE = 100
+
 
 async def find_client(session: AsyncSession, client_id: str) -> Client | None:
     return await session.get(Client, client_id)
@@ -99,4 +101,7 @@ async def take_sso_state(session: AsyncSession, state_hash: str, browser_hash: s
 
 
 async def delete_expired_sso_states(session: AsyncSession, now: datetime) -> None:
-    await session.execute(delete(SSOState).where(SSOState.expires_at <= now))
+    """Found by reading and deleted by key: a range would wait for rows that others are about to insert (MariaDB)."""
+    old = select(SSOState.state_hash).where(SSOState.expires_at <= now).order_by(SSOState.state_hash)
+    if hashes := list(await session.scalars(old.limit(_SWEPT_AT_ONCE))):
+        await session.execute(delete(SSOState).where(SSOState.state_hash.in_(hashes)))
