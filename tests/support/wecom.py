@@ -280,6 +280,7 @@ async def _dribble(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
+_GOOD = b'{"errcode":0,"userid":"u","access_token":"t","ticket":"t","expires_in":7200,'
 _BROKEN: dict[str, Any] = {
     "cut": _cut,
     "cut inside": _cut_inside,
@@ -289,7 +290,7 @@ _BROKEN: dict[str, Any] = {
     "redirect": lambda writer: _send(writer, b"", status=302, extra="Location: http://127.0.0.1:1/\r\n"),
     "html": lambda writer: _send(writer, "<!doctype html><title>代理</title>".encode()),
     "list": lambda writer: _send(writer, b"[]"),
-    "endless": lambda writer: _send(writer, b'{"errcode":0,"x":"' + b"x" * 2**20 + b'"}'),
+    "endless": lambda writer: _send(writer, _GOOD + b'"x":"' + b"x" * 2**20 + b'"}'),
     "gzip": lambda writer: _send(writer, b"\x1f\x8b\x08garbage", extra="Content-Encoding: gzip\r\n"),
     "no number": lambda writer: _send(writer, b'{"errcode":"0"}'),
     "nothing": lambda writer: _send(writer, b'{"errcode":0,"errmsg":"ok"}'),
