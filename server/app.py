@@ -10,6 +10,7 @@ from server import VERSION
 from server.admin.deps import Desk
 from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
+from server.auth.wecom_login import open_wecom_login
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
@@ -24,7 +25,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with services() if services else open_services(settings) as opened:
+        async with (
+            services() if services else open_services(settings) as opened,
+            open_wecom_login(settings, opened.database, opened.runtime.clock, opened.signon) as wecom,
+        ):
             app.state.settings = settings
             app.state.database = opened.database
             app.state.tasks = opened.runtime.tasks
@@ -44,6 +48,7 @@ def create_app(
                 opened.runtime.clock,
                 read_passphrase(settings.server.data_dir),
             )
+            app.state.wecom = wecom
             second_look = opened.chat.watch_abandoned()
             yield
             second_look.cancel()

@@ -131,6 +131,17 @@ class TokenUse(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
 
 
+class SSOState(Base):
+    """A sign-on that was begun and has not come back: the `state` that travels, stored as its SHA-256."""
+
+    __tablename__ = "sso_state"
+
+    state_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # SHA-256 of the cookie of the browser that began.
+    browser_hash: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+
 class APIKey(Base):
     """A key for programs: `sk-…`, stored as a keyed hash, shown once."""
 

@@ -7,6 +7,7 @@ from sqlalchemy import CursorResult, Delete, Update, delete, func, select, updat
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.models import (
     APIKey,
@@ -17,10 +18,13 @@ from server.auth.models import (
     KeyKind,
     KeyState,
     SealedSecret,
+    SSOState,
     Ticket,
     TokenUse,
     User,
 )
+
+_SWEPT_AT_ONCE = 100
 
 
 async def _changed(session: AsyncSession, statement: Delete | Update) -> int:
@@ -202,9 +206,24 @@ async def delete_oldest_sessions(session: AsyncSession, client_id: str, user_id:
 
 async def delete_expired(session: AsyncSession, now: datetime) -> None:
     """Sweep sessions, tickets and counted uses that are of no use any more."""
-    await session.execute(delete(AuthSession).where(AuthSession.expires_at <= now))
-    await session.execute(delete(Ticket).where(Ticket.expires_at <= now))
-    await session.execute(delete(TokenUse).where(TokenUse.expires_at <= now))
+    for key, expires_at in (
+        (AuthSession.secret_hash, AuthSession.expires_at),
+        (Ticket.secret_hash, Ticket.expires_at),
+        (TokenUse.hash, TokenUse.expires_at),
+    ):
+        await _sweep(session, key, expires_at, now)
+
+
+async def _sweep(
+    session: AsyncSession,
+    key: InstrumentedAttribute[str],
+    expires_at: InstrumentedAttribute[datetime],
+    now: datetime,
+) -> None:
+    """Found by reading and deleted by key: a range would wait for rows that others are about to insert (MariaDB)."""
+    old = select(key).where(expires_at <= now).order_by(key).limit(_SWEPT_AT_ONCE)
+    if keys := list(await session.scalars(old)):
+        await session.execute(delete(key.class_).where(key.in_(keys)))
 
 
 async def take_ticket(session: AsyncSession, secret_hash: str, now: datetime) -> Ticket | None:
@@ -249,3 +268,15 @@ async def list_audit(
     return list(
         await session.scalars(query if client_id is None else query.where(Audit.client_id == client_id))
     )
+
+
+async def take_sso_state(session: AsyncSession, state_hash: str, browser_hash: str, now: datetime) -> bool:
+    """Delete the state if it is this browser's and still good. Of two who try at once, one gets True."""
+    mine = delete(SSOState).where(
+        SSOState.state_hash == state_hash, SSOState.browser_hash == browser_hash, SSOState.expires_at > now
+    )
+    return await _changed(session, mine) == 1
+
+
+async def delete_expired_sso_states(session: AsyncSession, now: datetime) -> None:
+    await _sweep(session, SSOState.state_hash, SSOState.expires_at, now)

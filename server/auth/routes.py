@@ -9,14 +9,17 @@ from fastapi.responses import RedirectResponse
 from server.auth.cookies import check_origin, clear_session_cookie, set_session_cookie
 from server.auth.demo import DEMO_CLIENT, Demo
 from server.auth.deps import Anybody, address_of, find_credential
+from server.auth.handover import send_on, turn_away
 from server.auth.principal import Principal, Scope
 from server.auth.schemas import LoginOut, SessionOut, SessionRequest, TicketOut, TicketRequest, UserOut
 from server.auth.service import KEY_PREFIX, Authenticator
 from server.auth.sessions import TICKET_LIFE
-from server.auth.signon import Arrival, SignOn
+from server.auth.signon import SignOn
+from server.auth.wecom_login import WecomLogin
+from server.auth.wecom_routes import send_to_wecom
 from server.core.errors import AppError, Forbidden, Invalid, Unauthenticated
 from server.core.http import Envelope, new_router
-from server.core.i18n import Text, negotiate
+from server.core.i18n import Text
 from server.core.settings import Settings
 
 router = new_router(tags=["SSO"])
@@ -59,7 +62,10 @@ Visitor = Annotated[str | None, Cookie(alias=_VISITOR)]
 async def single_sign_on(
     request: Request, client: str = "0", secret: str = "", visitor: Visitor = None
 ) -> RedirectResponse:
-    """The demo link (`client=0` and the passphrase): on to the page, with a ticket in the fragment, which no server sees."""
+    """The demo link (`client=0` and the passphrase): on to the page, with a ticket in the fragment, which no server sees.
+
+    `client=1` (`[wecom] client`) leads through WeCom's authorisation, which comes back to `/ent-wechat-sso`.
+    """
     return await _enter(request, client, secret, visitor, 307)
 
 
@@ -74,26 +80,19 @@ async def single_sign_on_by_form(request: Request, visitor: Visitor = None) -> R
 async def _enter(
     request: Request, client: str, secret: str, visitor: str | None, status: int
 ) -> RedirectResponse:
-    """Sign on by whatever the client uses: the demo by its passphrase. Another way to come in is a branch here, ending
-    in `SignOn.hand_over` and `_redirect`."""
-    signon, language = _signon(request), negotiate(request.headers.get("accept-language"))
+    """Sign on by whatever the client uses: the demo by its passphrase, WeCom's members through WeCom."""
+    wecom = cast("WecomLogin | None", request.app.state.wecom)
+    if wecom is not None and client == wecom.client:
+        return await send_to_wecom(request, wecom)
     if client != DEMO_CLIENT:
-        return _redirect(signon.turn_away(_UNKNOWN_CLIENT.in_language(language)), request, status)
+        return turn_away(request, _UNKNOWN_CLIENT, status)
     demo = cast("Demo", request.app.state.demo)
     try:
         arrival, cookie = await demo.enter(secret, visitor, address_of(request))
     except AppError as error:
-        return _redirect(signon.turn_away(error.text.in_language(language)), request, status)
-    answer = _redirect(arrival, request, status)
+        return turn_away(request, error.text, status)
+    answer = send_on(arrival, request, status)
     answer.set_cookie(_VISITOR, cookie, max_age=30 * 86400, httponly=True, samesite="lax", path="/sso")
-    return answer
-
-
-def _redirect(arrival: Arrival, request: Request, status: int) -> RedirectResponse:
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    answer = RedirectResponse(arrival.location, status, headers=headers)
-    if arrival.cookie is not None:
-        set_session_cookie(answer, arrival.cookie, request, _settings(request))
     return answer
 
 

@@ -125,6 +125,10 @@ class SignOn:
                 session_id=session_id,
             )
 
+    def check_arrival(self, address: str) -> None:
+        """Before anything is written for somebody unknown. Raises TooManyRequests."""
+        self._guard.check_exchange(address)
+
     async def hand_over(self, session: AsyncSession, user: User, origin: Origin) -> Arrival:
         """Send a user whom somebody vouched for on to the page. Raises Forbidden for a disabled user."""
         now, page = self._clock.now(), self._h5.page

@@ -5,8 +5,9 @@
      │   ├─ Ambiguous                                      400  ambiguous_credentials
      │   │                                               400  bad_json, upload_broken
      │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
-     │                                                          name_too_long, empty_file
-     ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired
+     │                                                          name_too_long, empty_file, untrusted_page
+     ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,
+     │                                                          sign_on_failed
      ├─ Forbidden                                          403  forbidden, foreign_origin
      ├─ NotFound                                           404  not_found
      │   ├─ KBNotFound                                     404  kb_not_found
@@ -24,7 +25,7 @@
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
      ├─ StorageFull                                        507  disk_full, database_read_only
      ├─ PromptBroken                                       500  prompt_broken
-     └─ UpstreamError  (a model provider)                  502  upstream_error
+     └─ UpstreamError  (a model provider, WeCom)           502  upstream_error
          ├─ ModelUnavailable  (a package it needs is missing)  502  model_unavailable
          ├─ UpstreamUnreachable                            502  upstream_unreachable
          ├─ UpstreamEmpty                                  502  upstream_empty
@@ -189,7 +190,7 @@ class PromptBroken(AppError):
 
 
 class UpstreamError(AppError):
-    """A model provider failed; `text` says what a person can do about it."""
+    """A model provider or WeCom failed; `text` says what a person can do about it."""
 
     code, status = "upstream_error", 502
 

@@ -67,6 +67,7 @@ def configure_logging(level: str, style: Literal["text", "json"]) -> None:
         "httpx",
         "httpx2",
         "httpcore",
+        "httpcore2",
         "openai",
         "sqlalchemy",
         "alembic",

@@ -15,6 +15,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -39,6 +40,17 @@ _PLACEHOLDER = re.compile(
     r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x+|todo|placeholder|secret|password|chat2llm)$",
     re.I,
 )
+
+# A file that proves the ownership of a domain, and the one line in it.
+_VERIFY_FILE = r"^([A-Za-z0-9_-]{1,100}\.txt)?$"
+_VERIFY_TEXT = r"^[\x21-\x7e]{0,512}$"
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+
+
+def _listed(text: str) -> list[str]:
+    """The parts between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _parse_duration(value: object) -> object:
@@ -138,6 +150,64 @@ class H5Settings(Section):
         return (self.address or "/h5").rstrip("/") + "/"
 
 
+class WecomSettings(Section):
+    """Single sign-on from WeCom (企业微信); off while `corp_id` is empty."""
+
+    corp_id: str = Field(default="", pattern=r"^[A-Za-z0-9]{0,64}$")
+    agent_id: str = Field(default="", pattern=r"^[0-9]{0,20}$")
+    secret: SecretStr | None = None
+    client: str = Field(default="1", pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    scope: Literal["snsapi_base", "snsapi_privateinfo"] = "snsapi_base"
+    external: bool = False
+    page_hosts: str = ""
+    timeout: Duration = timedelta(seconds=5)
+    api_url: str = "https://qyapi.weixin.qq.com"
+    authorize_url: str = "https://open.weixin.qq.com"
+    verify_file: str = Field(default="", pattern=_VERIFY_FILE)
+    verify_text: str = Field(default="", pattern=_VERIFY_TEXT)
+    mini_program_verify_file: str = Field(default="", pattern=_VERIFY_FILE)
+    mini_program_verify_text: str = Field(default="", pattern=_VERIFY_TEXT)
+
+    _secret = field_validator("secret")(_check_secret)
+
+    @field_validator("api_url", "authorize_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        """The corporation's secret and people's codes travel there: in the clear within this machine only."""
+        url = urlsplit(value)
+        if not url.hostname or url.query or url.fragment or value.endswith("/"):
+            raise ValueError("write https://HOST, without a slash at the end")
+        if url.scheme != "https" and (url.scheme != "http" or url.hostname not in ("127.0.0.1", "localhost")):
+            raise ValueError("must begin with https://, since secrets travel there")
+        return value
+
+    @field_validator("page_hosts")
+    @classmethod
+    def _check_hosts(cls, value: str) -> str:
+        for host in _listed(value):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host} is no host; write HOST or HOST:PORT, separated by commas")
+        return value
+
+    @property
+    def trusted_hosts(self) -> frozenset[str]:
+        """`page_hosts` in lower case, each with its port where one was given."""
+        return frozenset(host.lower() for host in _listed(self.page_hosts))
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.corp_id)
+
+    @property
+    def verification_files(self) -> dict[str, str]:
+        """Files at the root that prove the ownership of this domain: name → text."""
+        pairs = {
+            self.verify_file: self.verify_text,
+            self.mini_program_verify_file: self.mini_program_verify_text,
+        }
+        return {name: text for name, text in pairs.items() if name}
+
+
 class KBSettings(Section):
     chunk_size: int = Field(default=250, ge=20, le=8000)
     chunk_overlap: int = Field(default=50, ge=0, le=4000)
@@ -234,6 +304,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
     h5: H5Settings = H5Settings()
+    wecom: WecomSettings = WecomSettings()
     kb: KBSettings = KBSettings()
     ingest: IngestSettings = IngestSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
@@ -403,3 +474,26 @@ def _check_relations(settings: Settings, source: _Source) -> None:
         raise SettingsError(
             f"{source.of('embedding', 'default')}: no section [embedding.{embedding.default}]; add it"
         )
+    _check_wecom(settings, source)
+
+
+def _check_wecom(settings: Settings, source: _Source) -> None:
+    """Half a set of what WeCom gives an app is a slip, not a choice."""
+    wecom = settings.wecom
+    given = {"corp_id": wecom.corp_id, "agent_id": wecom.agent_id, "secret": wecom.secret}
+    missing = [key for key, value in given.items() if not value]
+    if missing and len(missing) < len(given):
+        raise SettingsError(
+            f"{source.of('wecom', missing[0])}: is missing; single sign-on needs {', '.join(given)}"
+        )
+    if wecom.is_on and not settings.server.public_url:
+        where = source.of("server", "public_url")
+        raise SettingsError(f"{where}: WeCom must know where to send people back; write https://HOST here")
+    if wecom.client == "0":
+        where = source.of("wecom", "client")
+        raise SettingsError(f"{where}: 0 is the demo; take another client")
+    for name in ("verify", "mini_program_verify"):
+        if bool(getattr(wecom, f"{name}_file")) != bool(getattr(wecom, f"{name}_text")):
+            raise SettingsError(
+                f"{source.of('wecom', f'{name}_file')}: goes together with {name}_text; give both or neither"
+            )

@@ -68,6 +68,20 @@ def test_the_file_holds_the_defaults() -> None:
         ({"LLM__DEFAULT": "nothing"}, ["[llm] default", "[llm.nothing]"]),
         ({"EMBEDDING__DEFAULT": "nothing"}, ["[embedding] default", "[embedding.nothing]"]),
         ({"SERVER__PUBLIC_URL": "kb.example.com"}, ["[server] public_url"]),
+        ({"WECOM__CORP_ID": "ww1"}, ["[wecom] agent_id", "is missing", "secret"]),
+        ({"WECOM__SECRET": "abc"}, ["[wecom] corp_id", "is missing"]),
+        ({"WECOM__CORP_ID": "ww 1"}, ["[wecom] corp_id"]),
+        (
+            {"WECOM__CORP_ID": "ww1", "WECOM__AGENT_ID": "1", "WECOM__SECRET": "abc"},
+            ["[server] public_url", "WeCom", "https://HOST"],
+        ),
+        ({"WECOM__SECRET": "xxxx"}, ["[wecom] secret", "placeholder"]),
+        ({"WECOM__CLIENT": "0"}, ["[wecom] client", "demo"]),
+        ({"WECOM__API_URL": "http://proxy.example.com"}, ["[wecom] api_url", "https://"]),
+        ({"WECOM__AUTHORIZE_URL": "https://open.weixin.qq.com/"}, ["[wecom] authorize_url", "slash"]),
+        ({"WECOM__PAGE_HOSTS": "https://oa.example.com"}, ["[wecom] page_hosts", "HOST:PORT"]),
+        ({"WECOM__VERIFY_FILE": "WW_verify_a.txt"}, ["[wecom] verify_file", "verify_text"]),
+        ({"WECOM__VERIFY_FILE": "../a.txt", "WECOM__VERIFY_TEXT": "a"}, ["[wecom] verify_file"]),
     ],
 )
 def test_a_wrong_value_stops_the_start(environ: dict[str, str], words: list[str]) -> None:
