@@ -1,5 +1,6 @@
 """Sessions, tickets and cookies, over HTTP as a page uses them."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -166,6 +167,15 @@ class TestTickets:
         world.clock.at += timedelta(seconds=59)
         assert await two.login(ticket)
         assert await one.no_login(ticket) == "invalid_token"
+
+    async def test_of_many_at_once_one_gets_in(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        processes = [world.process(), world.process()]
+        for _ in range(5):
+            ticket = await processes[0].signon.ticket_for_token(world.token("c1"), "")
+            tries = (processes[number % 2].login(ticket) for number in range(6))
+            outcomes = await asyncio.gather(*tries, return_exceptions=True)
+            assert sum(isinstance(outcome, str) for outcome in outcomes) == 1
 
     async def test_a_user_who_was_disabled_meanwhile(self, world: World) -> None:
         await world.client("c1", Policy.COMPAT)
