@@ -65,7 +65,11 @@ async def client(services: Services) -> None:
     """The client `1`, with its row and its key."""
     async with services.database.write() as session:
         await add_client(
-            session, services.vault, NewClient("1", "企业微信", Policy.COMPAT), services.runtime.clock.now(), key_pair("1")
+            session,
+            services.vault,
+            NewClient("1", "企业微信", Policy.COMPAT),
+            services.runtime.clock.now(),
+            key_pair("1"),
         )
 
 
@@ -130,6 +134,12 @@ def ticket_of(location: str) -> str:
     return location.partition("#tk=")[2]
 
 
+async def exchange(browser: Browser, ticket: str) -> str:
+    """The session that the page gets for its ticket."""
+    answer = await browser.http.post("/auth/session", json={"ticket": ticket})
+    return answer.json()["data"]["session_token"]
+
+
 async def _users(services: Services) -> dict[str, User]:
     async with services.database.read() as session:
         return {user.id: user for user in await session.scalars(select(User).where(User.client_id == "1"))}
@@ -144,8 +154,8 @@ class TestComingIn:
     ) -> None:
         browser = browsers()
         ticket = ticket_of(await browser.come_in(userid="zhangsan"))
-        login = (await browser.http.post("/auth/session", json={"ticket": ticket})).json()["data"]
-        answer = await browser.http.get(LIST, headers={"Authorization": f"Bearer {login['session_token']}"})
+        session = await exchange(browser, ticket)
+        answer = await browser.http.get(LIST, headers={"Authorization": f"Bearer {session}"})
         assert answer.status_code == 200
         users = await _users(services)
         assert [(user.id, user.username, user.role) for user in users.values()] == [
@@ -440,7 +450,7 @@ class TestPageSignature:
     @pytest.fixture
     async def reader(self, browsers) -> Any:
         browser = browsers()
-        session = ticket_of(await browser.come_in(userid="zhangsan"))
+        session = await exchange(browser, ticket_of(await browser.come_in(userid="zhangsan")))
 
         async def ask(url: str) -> httpx2.Response:
             headers = {"Authorization": f"Bearer {session}"}

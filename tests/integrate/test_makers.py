@@ -1,0 +1,109 @@
+"""What an integrator copies from docs/integrate works: made by its own runtime, accepted by the running product."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import ROOT
+from tests.integrate.makers import KIT, MAKERS, Maker, RefusedError
+from tests.support.live import Server
+
+pytestmark = pytest.mark.live
+NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A running server with the client `oa`, and the public key that its operator gave to the issuer."""
+
+    server: Server
+    pem: Path
+
+    def accepts(self, token: str) -> bool:
+        answer = httpx2.post(f"{self.server.base}/auth/session", headers={"Api-Token": token})
+        assert answer.status_code in (200, 401), answer.text
+        return answer.status_code == 200
+
+    def username(self, user_id: str) -> str:
+        """How the server knows the user."""
+        with closing(sqlite3.connect(self.server.folder / "data" / "info.db")) as database:
+            row = database.execute("select username from user where client_id = 'oa' and id = ?", (user_id,))
+            return row.fetchone()[0]
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    folder = tmp_path_factory.mktemp("product")
+    with Server(folder, AUTH__DEMO="false", AUTH__EXCHANGES_PER_ADDRESS="10000") as server:
+        pem = folder / "oa_public.pem"
+        server.cli("client", "add", "--id", "oa", "--out", str(pem))
+        yield Product(server, pem)
+
+
+@pytest.fixture(scope="module", params=MAKERS, ids=lambda build: build.__name__)
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return request.param(tmp_path_factory.mktemp("maker"))
+
+
+@pytest.mark.parametrize("username", ["张三", "Alice O'Neil", "𠮷野家 😀", ""])
+def test_the_server_accepts_the_token_and_knows_the_user(
+    make: Maker, product: Product, username: str
+) -> None:
+    user_id = f"工号 {next(NUMBERS)}"
+    assert product.accepts(make(product.pem, "oa", user_id, username))
+    assert product.username(user_id) == username
+
+
+def test_the_longest_name_is_accepted_and_one_byte_more_is_refused(make: Maker, product: Product) -> None:
+    with pytest.raises(RefusedError) as refused:
+        make(product.pem, "oa", "u", "名" * 100)
+    said = re.fullmatch(
+        r"(\d+) bytes too long for this key: shorten the username or leave it empty", str(refused.value)
+    )
+    assert said is not None, str(refused.value)
+    longest = "x" * (300 - int(said[1]))
+    assert product.accepts(make(product.pem, "oa", "u", longest))
+    with pytest.raises(RefusedError, match=r"^1 bytes too long"):
+        make(product.pem, "oa", "u", longest + "x")
+
+
+@pytest.mark.parametrize(
+    ("client_id", "user_id", "username", "words"),
+    [
+        ("o a", "u", "n", "client_id must be 1 to 32 letters, digits, _ or -"),
+        ("oa\n", "u", "n", "client_id must be 1 to 32 letters, digits, _ or -"),
+        ("oa", "victim|x", "n", "user_id must be 1 to 64 bytes, without | and without spaces at its ends"),
+        ("oa", "工" * 22, "n", "user_id must be 1 to 64 bytes, without | and without spaces at its ends"),
+        ("oa", "u ", "n", "user_id must be 1 to 64 bytes, without | and without spaces at its ends"),
+        ("oa", "u", "a|b", "username must not contain |"),
+    ],
+)
+def test_what_the_server_would_refuse_is_refused_with_words(
+    make: Maker, product: Product, client_id: str, user_id: str, username: str, words: str
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        make(product.pem, client_id, user_id, username)
+    assert str(refused.value) == words
+
+
+def test_every_language_is_linked_from_the_guide() -> None:
+    languages = {folder.name for folder in KIT.iterdir() if folder.is_dir()}
+    assert len(languages) == 8
+    for guide in ("README.md", "README.en.md"):
+        text = (KIT / guide).read_text("utf-8")
+        linked = {
+            path.split("/")[0]
+            for path in re.findall(r"\]\(([^)#]+/[^)#]+)\)", text)
+            if (KIT / path).is_file()
+        }
+        assert languages <= linked
+        for path in re.findall(r"\]\(([^):#]+)[^)]*\)", text):
+            assert (KIT / path).resolve().is_relative_to(ROOT)
+            assert (KIT / path).exists(), path
