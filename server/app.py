@@ -10,6 +10,7 @@ from server import VERSION
 from server.admin.deps import Desk
 from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
+from server.auth.framing import Framing
 from server.auth.wecom_login import open_wecom_login
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
@@ -49,6 +50,7 @@ def create_app(
                 read_passphrase(settings.server.data_dir),
             )
             app.state.wecom = wecom
+            app.state.framing = Framing(opened.database)
             second_look = opened.chat.watch_abandoned()
             yield
             second_look.cancel()

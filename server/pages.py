@@ -1,20 +1,25 @@
 """Pages: the readers' under /h5/, the API's documentation under /docs; nothing foreign gets into either."""
 
 from pathlib import Path
+from typing import cast
 
 import fastapi_offline
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from server.auth.api_token import CLIENT_ID
+from server.auth.framing import Framing
 from server.core.settings import ROOT
 
 # The built page when there is one, else the small one that needs no build.
 FOLDERS = (ROOT / "web" / "dist", ROOT / "web" / "demo")
+# frame-ancestors stands last: the sites that a client's operator named are put behind it.
 _POLICY = (
     "default-src 'none'; script-src 'self'{inline}; style-src 'self'{inline}; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -40,7 +45,18 @@ class Pages(StaticFiles):
                 raise
             response = await super().get_response("index.html", scope)
         response.headers.update(_HEADERS)
+        if origins := await _embedders(scope):
+            policy = _HEADERS["Content-Security-Policy"]
+            response.headers["Content-Security-Policy"] = f"{policy} {origins}"
         return response
+
+
+async def _embedders(scope: Scope) -> str:
+    """The sites that may show this page in a frame: `?client=` names whose, and its operator has named them."""
+    client = QueryParams(scope["query_string"]).get("client", "")
+    if not CLIENT_ID.fullmatch(client):
+        return ""
+    return await cast("Framing", scope["app"].state.framing).origins_of(client)
 
 
 def mount_pages(app: FastAPI) -> None:

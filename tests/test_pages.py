@@ -5,6 +5,7 @@ from urllib.parse import urljoin
 
 import pytest
 
+from server.auth.management import set_frame_ancestors
 from tests.conftest import Callers
 
 
@@ -38,3 +39,19 @@ async def test_the_page_lets_nothing_foreign_in(callers: Callers) -> None:
 )
 async def test_files_that_are_not_there(callers: Callers, path: str) -> None:
     assert (await callers.nobody().http.get(path)).status_code == 404
+
+
+async def test_only_the_sites_that_a_client_names_may_show_the_page_in_a_frame(callers: Callers) -> None:
+    async def ancestors(query: str) -> str:
+        page = await callers.nobody().http.get(f"/h5/{query}")
+        assert page.status_code == 200
+        return page.headers["content-security-policy"].partition("frame-ancestors ")[2]
+
+    now, actor = callers.services.runtime.clock.now(), "test"
+    await callers.client("oa")
+    origins = ["https://oa.example.com", "https://m.example.com:8443"]
+    async with callers.services.database.write() as session:
+        await set_frame_ancestors(session, actor, "oa", origins, now)
+    assert await ancestors("?client=oa") == f"'self' {' '.join(origins)}"
+    for query in ("", "?client=acme", "?client=nobody", "?client=oa%20*", "?client="):
+        assert await ancestors(query) == "'self'", query

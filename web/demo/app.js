@@ -3,10 +3,12 @@
 
 const $ = (id) => document.getElementById(id);
 
-// What /sso hands over leaves the address bar at once: a ticket in the fragment (good for one session), or a token.
-const ticket = new URLSearchParams(location.hash.slice(1)).get("tk");
+// What a sign-on hands over leaves the address bar at once: in the fragment a ticket (tk) or an issuer's api_token (t),
+// each good for a session; or a session itself, for old pages.
+const fragment = new URLSearchParams(location.hash.slice(1));
+const [ticket, apiToken] = [fragment.get("tk"), fragment.get("t")];
 const token = location.pathname === "/h5/sso" && new URLSearchParams(location.search).get("token");
-if (ticket || token) history.replaceState(null, "", "/h5/");
+if (ticket || apiToken || token) history.replaceState(null, "", "/h5/");
 let session = sessionStorage.getItem("session");
 const chatSession = crypto.getRandomValues(new Uint8Array(16)).reduce((id, b) => id + b.toString(16).padStart(2, "0"), "");
 const rounds = [];
@@ -14,13 +16,13 @@ let knowledgeBases = [];
 
 async function enter() {
   if (token) session = token;
-  if (ticket) {
+  if (ticket || apiToken) {
     const options = { method: "POST", headers: { "Content-Type": "application/json", "Accept-Language": "zh" } };
-    const response = await fetch("/auth/session", { ...options, body: JSON.stringify({ ticket }) });
-    if (!response.ok) throw new Error("登录链接已用过或已过期，请重新打开演示链接。");
+    const response = await fetch("/auth/session", { ...options, body: JSON.stringify(ticket ? { ticket } : { api_token: apiToken }) });
+    if (!response.ok) throw new Error("登录链接已用过或已过期，请重新进入。");
     session = (await response.json()).data.session_token;
   }
-  if (ticket || token) sessionStorage.setItem("session", session);
+  if (ticket || apiToken || token) sessionStorage.setItem("session", session);
 }
 
 async function call(path, body) {
