@@ -31,6 +31,8 @@ _FAR = 1.0
 _CELL_END = re.compile(r"[\n|;,、/()《》]|[和与及或]")
 _LABEL = re.compile(r"^[^:]{1,30}: ")
 _LABELS = re.compile(r"(?:^|\n|; )([^\n:;]{1,30}): ")
+# A passage that has no more than this of what is asked does not speak of it.
+_MOST = 0.5
 # A record is about the topic if it has this part of what its labels do not say.
 _TOPIC_PART = 0.25
 _FIELD = re.compile(r"(?:^|\n)[^\n:]{1,30}: ")
@@ -42,8 +44,8 @@ _SMALLEST_DISTANCE = 1e-6
 class Asked:
     """A question taken apart: its text, and its terms and single characters with their weights.
 
-    `quantities` are those terms that are numbers of something, `attribute` those that name what is asked of the topic,
-    `synonyms` those that other words may stand for.
+    `quantities` are those terms that are numbers of something, `attribute` those that name what is asked of the topic
+    (`amount`: how much of it), `synonyms` those that other words may stand for.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Asked:
     characters: Mapping[str, float]
     quantities: Sequence[tuple[str, float, str]]
     attribute: Mapping[str, float]
+    amount: bool
     synonyms: Sequence[tuple[Set[str], Set[str]]]
 
 
@@ -106,7 +109,7 @@ class Evidence(NamedTuple):
     characters: float  # best share of its characters in one unit
     lead: float  # how clearly the nearest passage stands out
     missing: (
-        float  # share of what is asked of the topic (… 的工资是多少) that the best passage, a record, lacks
+        float  # share of the amount asked for (工资 in …的工资是多少) that the best passage has no word of
     )
 
 
@@ -121,6 +124,7 @@ def take_apart(question: str, fold: Callable[[str], str] = str) -> Asked:
         {single: weight(single) for single in characters},
         [quantity for quantity in quantities(text) if quantity[0] in found],
         {term: weight(term) for term in _terms_of(attribute(text)) if term in found},
+        "多少" in text,
         [(set(terms(word)) & found.keys(), others) for word, others in synonyms(text).items()],
     )
 
@@ -221,39 +225,64 @@ def _after_heading(text: str, context: str) -> int:
     return len(line) + 1 if heading and context.endswith(heading) and rest.strip() else 0
 
 
-def weigh(asked: Asked, units: Sequence[Unit], distances: Sequence[float]) -> Evidence:
-    """The evidence over all passages; zero without terms or units."""
-    squared = {term: value * value for term, value in asked.terms.items()}
-    passages = [list(group) for _, group in groupby(units, key=lambda unit: unit.passage)]
-    shares = [_share(_found_in(passage), squared) for passage in passages]
-    coverage = max(shares, default=0.0)
-    best = [passage for passage, share in zip(passages, shares, strict=True) if share == coverage]
-    return Evidence(
-        coverage=coverage,
-        characters=max((_share(unit.vocabulary, asked.characters) for unit in units), default=0.0),
-        lead=_lead(distances),
-        missing=min((_missing(asked, passage) for passage in best), default=0.0),
-    )
+def candidates(asked: Asked, units: Sequence[Unit]) -> list[Unit]:
+    """The units without those of records that are about something else, or do not say what is asked.
+
+    A record says in few words what it is about; running text may use other words, so it always stays.
+    """
+    return [
+        unit
+        for passage in _passages(units)
+        if not _is_record(passage) or (_has_topic(asked, passage) and _missing(asked, passage) < _MOST)
+        for unit in passage
+    ]
+
+
+def _passages(units: Sequence[Unit]) -> list[list[Unit]]:
+    return [list(group) for _, group in groupby(units, key=lambda unit: unit.passage)]
+
+
+def _is_record(passage: Sequence[Unit]) -> bool:
+    return all(unit.is_record for unit in passage)
 
 
 def _found_in(passage: Sequence[Unit]) -> set[str]:
     return set().union(*(unit.found | unit.topic for unit in passage))
 
 
-def _missing(asked: Asked, passage: Sequence[Unit]) -> float:
-    """How much a record lacks: what is asked of the topic (工资 in 主任的工资是多少), or the topic altogether.
-
-    A record says in few words what it is about. Running text may use other words: nothing is held against it.
-    """
-    if not all(unit.is_record for unit in passage):
-        return 0.0
-    found = _found_in(passage)
+def _has_topic(asked: Asked, passage: Sequence[Unit]) -> bool:
+    """True unless the labels of a record are all that the question speaks of: the phone of somebody else."""
     labels = "\n".join(label for unit in passage for label in _LABELS.findall(unit.text))
     named = _found(asked, labels, vocabulary(labels))
     topic = {term: value for term, value in asked.terms.items() if term not in named}
-    if named and topic and _share(found, topic) < _TOPIC_PART and not any(_named(asked, u) for u in passage):
-        return 1.0
-    return 1 - _share(found, asked.attribute) if asked.attribute else 0.0
+    return (
+        not named
+        or not topic
+        or _share(_found_in(passage), topic) >= _TOPIC_PART
+        or any(_named(asked, unit) for unit in passage)
+    )
+
+
+def _missing(asked: Asked, passage: Sequence[Unit]) -> float:
+    """How much of what is asked of the topic (工资 in 主任的工资是多少) a passage has no word of."""
+    return 1 - _share(_found_in(passage), asked.attribute) if asked.attribute else 0.0
+
+
+def weigh(asked: Asked, units: Sequence[Unit], distances: Sequence[float]) -> Evidence:
+    """The evidence over all passages; zero without terms or units."""
+    squared = {term: value * value for term, value in asked.terms.items()}
+    passages = _passages(units)
+    shares = [_share(_found_in(passage), squared) for passage in passages]
+    coverage = max(shares, default=0.0)
+    best = [passage for passage, share in zip(passages, shares, strict=True) if share == coverage]
+    missing = min((_missing(asked, passage) for passage in best), default=0.0)
+    return Evidence(
+        coverage=coverage,
+        characters=max((_share(unit.vocabulary, asked.characters) for unit in units), default=0.0),
+        lead=_lead(distances, {unit.passage for unit in units}),
+        # Texts call an amount by its name; a reason, a place or a person is often told without the word.
+        missing=missing if asked.amount else 0.0,
+    )
 
 
 def describe(asked: Asked, units: Sequence[Unit], distances: Sequence[float]) -> Iterator[UnitFeatures]:
@@ -303,16 +332,17 @@ def _share(present: Set[str], weights: Mapping[str, float]) -> float:
     return sum(value for key, value in weights.items() if key in present) / total if total else 0.0
 
 
-def _lead(distances: Sequence[float]) -> float:
-    """How much farther away a rival is than the nearest passage.
+def _lead(distances: Sequence[float], there: Set[int]) -> float:
+    """How much farther away a rival is than the nearest passage that is there.
 
     A ratio needs no absolute threshold, which would differ between embedding models: the ratio test of Lowe,
     Distinctive Image Features from Scale-Invariant Keypoints, IJCV 2004.
     """
     ranked = sorted(max(distance, _SMALLEST_DISTANCE) for distance in distances if math.isfinite(distance))
-    if len(ranked) == 1 or len(ranked) < len(distances):
+    if len(ranked) == 1 or len(ranked) < len(distances) or not there:
         return _NEUTRAL_LEAD
-    return min(_CLEAR_LEAD, math.log(ranked[:_RIVAL][-1] / ranked[0])) if ranked else _NEUTRAL_LEAD
+    nearest = max(_SMALLEST_DISTANCE, min(distances[index] for index in there))
+    return max(0.0, min(_CLEAR_LEAD, math.log(ranked[:_RIVAL][-1] / nearest)))
 
 
 def _nearness(distances: Sequence[float]) -> list[float]:

@@ -332,7 +332,7 @@ def test_an_item_of_a_list_is_quoted_with_what_leads_to_it():
 def test_the_row_that_the_question_names_is_quoted_alone():
     passages = [Passage(1, ROWS[0], 0.2), Passage(2, ROWS[1], 0.205), Passage(3, IT, 0.3)]
 
-    assert [found.passage for found in quote("新入职的销售配什么电脑", passages)] == [2]
+    assert [found.passage for found in quote("新入职的销售会配什么样的电脑？", passages)] == [2]
 
 
 def test_a_row_in_the_next_chunk_is_read_under_the_caption():
@@ -348,6 +348,13 @@ def test_what_a_record_does_not_say_is_refused():
     assert quote("张伟的分机是多少？", hits_for(CONTACTS))
     assert quote("张伟的工资是多少？", hits_for(CONTACTS)) == []
     assert quote("王强分机", hits_for(CONTACTS)) == []
+
+
+def test_an_amount_that_running_text_does_not_name_is_refused():
+    text = "信息中心在三楼，信息中心主任是王敏，负责网络和机房。"
+
+    assert quote("信息中心主任是谁？", hits(text, LEAVE, EXPENSES))
+    assert quote("信息中心主任的工龄是多少？", hits(text, EXPENSES)) == []
 
 
 @pytest.mark.parametrize(
