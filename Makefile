@@ -40,6 +40,7 @@ evals: .venv/.dev ## retrieval and quoting quality; DATA=FOLDER with cmrc2018_de
 	@test -f "$(DATA)/cmrc2018_dev.json" || { echo "Say where CMRC 2018's dev set is: make evals DATA=FOLDER (with cmrc2018_dev.json)"; exit 1; }
 	$(BIN)/python -m evals.retrieval $(DATA)/cmrc2018_dev.json
 	$(BIN)/python -m evals.quote $(DATA)/cmrc2018_dev.json
+	$(BIN)/python -m evals.handbook
 
 lock: .venv/.dev ## export pyproject.toml to the requirement files
 	$(BIN)/python scripts/lock.py

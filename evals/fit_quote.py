@@ -5,7 +5,8 @@
 Which piece to quote: a conditional logit over the pieces of one question's hits, which is what the softmax in the
 answerer assumes (McFadden, Conditional Logit Analysis of Qualitative Choice Behavior, 1974). Whether to quote:
 logistic regression between a knowledge base that holds the article and one that does not. Both are fitted on whole
-passages and on chunks together, by Newton's method, with a small penalty on large weights.
+passages and on chunks together, by Newton's method, with a small penalty on large weights. What it prints for `named`
+and `missing` means nothing: running text has neither records nor tables.
 """
 
 import argparse
@@ -61,7 +62,12 @@ def unit_choices(corpus: Corpus) -> list[tuple[Numbers, Numbers]]:
         units = cut(asked, [passage.text for passage in passages])
         right = np.array([_is_right(corpus, question, passages, unit) for unit in units], dtype=np.float64)
         if right.any():
-            choices.append((np.array(list(describe(asked, units))), right / right.sum()))
+            choices.append(
+                (
+                    np.array(list(describe(asked, units, [passage.distance for passage in passages]))),
+                    right / right.sum(),
+                )
+            )
     return choices
 
 

@@ -1,6 +1,8 @@
 """The main job over HTTP: upload real documents of every kind, ask, get a streamed answer with its sources."""
 
 import json
+import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -109,8 +111,7 @@ class TestHandbook:
     async def test_answers_citations_and_honesty(self, handbook, reader: Caller) -> None:
         assert len(handbook) == 4
         assert {document["state"] for document in handbook.values()} == {"ready"}
-        cited = quoted = refused = 0
-        answerable = [row for row in QUESTIONS if row["answer"] is not None]
+        told: dict[str, Counter[str]] = {"tuning": Counter(), "held-out": Counter()}
         for row in QUESTIONS:
             answer = await reader.post(
                 "/chat/knowledge_base_chat",
@@ -119,17 +120,42 @@ class TestHandbook:
             )
             events = sse_events(answer.text)
             text = "".join(data["text"] for name, data in events if name == "delta")
-            if row["answer"] is None:
-                refused += text == NOTHING_FITS.zh
-                continue
-            hits = events[1][1]["hits"]
-            right = [hit for hit in hits if _is_place(hit, row) and row["answer"] in hit["text"]]
-            cited += bool(right)
-            quoted += row["answer"] in text and any(f"[{hit['number']}]" in text for hit in right)
-        # Retrieval finds the place, the quote holds the answer, and what the handbook does not know is not answered.
-        assert cited >= len(answerable) - 1
-        assert quoted >= len(answerable) - 4
-        assert refused >= 4
+            told[row["part"]][_verdict(row, text, events[1][1]["hits"])] += 1
+        # 39 questions with an answer and 10 without, 31 and 8. Retrieval misses three and one of those with an answer.
+        tuning, held_out = told["tuning"], told["held-out"]
+        assert tuning["right first"] >= 35
+        assert tuning["wrong"] <= 4
+        assert tuning["rightly refused"] >= 9
+        assert held_out["right first"] >= 26
+        assert held_out["right first"] + held_out["right"] >= 29
+        assert held_out["wrong"] <= 1
+        assert held_out["rightly refused"] >= 7
+
+    async def test_the_questions_that_the_page_suggests(self, handbook, reader: Caller) -> None:
+        """All ten are answered by the first quote."""
+        suggested = (HANDBOOK / "questions.csv").read_text("utf-8-sig").split()[1:]
+        rows = {row["query"]: row for row in QUESTIONS}
+        for question in suggested:
+            answer, _ = await reader.ask("handbook", question)
+            assert rows[question]["answer"] in _NUMBER.split(answer)[0], question
+
+
+_NUMBER = re.compile(r"\[(\d+)\]")
+
+
+def _verdict(row: dict[str, Any], text: str, hits: list[dict[str, Any]]) -> str:
+    """What became of a question. Right is a quote with the answer that cites the place where it stands."""
+    if text == NOTHING_FITS.zh:
+        return "rightly refused" if row["answer"] is None else "wrongly refused"
+    if row["answer"] is None:
+        return "made up"
+    right = {str(hit["number"]) for hit in hits if _is_place(hit, row) and row["answer"] in hit["text"]}
+    parts = _NUMBER.split(text)
+    quotes = [
+        row["answer"] in quoted and number in right
+        for quoted, number in zip(parts[::2], parts[1::2], strict=False)
+    ]
+    return "right first" if quotes[0] else "right" if any(quotes) else "wrong"
 
 
 def _is_place(hit: dict[str, Any], row: dict[str, Any]) -> bool:

@@ -88,7 +88,20 @@ def _any_of(words: str) -> str:
     return "|".join(sorted(words.split(), key=len, reverse=True))
 
 
-_FILLERS = re.compile(rf"{_any_of(_CHINESE_FILLERS)}|\b(?:{_any_of(_ENGLISH_FILLERS)})\b(?!\.\w)")
+_COUNTED = r"(?:几|幾|多少)(?:个月|個月|小时|小時|分钟|分鐘|[个個天年月日号號点點次位名人岁歲级級元块塊层層间間条條种種台分家]钱?|钱|錢)"
+_FILLERS = re.compile(rf"{_COUNTED}|{_any_of(_CHINESE_FILLERS)}|\b(?:{_any_of(_ENGLISH_FILLERS)})\b(?!\.\w)")
+
+
+# What is asked of a topic: the last noun of `X的Y是多少`.
+_ATTRIBUTE = re.compile(
+    r"的([\u3400-\u9fff]{2,4}?)(?:(?:是|为|有|叫)(?:多少|几|什么|谁|哪|怎)|多少|几|怎么样|[?\s]*$)"
+)
+
+
+def attribute(question: str) -> str:
+    """What is asked of the topic, if the question says so: 工资 in 主任的工资是多少."""
+    match = _ATTRIBUTE.search(question)
+    return match[1] if match else ""
 
 
 def answer_type(question: str) -> AnswerType | None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from server.core.i18n import Language, Text
 from server.llm.base import Delta, ModelRequest
-from server.llm.quoting import quote
+from server.llm.quoting import Quote, quote
 
 NAME = "quote"
 NOTHING_FOUND = Text(
@@ -25,6 +25,7 @@ NO_MODEL = Text(
 )
 # Pieces of about this many characters, so that a page shows the answer growing as it would with any model.
 _PIECE = 12
+_PARAGRAPH = "\n\n"
 
 
 class QuoteModel:
@@ -48,7 +49,13 @@ class QuoteModel:
         quotes = quote(request.question, request.passages)
         if not quotes:
             return _nothing(request).in_language(language)
-        return "\n\n".join(f"{found.text}[{found.passage}]" for found in quotes)
+        return _PARAGRAPH.join(_cited(found) for found in quotes)
+
+
+def _cited(found: Quote) -> str:
+    """The text with its number; behind a Markdown table the number needs a paragraph of its own."""
+    is_table = found.text.rpartition("\n")[2].lstrip().startswith("|")
+    return f"{found.text}{_PARAGRAPH if is_table else ''}[{found.passage}]"
 
 
 def _nothing(request: ModelRequest) -> Text:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 # A span is (start, end): text[start:end] is the piece, without white space around it.
 Span = tuple[int, int]
@@ -30,24 +31,108 @@ _SHORTEST_CLAUSE = 40
 _SHORT_LINE = 40
 
 
-def split(text: str, longest: int = 120) -> list[Span]:
-    """Return the spans of all pieces, in order, none longer than `longest` (at least 1) characters.
+# A Markdown table row, the line under its header, and a row whose cells name themselves (`列名: 值; 列名: 值`).
+_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*")
+_RULE = re.compile(r"[ \t]*\|[ \t:|-]*-[ \t:|-]*\|[ \t]*")
+_NAMED_ROW = re.compile(r"[^\n:;。]{1,30}: [^\n;。]*(?:; [^\n:;。]{1,30}: [^\n;。]*)+")
+_CAPTION = re.compile(r"[^\n。！？!?;；:：|]{1,40}")
+_LINE = re.compile(r"[^\n]+")
+# An item of a list, numbered or not.
+_ITEM = re.compile(r"[ \t]*(?:[-*+•·]|\d{1,2}[.、)）]|[（(]\d{1,2}[)）]|[①-⑳]|[一二三四五六七八九十]{1,3}、)")
+_LEADS_IN = re.compile(r"[:：]$")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is quoted whole. `head` is the header or caption of the table that the piece is a row of."""
+
+    span: Span
+    head: Span | None = None
+    is_row: bool = False
+
+
+def leads_in(text: str) -> bool:
+    """True if the piece ends in a colon: what it says comes after it."""
+    return _LEADS_IN.search(text) is not None
+
+
+def is_item(text: str) -> bool:
+    """True for an item of a list."""
+    return _ITEM.match(text) is not None
+
+
+def split(text: str, longest: int = 120) -> list[Piece]:
+    """Return all pieces, in order, none longer than `longest` (at least 1) characters.
 
     A sentence stays whole if it fits, together with the quotation or bracket it opened; a short line without an end
-    mark (heading, table row) is joined with what follows it; a longer sentence is cut between clauses.
+    mark (heading, record) is joined with what follows it; a longer sentence is cut between clauses. Every row of a
+    table is a piece of its own, and keeps the table's header if that is no longer than a piece may be.
     """
+    pieces: list[Piece] = []
+    done = 0
+    for head, rows in _tables(text):
+        start = head[0] if head else rows[0][0]
+        pieces += [Piece(span) for span in _prose(text, done, start, longest)]
+        if head and head[1] - head[0] > longest:
+            pieces += [Piece(span) for span in _fit(text, head, longest)]
+            head = None
+        pieces += [Piece(span, head, is_row=True) for row in rows for span in _fit(text, row, longest)]
+        done = rows[-1][1]
+    return [*pieces, *(Piece(span) for span in _prose(text, done, len(text), longest))]
+
+
+def _tables(text: str) -> Iterator[tuple[Span | None, list[Span]]]:
+    """The head and the rows of every table: rows in lines that follow one another."""
+    lines = [match.span() for match in _LINE.finditer(text)]
+    index = 0
+    while index < len(lines):
+        kind = next((kind for kind in (_ROW, _NAMED_ROW) if kind.fullmatch(text, *lines[index])), None)
+        end = index
+        while kind and end < len(lines) and kind.fullmatch(text, *lines[end]) and _touch(lines, index, end):
+            end += 1
+        if kind is None:
+            index += 1
+            continue
+        head, rows = _take_head(text, lines, index, end, kind)
+        if rows:
+            yield head, rows
+        index = end
+
+
+def _touch(lines: list[Span], first: int, last: int) -> bool:
+    """True if no blank line stands in front of the last one."""
+    return last == first or lines[last][0] - lines[last - 1][1] == 1
+
+
+def _take_head(
+    text: str, lines: list[Span], index: int, end: int, kind: re.Pattern[str]
+) -> tuple[Span | None, list[Span]]:
+    """Tell the head of a table from its rows: two lines of Markdown, or a caption right above rows that name their cells."""
+    rows = lines[index:end]
+    if kind is _ROW:
+        if len(rows) > 1 and _RULE.fullmatch(text, *rows[1]):
+            return (rows[0][0], rows[1][1]), rows[2:]
+        return None, rows
+    if index and lines[index][0] - lines[index - 1][1] == 1 and _CAPTION.fullmatch(text, *lines[index - 1]):
+        return lines[index - 1], rows
+    return None, rows
+
+
+def _prose(text: str, start: int, end: int, longest: int) -> Iterator[Span]:
+    """The pieces of running text and records between two places."""
     spans: list[Span] = []
-    for span in _sentences(text):
+    for span in _sentences(text, start, end):
         if spans and _belongs_to(text, spans[-1], span, longest):
             spans[-1] = (spans[-1][0], span[1])
         else:
             spans.append(span)
-    return [piece for span in spans for piece in _fit(text, span, longest)]
+    for span in spans:
+        yield from _fit(text, span, longest)
 
 
-def _sentences(text: str) -> Iterator[Span]:
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    return _between(text, 0, [*ends, len(text)])
+def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, start, end)]
+    return _between(text, start, [*ends, end])
 
 
 def _between(text: str, start: int, ends: Iterable[int]) -> Iterator[Span]:

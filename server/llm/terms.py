@@ -7,6 +7,8 @@ and N-grams for Chinese Information Retrieval, IRAL 2000).
 import re
 import unicodedata
 
+from server.llm.quantities import with_digits
+
 # The 300 most frequent characters of Chinese (60 % of running text), from the word frequencies in dict.txt of jieba
 # (MIT), and the Traditional forms of those that differ. What they form says less about a topic than rare characters.
 _FREQUENT = frozenset(
@@ -37,9 +39,26 @@ _SUFFIX = re.compile(r"(?:['’]s|ing|ed|es|e|s)$")
 _SHORTEST_STEM = 3
 
 
+# Latin abbreviations that Chinese offices use as often as the words. In English text `it` is a pronoun.
+_ABBREVIATIONS = {
+    "it": "信息技术",
+    "hr": "人力资源",
+    "ai": "人工智能",
+    "pc": "电脑",
+    "wifi": "无线网络",
+    "wi-fi": "无线网络",
+    "email": "邮件",
+    "e-mail": "邮件",
+}
+_ABBREVIATION = re.compile(
+    rf"(?<![a-z])(?:{'|'.join(_ABBREVIATIONS)})(?=[ ]?[{_HAN}])|(?<=[{_HAN}])(?:{'|'.join(_ABBREVIATIONS)})(?![a-z])"
+)
+
+
 def normalise(text: str) -> str:
-    """Full-width forms become half-width and letters lower case, so that both sides are spelt alike."""
-    return unicodedata.normalize("NFKC", text).lower()
+    """Both sides are spelt alike: half-width forms, lower case, digits for numerals, no Latin abbreviations."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    return with_digits(_ABBREVIATION.sub(lambda match: _ABBREVIATIONS[match.group()], text))
 
 
 def is_han(term: str) -> bool:
@@ -64,6 +83,18 @@ def vocabulary(text: str) -> set[str]:
     """All that a normalised text can be asked for: its terms and its single characters."""
     found = set(terms(text))
     return found | {character for term in found for character in singles(term)}
+
+
+def is_abridged(term: str, text: str) -> bool:
+    """True if the text has the pair with one character in between: how long words are shortened (年休假, 年假)."""
+    if len(term) != 2 or not is_han(term) or term[1] not in text:
+        return False
+    start = text.find(term[0])
+    while start >= 0:
+        if text[start + 2 : start + 3] == term[1] and is_han(text[start + 1]):
+            return True
+        start = text.find(term[0], start + 1)
+    return False
 
 
 def singles(term: str) -> list[str]:

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.llm.base import ModelRequest
 from server.llm.evidence import take_apart
+from server.llm.quantities import ranges, with_digits
 from server.llm.question_types import ANSWER_TYPES, answer_type
+from server.llm.quote_model import QuoteModel
 from server.llm.quoting import BUDGET, Passage, quote
 from server.llm.sentences import split
 
@@ -80,6 +83,8 @@ def test_a_clear_answer_is_short():
         "李白是哪个朝代的诗人？",
         "股票期权怎么行权？",
         "王强的手机号码是多少？",
+        "王强电话",
+        "王强分机多少",
         "怎么做红烧肉？",
         "What is the capital of France?",
         "How do I book a meeting room?",
@@ -183,6 +188,12 @@ PIECES = st.sampled_from(
         "什么",
         "密码",
         "Dr. ",
+        "| 满10年不满20年 | 10天 |\n",
+        "| --- | --- |\n",
+        "职级: 员工; 限额: 450\n",
+        "计算：\n",
+        "- ",
+        "十二年",
     ]
 )
 TEXTS = st.lists(PIECES, max_size=80).map("".join) | st.text(max_size=80) | st.sampled_from(HANDBOOK)
@@ -202,14 +213,19 @@ def test_quotes_are_verbatim_within_the_budget_and_repeatable(
 
     quotes = quote(question, passages, budget=budget, needed=needed)
 
-    assert all(found.text.strip() and found.text in passages[found.passage].text for found in quotes)
+    for found in quotes:
+        assert found.text.strip()
+        # Only whole lines may be left out, between the head of a table or list and what is quoted of it.
+        assert all(line in passages[found.passage].text for line in found.text.split("\n"))
     assert sum(len(found.text) for found in quotes) <= budget
     assert quotes == quote(question, passages, budget=budget, needed=needed)
 
 
 @given(text=TEXTS, longest=st.integers(1, 150))
 def test_pieces_cover_all_but_white_space_in_order(text: str, longest: int):
-    spans = split(text, longest)
+    pieces = split(text, longest)
+    heads = list(dict.fromkeys(piece.head for piece in pieces if piece.head))
+    spans = sorted([*heads, *(piece.span for piece in pieces)])
 
     assert all(0 < end - start <= longest for start, end in spans)
     assert all(one[1] <= other[0] for one, other in pairwise(spans))
@@ -230,7 +246,7 @@ def test_pieces_cover_all_but_white_space_in_order(text: str, longest: int):
     ],
 )
 def test_sentences(text: str, pieces: list[str]):
-    assert [text[start:end] for start, end in split(text)] == pieces
+    assert [text[slice(*piece.span)] for piece in split(text)] == pieces
 
 
 @pytest.mark.parametrize(
@@ -261,5 +277,137 @@ def test_question_types_have_names_of_their_own():
 
 
 def test_words_that_only_ask_are_not_looked_for():
-    assert list(take_apart("请问年假有多少天？").terms) == ["年假", "假有", "天"]
+    assert list(take_apart("请问年假有多少天？").terms) == ["年假", "有"]
     assert list(take_apart("How many claims are paid in 2,018?").terms) == ["claim", "paid", "2018"]
+
+
+TABLE = (
+    "累计工作满1年的员工享受带薪年休假，天数按累计工作年限计算：\n\n| 累计工作年限 | 每年年休假 |\n| --- | --- |\n"
+    "| 满1年不满10年 | 5天 |\n| 满10年不满20年 | 10天 |\n| 满20年 | 15天 |\n\n年休假可以按半天申请。"
+)
+LIST = "装修须交押金，金额按面积计算：\n\n- 100平方米以下：2000元\n- 100平方米以上不满150平方米：3000元\n- 150平方米以上：5000元"
+ROWS = (
+    "部门: 市场销售部\n岗位: 技术支持\n电脑: 14英寸笔记本\n更换年限: 3年",
+    "部门: 市场销售部\n岗位: 销售\n电脑: 13英寸轻薄笔记本\n更换年限: 3年",
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "row"),
+    [
+        ("工作五年有几天年假？", "| 满1年不满10年 | 5天 |"),
+        ("工作满十年有几天年假", "| 满10年不满20年 | 10天 |"),
+        ("工作满十二年，每年有几天年假？", "| 满10年不满20年 | 10天 |"),
+        ("工龄25年的年假", "| 满20年 | 15天 |"),
+    ],
+)
+def test_the_row_whose_range_holds_the_number_is_quoted_under_the_header(question: str, row: str):
+    (first, *_) = quote(question, hits(TABLE, IT, CONTACTS))
+
+    assert first.text == f"| 累计工作年限 | 每年年休假 |\n| --- | --- |\n{row}"
+
+
+def test_what_a_colon_leads_to_is_quoted_with_it():
+    (first, *_) = quote("年假有几天", hits(TABLE, IT, CONTACTS))
+
+    assert first.text.startswith("累计工作满1年")
+    assert "| 满20年 | 15天 |" in first.text
+
+
+def test_what_a_colon_leads_to_is_quoted_as_far_as_there_is_room():
+    passages = [Passage(1, "入职请带好以下材料：\n" + "\n".join(f"- 材料{n}" * 5 for n in range(30)), 0.2)]
+
+    (found,) = quote("入职要带什么材料？", passages, budget=120)
+
+    assert found.text.startswith("入职请带好以下材料：\n- 材料0")
+    assert len(found.text) <= 120
+
+
+def test_an_item_of_a_list_is_quoted_with_what_leads_to_it():
+    (first, *_) = quote("200平方米的房子装修押金多少", hits(LIST, IT, CONTACTS))
+
+    assert first.text == "装修须交押金，金额按面积计算：\n- 150平方米以上：5000元"
+
+
+def test_the_row_that_the_question_names_is_quoted_alone():
+    passages = [Passage(1, ROWS[0], 0.2), Passage(2, ROWS[1], 0.205), Passage(3, IT, 0.3)]
+
+    assert [found.passage for found in quote("新入职的销售会配什么样的电脑？", passages)] == [2]
+
+
+def test_a_row_in_the_next_chunk_is_read_under_the_caption():
+    one = "表1 住宿限额（一类城市为北京、上海）\n职级: 员工; 一类城市: 450; 二类城市: 350"
+    two = "一类城市: 450; 二类城市: 350\n职级: 主管与经理; 一类城市: 550; 二类城市: 450"
+
+    (first, *_) = quote("经理去上海的住宿限额", [Passage(1, one, 0.2), Passage(2, two, 0.21)])
+
+    assert first.text == "职级: 主管与经理; 一类城市: 550; 二类城市: 450"
+
+
+def test_what_a_record_does_not_say_is_refused():
+    assert quote("张伟的分机是多少？", hits_for(CONTACTS))
+    assert quote("张伟的工资是多少？", hits_for(CONTACTS)) == []
+    assert quote("王强分机", hits_for(CONTACTS)) == []
+
+
+def test_an_amount_that_running_text_does_not_name_is_refused():
+    text = "信息中心在三楼，信息中心主任是王敏，负责网络和机房。"
+
+    assert quote("信息中心主任是谁？", hits(text, LEAVE, EXPENSES))
+    assert quote("信息中心主任的工龄是多少？", hits(text, EXPENSES)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("HR的电话是多少", "人力资源部的分机是8035。"),
+        ("年假可以分开休吗", "带薪年休假可以分开休。"),
+        ("抽烟去哪里", "吸烟请到北门外。"),
+        ("密码最少十二位吗", "密码不少于12位。"),
+    ],
+)
+def test_other_words_for_the_same(asked: str, written: str):
+    assert quote(asked, hits(written, "公司在杭州成立。", "会议安排在上午。"))[0].text == written
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("工作满十二年", "工作满12年"),
+        ("两万五千元", "25000元"),
+        ("二〇一四年", "2014年"),
+        ("一百二十人", "120人"),
+        ("三四天", "三四天"),
+        ("一下", "一下"),
+        ("十分好", "十分好"),
+    ],
+)
+def test_numerals(text: str, digits: str):
+    assert with_digits(text) == digits
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("满10年不满20年", (10, 12, 19), (9, 20)),
+        ("满20年", (20, 30), (19,)),
+        ("超过3年、不超过5年的", (4, 5), (3, 6)),
+        ("1至3年", (1, 3), (4,)),
+        ("5年以内", (5,), (6,)),
+        ("每满2年", (), (2, 4)),
+        ("3天以内", (), (2,)),
+    ],
+)
+def test_ranges(text: str, inside: tuple[int, ...], outside: tuple[int, ...]):
+    found = ranges(text)
+
+    assert all(any(one.holds(value, "年") for one in found) for value in inside)
+    assert not any(one.holds(value, "年") for one in found for value in outside)
+
+
+async def test_the_number_behind_a_table_stands_in_a_paragraph_of_its_own():
+    request = ModelRequest([], "工作五年有几天年假？", hits(TABLE, IT, CONTACTS))
+
+    answer = "".join([delta.text async for delta in QuoteModel().stream(request)])
+
+    assert answer.endswith("| 满1年不满10年 | 5天 |\n\n[1]")
