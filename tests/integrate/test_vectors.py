@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from Crypto.PublicKey import RSA
 
-from server.auth.api_token import PADDINGS, TokenError, check_age, open_token, parse_token
+from server.auth.api_token import PADDINGS, PKCS1V15, TokenError, check_age, open_token, parse_token
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "tests" / "data" / "tokens"
@@ -45,6 +45,12 @@ def test_a_foreign_token_is_read(vector: dict[str, str]) -> None:
 def test_pkcs1_v15_is_refused(vector: dict[str, str]) -> None:
     with pytest.raises(TokenError, match="decrypt"):
         open_token(parse_token(vector["token"]), KEYS[vector["key"]])
+
+
+@pytest.mark.parametrize("vector", OTHERS, ids=_name)
+def test_pkcs1_v15_is_read_where_it_is_allowed(vector: dict[str, str]) -> None:
+    claims = open_token(parse_token(vector["token"]), KEYS[vector["key"]], [PKCS1V15])
+    assert (claims.client_id, claims.user_id, claims.username) == tuple(vector["plain"].split("|")[:3])
 
 
 @pytest.mark.parametrize("vector", OAEP, ids=_name)
