@@ -278,7 +278,7 @@ async def revoke_api_key(
     """End an api key. Raises NotFound."""
     key = await session.get(APIKey, key_id)
     if key is None or client_id not in (None, key.client_id):
-        raise NotFound(Text(f"没有 API 密钥 {key_id}", f"there is no api key {key_id}"))
+        raise NotFound(Text("没有这个 API 密钥", "there is no such api key"))
     key.enabled = False
     audit(session, now, actor, "api-key.revoke", key.client_id, key_id)
     return key
@@ -304,7 +304,7 @@ async def end_logins(
     await get_client(session, client_id)
     ended = await end_sessions(session, client_id, user_id, session_id)
     if session_id is not None and not ended:
-        raise NotFound(Text(f"没有登录会话 {session_id}", f"there is no session {session_id}"))
+        raise NotFound(Text("没有这个登录会话", "there is no such session"))
     audit(session, now, actor, "session.end", client_id, user_id or "", session_id=session_id, sessions=ended)
     return ended
 

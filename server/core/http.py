@@ -219,7 +219,11 @@ def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
         return answer(request, error.status_code, body, dict(error.headers or {}))
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("unexpected error", exc_info=error, extra={"path": request.scope["path"]})
+        log.error(
+            "unexpected error",
+            exc_info=error,
+            extra={"path": request_log.loggable_path(request.scope["path"])},
+        )
         reference = request_log.request_id.get()
         body = error_body(
             500,

@@ -3,6 +3,7 @@
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from typing import Literal
@@ -15,6 +16,16 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {
     *("message", "asctime", "request_id", "caller", "taskName"),
     "color_message",  # uvicorn's own message again, with colours
 }
+
+
+# A word or an id of this server's; secrets are longer, of both cases, or begin as ours do.
+_HARMLESS = re.compile(r"(?!sk-|st_|tk_)(?:[a-z0-9_.-]{1,40}|[A-Za-z0-9_.-]{1,16})")
+
+
+def loggable_path(path: str) -> str:
+    """A request's path without what may be a secret or somebody's words, put there by mistake."""
+    parts = path.split("/")
+    return "/".join(part if not part or _HARMLESS.fullmatch(part) else "***" for part in parts)
 
 
 class _ContextFilter(logging.Filter):

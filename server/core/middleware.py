@@ -6,7 +6,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.core.logging import caller_of_request, request_id
+from server.core.logging import caller_of_request, loggable_path, request_id
 
 log = logging.getLogger("server.access")
 # Asked every few seconds by whoever watches this process.
@@ -43,6 +43,7 @@ class RequestContext:
         finally:
             # The path only: queries carry secrets.
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": milliseconds}
+            path = loggable_path(scope["path"])
+            fields = {"method": scope["method"], "path": path, "status": status, "ms": milliseconds}
             level = logging.DEBUG if scope["path"] in _PROBES else logging.INFO
             log.log(level, "request", extra=fields | {"caller_id": caller_of_request.get()})

@@ -1,0 +1,237 @@
+"""Who may do what with whose things: every route of the API against every kind of caller.
+
+What /admin does with other clients' things has a matrix of its own in tests/admin.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from server.auth.principal import ROLE_SCOPES, Role, Scope
+from server.tables import Base
+from tests.conftest import Callers
+from tests.support.api import Caller
+
+OWNER = "acme/reader"
+FREE_ID = "f" * 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """A route with something of the owner's in it. Placeholders stand for what `Things` knows."""
+
+    method: str
+    path: str
+    # None: any caller, for what is their own.
+    scope: Scope | None
+    query: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    form: dict[str, str] | None = None
+    # False: it belongs to all of the owner's client.
+    personal: bool = False
+    # How a caller is answered whose it is not; 200 only where the answer is that of a name nobody has.
+    foreign: int = 404
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path} {'+'.join([*self.query, *(self.body or {})])}".strip()
+
+
+def _chats() -> list[Row]:
+    """The chats with another's conversation, another's question, and each beside an id that is free."""
+    ids = [
+        {"session_id": "{session}"},
+        {"chat_history_id": "{message}"},
+        {"session_id": "{session}", "chat_history_id": FREE_ID},
+        {"session_id": FREE_ID, "chat_history_id": "{message}"},
+    ]
+    question = {"query": "年假"}
+    rows = [Row("POST", "/chat/chat", Scope.CHAT, body=question | given, personal=True) for given in ids]
+    path = "/chat/knowledge_base_chat"
+    in_own = {**question, "knowledge_base_name": "{own_kb}"}
+    rows += [Row("POST", path, Scope.CHAT, body=in_own | given, personal=True) for given in ids]
+    return [*rows, Row("POST", path, Scope.CHAT, body={**question, "knowledge_base_name": "{kb}"})]
+
+
+KB = {"knowledge_base_name": "{kb}"}
+ROWS = [
+    Row("GET", "/knowledge_base/list_files", Scope.KB_READ, KB),
+    Row("GET", "/knowledge_base/documents", Scope.KB_READ, KB),
+    Row("GET", "/knowledge_base/download_doc", Scope.KB_READ, KB | {"file_name": "a.txt"}),
+    Row("POST", "/knowledge_base/search_docs", Scope.KB_READ, body=KB | {"query": "年假"}),
+    Row("POST", "/knowledge_base/upload_docs", Scope.KB_WRITE, form=KB),
+    Row("POST", "/knowledge_base/delete_docs", Scope.KB_WRITE, body=KB | {"file_names": ["a.txt"]}),
+    Row("POST", "/knowledge_base/delete_knowledge_base", Scope.KB_WRITE, body=KB),
+    Row("GET", "/jobs", Scope.KB_WRITE, KB),
+    Row("GET", "/jobs/{job}", Scope.KB_WRITE),
+    Row("GET", "/recommend/question", Scope.CHAT, {"num": "5", "kb_name": "{kb}"}, foreign=200),
+    Row("DELETE", "/auth/sessions/{login}", None, personal=True),
+    *_chats(),
+]
+# Routes that name nothing of anybody's. A new route stands here or above, or the test below fails.
+WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
+    ("GET", "/knowledge_base/list_knowledge_bases"): Scope.KB_READ,
+    ("GET", "/knowledge_base/list_knowledge_bases_v2"): Scope.KB_READ,
+    ("POST", "/knowledge_base/create_knowledge_base"): Scope.KB_WRITE,
+    ("GET", "/wecom/js-sdk-signature"): Scope.CHAT,
+    ("GET", "/auth/sessions"): None,
+    ("DELETE", "/auth/session"): None,
+}
+NAMES_IN_PATHS = {"{job_id}": "{job}", "{session_id}": "{login}"}
+
+
+@dataclass
+class Things:
+    """What the owner has, and everybody who might want it."""
+
+    callers: Callers
+    everybody: dict[str, tuple[Caller, frozenset[Scope]]]
+    values: dict[str, str]
+
+    async def send(self, row: Row, who: str, caller: Caller) -> httpx2.Response:
+        values = self.values | {"own_kb": f"kb-{who.partition('/')[0]}"}
+        form = _fill(row.form, values)
+        return await caller.http.request(
+            row.method,
+            _fill(row.path, values),
+            params=_fill(row.query, values),
+            json=_fill(row.body, values),
+            data=form,
+            files=[("files", ("b.txt", "病假三天。".encode()))] if form else None,
+        )
+
+    async def state(self) -> dict[str, list[Any]]:
+        """Every row of every table, except for when something was last used, and every file."""
+        found: dict[str, list[Any]] = {}
+        async with self.callers.services.database.read() as session:
+            for table in Base.metadata.sorted_tables:
+                columns = [column for column in table.columns if not column.name.startswith("last_used")]
+                found[table.name] = sorted(map(repr, await session.execute(select(*columns))))
+        folder = self.callers.services.settings.server.data_dir
+        found["files"] = sorted(str(path) for path in folder.rglob("*"))
+        return found
+
+
+def _fill(given: Any, values: dict[str, str]) -> Any:
+    if isinstance(given, dict):
+        return {key: _fill(value, values) for key, value in given.items()}
+    return given.format(**values) if isinstance(given, str) else given
+
+
+@pytest.fixture
+async def things(callers: Callers) -> Things:
+    await callers.client("other")
+    everybody = {}
+    for client in ("acme", "other"):
+        for name, role in (
+            ("reader", Role.READER),
+            ("reader2", Role.READER),
+            ("manager", Role.MANAGER),
+            ("admin", Role.ADMIN),
+        ):
+            everybody[f"{client}/{name}"] = (await callers.user(client, name, role), ROLE_SCOPES[role])
+        for scope in Scope:
+            everybody[f"{client}/key:{scope}"] = (await callers.key(client, scope), frozenset({scope}))
+        await everybody[f"{client}/manager"][0].create_kb(f"kb-{client}")
+    for caller, _ in everybody.values():  # people come into being with their first call
+        assert (await caller.get("/auth/sessions")).status_code == 200
+    manager, owner = everybody["acme/manager"][0], everybody[OWNER][0]
+    uploaded = (await manager.upload("kb-acme", {"a.txt": "年假五天。".encode()})).json()["data"]["documents"]
+    session, message = "1" * 32, "2" * 32
+    body = {"query": "年假", "session_id": session, "chat_history_id": message}
+    assert (await owner.post("/chat/chat", body)).status_code == 200
+    assert (await owner.post("/auth/session")).status_code == 200
+    (login,) = (await owner.get("/auth/sessions")).json()["data"]
+    values = {"kb": "kb-acme", "job": uploaded[0]["job_id"], "session": session, "message": message}
+    return Things(callers, everybody, values | {"login": login["session_id"]})
+
+
+def _operations(app: FastAPI) -> dict[tuple[str, str], dict[str, Any]]:
+    paths = app.openapi()["paths"]
+    return {(method.upper(), path): paths[path][method] for path in paths for method in paths[path]}
+
+
+def test_every_route_stands_in_the_matrix(app: FastAPI) -> None:
+    protected = {
+        key
+        for key, operation in _operations(app).items()
+        if "security" in operation and not key[1].startswith("/admin/")
+    }
+    shown = {value: key for key, value in NAMES_IN_PATHS.items()}
+    with_ids = set()
+    for row in ROWS:
+        path = row.path
+        for ours, theirs in shown.items():
+            path = path.replace(ours, theirs)
+        with_ids.add((row.method, path))
+    assert not with_ids & WITHOUT_IDS.keys()
+    assert with_ids | WITHOUT_IDS.keys() == protected
+
+
+async def test_nobody_is_told_to_identify_themselves_by_every_route(app: FastAPI, callers: Callers) -> None:
+    nobody = callers.nobody()
+    walked = [key for key, operation in _operations(app).items() if "security" in operation]
+    assert len(walked) > 30
+    for method, path in walked:
+        answer = await nobody.http.request(method, path, content=b"not even JSON")
+        assert answer.status_code == 401, f"{method} {path}: {answer.text}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_what_is_anothers_is_not_there(things: Things, row: Row) -> None:
+    """Without the scope 403; with it, what is another's 404, and nothing changes; the owner is let in."""
+    before = await things.state()
+    allowed = []
+    for who, (caller, scopes) in things.everybody.items():
+        is_owner = who == OWNER if row.personal else who.startswith("acme/")
+        has_scope = row.scope is None or row.scope in scopes
+        if has_scope and is_owner:
+            allowed.append((who, caller))
+            continue
+        answer = await things.send(row, who, caller)
+        assert answer.status_code == (row.foreign if has_scope else 403), f"{who}: {answer.text}"
+        if answer.status_code == 200:
+            assert answer.json()["data"] == []
+    nobody = await things.send(row, "acme/nobody", things.callers.nobody())
+    assert nobody.status_code == 401
+    assert await things.state() == before
+    answer = await things.send(row, *allowed[0])
+    assert answer.status_code == 200, answer.text
+
+
+async def test_routes_without_ids_ask_for_their_scope_too(things: Things) -> None:
+    before = await things.state()
+    for (method, path), scope in WITHOUT_IDS.items():
+        for who, (caller, scopes) in things.everybody.items():
+            if scope is not None and scope not in scopes:
+                answer = await things.send(Row(method, path, scope), who, caller)
+                assert answer.status_code == 403, f"{who} {path}: {answer.text}"
+    for who, (caller, scopes) in things.everybody.items():
+        if Scope.KB_READ in scopes:
+            names = (await caller.get("/knowledge_base/list_knowledge_bases")).json()["data"]
+            assert names == [f"kb-{who.partition('/')[0]}"]
+        if who != OWNER:
+            assert (await caller.get("/auth/sessions")).json()["data"] == []
+    assert await things.state() == before
+
+
+async def test_anothers_answer_looks_like_that_of_what_never_was(things: Things) -> None:
+    """Word for word, but for the name that was asked for and the number of the request."""
+    stranger = things.everybody["other/manager"][0]
+    nothing = {"kb": "kb-none", "job": "job_none", "session": FREE_ID, "message": FREE_ID, "login": "none"}
+    never = Things(things.callers, things.everybody, nothing)
+    for row in ROWS:
+        if "{session}" in str(row.body) or "{message}" in str(row.body):
+            continue  # a conversation that never was is begun
+        seen = []
+        for world in (things, never):
+            answer = await world.send(row, "other/manager", stranger)
+            text = answer.text
+            if answer.status_code != 200:
+                text = text.replace(answer.json()["error"]["request_id"], "REQUEST")
+            seen.append((answer.status_code, text.replace(world.values["kb"], "KB")))
+        assert seen[0] == seen[1], row.name
