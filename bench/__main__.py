@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from bench import chat, ingestion, padding, search, startup
+from bench import chat, identity, ingestion, padding, search, startup
 from bench.report import machine_line
 
 PARTS = {
@@ -11,6 +11,7 @@ PARTS = {
     "ingestion": ingestion.run,
     "startup": startup.run,
     "chat": chat.run,
+    "identity": identity.run,
     "padding": padding.run,
 }
 

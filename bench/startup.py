@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from bench.report import Figure, show
 from bench.stage import fill, stage_in
@@ -20,11 +21,11 @@ _ROUNDS = 5
 class Running:
     """startup.py over a folder."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, log: IO[bytes] | None = None, **environment: str) -> None:
         self.port, self.started = port, time.perf_counter()
-        environ = os.environ | {"SERVER__DATA_DIR": str(folder), "SERVER__LOG_LEVEL": "warning"}
+        environ = os.environ | {"SERVER__DATA_DIR": str(folder), "SERVER__LOG_LEVEL": "warning"} | environment
         command = [sys.executable, "startup.py", "--lite", "--no-samples", "--port", str(port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=log)
         self.environ = environ
 
     def seconds_to_health(self) -> float:
