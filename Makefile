@@ -1,6 +1,8 @@
 # make help lists the targets. Everything is installed into .venv from the pinned requirement files.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two test processes, each with databases of its own; a file's tests stay together.
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile
 # PyTorch's CPU wheels have an index of their own; give its address when PyPI's torch is not the one you want.
 TORCH_INDEX ?=
 
@@ -16,12 +18,12 @@ run: $(if $(FULL),.venv/.full,.venv/.lite) ## install what is missing and start 
 setup: .venv/.dev ## install the lite set and the test tools
 
 test: .venv/.dev ## the whole suite: SQLite, then what touches the database on PostgreSQL and MariaDB
-	$(BIN)/python -m pytest -q
-	$(BIN)/python -m pytest -q -m database --database postgresql
-	$(BIN)/python -m pytest -q -m database --database mariadb
+	$(PYTEST)
+	$(PYTEST) -m database --database postgresql
+	$(PYTEST) -m database --database mariadb
 
 test-full: .venv/.dev .venv/.full ## the tests that need torch, unstructured and the other large packages
-	$(BIN)/python -m pytest -q -m full
+	$(PYTEST) -m full
 
 check: .venv/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

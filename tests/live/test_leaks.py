@@ -148,8 +148,10 @@ def _in_bodies(secret: str) -> Iterator[Call]:
         {"api_token": secret[:-2], "public_key": secret, "token": secret},
         [secret],
     )
-    paths = ("/chat/chat", "/auth/session", "/auth/ticket", "/admin/tokens/inspect")
-    paths += ("/admin/clients/acme/keys/signing", "/admin/clients/acme/api-keys")
+    paths = [
+        *("/chat/chat", "/auth/session", "/auth/ticket", "/admin/tokens/inspect"),
+        *("/admin/clients/acme/keys/signing", "/admin/clients/acme/api-keys"),
+    ]
     yield from (("POST", path, {"json": body}) for path in paths for body in bodies)
     texts = (f'{{"query": "{secret}", "query": 1}}', f'{{"query": "{secret}', secret, f"\ud800{secret}")
     kinds = ("application/json", "text/plain", "multipart/form-data; boundary=x")
