@@ -18,7 +18,7 @@ class Strict(BaseModel):
 class ClientIn(Strict):
     client_id: str
     description: str = ""
-    policy: Policy = Policy.EXCHANGE
+    policy: Policy = Policy.COMPAT
     """What its tokens are good for: `exchange` or `strict` for a session, `compat` for every call."""
 
 

@@ -137,7 +137,7 @@ class NewClient:
 
     id: str
     description: str = ""
-    policy: Policy = Policy.EXCHANGE
+    policy: Policy = Policy.COMPAT
 
 
 async def add_client(

@@ -58,10 +58,10 @@ def _client_commands(group: Any) -> None:
     add.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
     policy: dict[str, Any] = {
         "choices": [str(policy) for policy in Policy],
-        "help": "what its tokens are good for: an exchange for a session (default; strict: once, within two minutes), "
-        "or every call (compat, for issuers and pages that exist already)",
+        "help": "what its tokens are good for: every call (compat, the default: what existing issuers and pages expect), "
+        "or an exchange for a session (exchange; strict: once, within two minutes), which is safer for new pages",
     }
-    add.add_argument("--policy", default="exchange", **policy)
+    add.add_argument("--policy", default="compat", **policy)
     _command(group, "list", "all clients with their keys", list_clients)
     show = _of_client(group, "show-key", "print the public key again; a look is noted in the audit", show_key)
     show.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
