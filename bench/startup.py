@@ -13,6 +13,7 @@ from typing import IO
 
 from bench.report import Figure, show
 from bench.stage import fill, stage_in
+from server.core.processes import die_with_parent
 from server.core.settings import ROOT
 
 _ROUNDS = 5
@@ -25,7 +26,14 @@ class Running:
         self.port, self.started = port, time.perf_counter()
         environ = os.environ | {"SERVER__DATA_DIR": str(folder), "SERVER__LOG_LEVEL": "warning"} | environment
         command = [sys.executable, "startup.py", "--lite", "--no-samples", "--port", str(port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=log)
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            preexec_fn=die_with_parent,  # whoever ends a bench ends its server
+        )
         self.environ = environ
 
     def seconds_to_health(self) -> float:
