@@ -29,7 +29,7 @@ from server.admin.schemas import (
     TokenIn,
     UserPatch,
 )
-from server.auth import management, service
+from server.auth import inspection, management, service
 from server.auth.models import APIKey, Client, ClientKey, User
 from server.auth.principal import Principal, Scope
 from server.auth.service import NewClient
@@ -259,7 +259,9 @@ async def inspect_token(
     """Say step by step what a token is and why it would be refused. Nothing is counted or changed."""
     language = negotiate(request.headers.get("accept-language"))
     async with desk.database.read() as session:
-        steps = await management.inspect_token(session, desk.vault, body.token, desk.settings.auth, desk.now)
+        steps = await inspection.inspect_token(
+            session, desk.vault, desk.runtime.lanes, body.token, desk.settings.auth, desk.now
+        )
     return Envelope(
         data=[
             StepOut(step=step.name, passed=step.passed, found=step.found.in_language(language))

@@ -15,7 +15,7 @@ from unicodedata import east_asian_width
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.auth import management, master_key, service
+from server.auth import inspection, management, master_key, service
 from server.auth.audit import CLI
 from server.auth.policy import Policy
 from server.auth.principal import Role
@@ -76,8 +76,10 @@ def _client_commands(group: Any) -> None:
     rotate.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
     revoke = _of_client(group, "revoke", "end a key now, and every session of the client", revoke_key)
     revoke.add_argument("--key", required=True, metavar="KID", help="its name, see `client list`")
-    _of_client(group, "disable", "refuse the client and all its users; ends their sessions", disable_client)
-    _of_client(group, "enable", "let it in again", enable_client)
+    _of_client(
+        group, "disable", "refuse the client and all its users; ends their sessions", enable_client
+    ).set_defaults(enabled=False)
+    _of_client(group, "enable", "let it in again", enable_client).set_defaults(enabled=True)
     change = _of_client(group, "policy", "change what its tokens are good for", set_policy)
     change.add_argument("policy", **policy)
     register = _of_client(
@@ -101,14 +103,16 @@ def _client_commands(group: Any) -> None:
 
 def _user_commands(group: Any) -> None:
     _of_client(group, "list", "a client's users", list_users)
-    for name, words, run in (
-        ("disable", "refuse a person; ends their sessions", disable_user),
-        ("enable", "let them in again", enable_user),
-        ("role", "what they may do", set_role),
+    for name, words, enabled in (
+        ("disable", "refuse a person; ends their sessions", False),
+        ("enable", "let them in again", True),
     ):
-        parser = _of_client(group, name, words, run)
-        parser.add_argument("--user", required=True)
-    parser.add_argument("role", choices=["reader", "manager", "admin"])
+        change = _of_client(group, name, words, enable_user)
+        change.set_defaults(enabled=enabled)
+        change.add_argument("--user", required=True)
+    role = _of_client(group, "role", "what they may do", set_role)
+    role.add_argument("--user", required=True)
+    role.add_argument("role", choices=[str(role) for role in Role])
 
 
 def _api_key_commands(group: Any) -> None:
@@ -208,22 +212,17 @@ def revoke_key(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def disable_client(settings: Settings, options: argparse.Namespace) -> int:
-    return _enable_client(settings, options, enabled=False)
-
-
 def enable_client(settings: Settings, options: argparse.Namespace) -> int:
-    return _enable_client(settings, options, enabled=True)
-
-
-def _enable_client(settings: Settings, options: argparse.Namespace, *, enabled: bool) -> int:
     _change(
         settings,
         lambda do: management.set_client_enabled(
-            do.session, do.actor, options.client, enabled=enabled, now=do.now
+            do.session, do.actor, options.client, enabled=options.enabled, now=do.now
         ),
     )
-    _say(f"客户端 {options.client} 已{'启用' if enabled else '禁用'}", "enabled" if enabled else "disabled")
+    _say(
+        f"客户端 {options.client} 已{'启用' if options.enabled else '禁用'}",
+        "enabled" if options.enabled else "disabled",
+    )
     return 0
 
 
@@ -288,22 +287,17 @@ def list_users(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def disable_user(settings: Settings, options: argparse.Namespace) -> int:
-    return _enable_user(settings, options, enabled=False)
-
-
 def enable_user(settings: Settings, options: argparse.Namespace) -> int:
-    return _enable_user(settings, options, enabled=True)
-
-
-def _enable_user(settings: Settings, options: argparse.Namespace, *, enabled: bool) -> int:
     _change(
         settings,
         lambda do: management.set_user_enabled(
-            do.session, do.actor, options.client, options.user, enabled=enabled, now=do.now
+            do.session, do.actor, options.client, options.user, enabled=options.enabled, now=do.now
         ),
     )
-    _say(f"用户 {options.user} 已{'启用' if enabled else '禁用'}", "enabled" if enabled else "disabled")
+    _say(
+        f"用户 {options.user} 已{'启用' if options.enabled else '禁用'}",
+        "enabled" if options.enabled else "disabled",
+    )
     return 0
 
 
@@ -395,7 +389,8 @@ def make_token(settings: Settings, options: argparse.Namespace) -> int:
 def inspect_token(settings: Settings, options: argparse.Namespace) -> int:
     token = (sys.stdin.read() if options.token == "-" else options.token).strip()  # noqa: S105 (no secret: "read stdin")
     steps = _change(
-        settings, lambda do: management.inspect_token(do.session, do.vault, token, settings.auth, do.now)
+        settings,
+        lambda do: inspection.inspect_token(do.session, do.vault, do.lanes, token, settings.auth, do.now),
     )
     for step in steps:
         sys.stdout.write(f"{'✓' if step.passed else '✗'} {step.name:<10} {step.found.zh} / {step.found.en}\n")
@@ -453,7 +448,7 @@ class _Do:
     """What an operation gets: its transaction, the vault, the time, and who does it."""
 
     def __init__(self, services: Services, session: AsyncSession) -> None:
-        self.session, self.vault = session, services.vault
+        self.session, self.vault, self.lanes = session, services.vault, services.runtime.lanes
         self.now, self.actor = services.runtime.clock.now(), CLI
 
 

@@ -10,12 +10,13 @@ from Crypto.Cipher import PKCS1_v1_5
 from server.auth import management
 from server.auth.api_token import PKCS1V15, check_implicit_rejection, make_token, new_key_pair, public_pem
 from server.auth.audit import CLI
-from server.auth.management import inspect_token
+from server.auth.inspection import inspect_token
 from server.auth.models import ClientKey, KeyState
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.service import add_api_key, check_pkcs1v15
 from server.core.errors import AlreadyExists, Invalid, NotFound
+from server.core.threads import Lanes
 from tests.auth.conftest import World
 from tests.conftest import key_pair
 
@@ -248,7 +249,7 @@ class TestInspection:
 
     async def look(self, world: World, token: str) -> list[tuple[str, bool, str]]:
         async with world.database.read() as session:
-            steps = await inspect_token(session, world.vault, token, world.settings, world.clock.at)
+            steps = await inspect_token(session, world.vault, Lanes(), token, world.settings, world.clock.at)
         return [(step.name, step.passed, step.found.en) for step in steps]
 
     async def test_a_good_one(self, world: World) -> None:
