@@ -46,8 +46,8 @@ def _authenticator(services: Services) -> Authenticator:
         update={"failures_per_address": 10**9, "failures_per_client": 10**9}
     )
     runtime = services.runtime
-    tokens = Tokens(services.database, services.vault, settings, runtime, Guard(settings))
-    return Authenticator(services.database, services.vault, tokens, settings, runtime)
+    tokens = Tokens(services.database, services.vault, settings, runtime, guard := Guard(settings))
+    return Authenticator(services.database, services.vault, tokens, guard, settings, runtime)
 
 
 async def run() -> None:

@@ -10,6 +10,7 @@ from server import VERSION
 from server.admin.deps import Desk
 from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
+from server.auth.door import Door
 from server.auth.framing import Framing
 from server.auth.wecom_login import open_wecom_login
 from server.core.http import BodyLimits, install_error_handlers
@@ -67,6 +68,7 @@ def create_app(
     install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
     include_routers(app, settings)
     mount_pages(app)
+    app.add_middleware(Door)
     if settings.server.cors_origins:
         origins = [origin.strip() for origin in settings.server.cors_origins.split(",")]
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])

@@ -77,7 +77,7 @@ async def open_services(
             files=files,
             embedders=embedders,
             guard=guard,
-            authenticator=Authenticator(database, vault, tokens, settings.auth, runtime),
+            authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
             signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
             chat=chat,

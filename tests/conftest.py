@@ -180,8 +180,9 @@ class Callers:
             secret = await add_api_key(session, self.services.vault, client_id, list(scopes), now)
         return self._caller(Authorization=f"Bearer {secret}")
 
-    def nobody(self) -> Caller:
-        return self._caller()
+    def nobody(self, **headers: str) -> Caller:
+        """Without a credential; `headers` may bring anything."""
+        return self._caller(**headers)
 
 
 @pytest.fixture

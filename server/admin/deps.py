@@ -83,7 +83,7 @@ class NeedsOperator(Needs):
         return caller
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
 

@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import SHA1, SHA256
@@ -197,12 +197,30 @@ def clean_username(username: str) -> str:
 
 
 def _decrypt(key: RSA.RsaKey, cipher_text: bytes, paddings: Sequence[Padding]) -> tuple[bytes, Padding]:
+    once = cast("RSA.RsaKey", _OncePerBlock(key))
     for padding in paddings:
         try:
-            return _cipher(key, padding).decrypt(cipher_text), padding
+            return _cipher(once, padding).decrypt(cipher_text), padding
         except ValueError:  # another padding, another key, or noise: all look alike
             continue
     raise TokenError("decrypt")
+
+
+class _OncePerBlock:
+    """A private key that keeps its last block: the RSA operation is the same for every padding, and nearly all the work."""
+
+    def __init__(self, key: RSA.RsaKey) -> None:
+        self._key = key
+        self._block: tuple[int, bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._key, name)
+
+    def _decrypt_to_bytes(self, cipher_text: int) -> bytes:
+        """What PyCryptodome's ciphers call."""
+        if self._block is None or self._block[0] != cipher_text:
+            self._block = cipher_text, self._key._decrypt_to_bytes(cipher_text)  # type: ignore[no-untyped-call]
+        return self._block[1]
 
 
 def check_implicit_rejection(key: RSA.RsaKey) -> bool:

@@ -1,6 +1,11 @@
 """Limits on guessing and on floods. They count in each process: N workers let N times as much through."""
 
+import asyncio
 import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cachetools import TTLCache
 
 from server.core.errors import TooManyRequests
 from server.core.i18n import Text
@@ -8,6 +13,9 @@ from server.core.limits import RateLimit
 from server.core.settings import AuthSettings
 
 _MINUTE = 60
+# Credentials that are checked for the first time: so many at once, so many more that wait, from networks where nobody
+# ever came in and from the others.
+_AT_ONCE, _WAITING_UNKNOWN, _WAITING = 4, 32, 64
 _EVERYWHERE = "*"
 
 
@@ -24,14 +32,44 @@ class Guard:
         self._exchanges = RateLimit(settings.exchanges_per_address, _MINUTE)
         self._demo_by_address = RateLimit(5, 15 * _MINUTE)
         self._demo = RateLimit(50, 60 * _MINUTE)
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._strangers = 0
+        self._known_networks: TTLCache[str, None] = TTLCache(10_000, 24 * 60 * _MINUTE)
+
+    @asynccontextmanager
+    async def stranger(self, address: str) -> AsyncIterator[None]:
+        """While a credential is checked for the first time. It costs SQL and RSA, so that whoever sends many of them must
+        not keep the server from those who are in. Ends well for a good one. Raises TooManyRequests."""
+        self.check_strangers(address)
+        self._strangers += 1
+        try:
+            async with self._places:
+                yield
+        finally:
+            self._strangers -= 1
+        self._known_networks[network_of(address)] = None
+
+    def check_strangers(self, address: str) -> None:
+        """Raises TooManyRequests where a stranger would find no place to wait. A flood from everywhere leaves places to
+        networks from which somebody came in before."""
+        known = network_of(address) in self._known_networks
+        if self._strangers >= _AT_ONCE + (_WAITING if known else _WAITING_UNKNOWN):
+            raise TooManyRequests(
+                Text("登录人数过多，请稍后再试", "too many logins at once; try again in a moment"),
+                retry_after=1,
+            )
+
+    def check_forger(self, address: str) -> None:
+        """Raises TooManyRequests where an address sent too many forged tokens."""
+        _refuse(self._forged_by_address.wait(network_of(address)))
 
     def check_token(self, address: str, client_id: str) -> None:
         """Raises TooManyRequests where too many forged tokens came from.
 
         A client whose name is abused by others goes on: its limit holds for addresses that sent a forged one themselves.
         """
+        self.check_forger(address)
         network = network_of(address)
-        _refuse(self._forged_by_address.wait(network))
         if self._forged_by_address.count(network):
             _refuse(self._forged_by_client.wait(client_id))
 

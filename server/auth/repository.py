@@ -4,8 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Delete, Update, delete, func, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -23,6 +21,7 @@ from server.auth.models import (
     TokenUse,
     User,
 )
+from server.db.upsert import upsert
 
 _SWEPT_AT_ONCE = 100
 
@@ -84,6 +83,20 @@ async def find_sealed_secret(session: AsyncSession, name: str) -> SealedSecret |
     return await session.get(SealedSecret, name)
 
 
+async def find_standing(
+    session: AsyncSession, client_id: str, key_id: str, user_id: str
+) -> tuple[Client, ClientKey | None, User | None] | None:
+    """The client, one of its keys and one of its users, as they are now."""
+    query = (
+        select(Client, ClientKey, User)
+        .outerjoin(ClientKey, (ClientKey.client_id == Client.id) & (ClientKey.id == key_id))
+        .outerjoin(User, (User.client_id == Client.id) & (User.id == user_id))
+        .where(Client.id == client_id)
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1], row[2])
+
+
 async def find_user(session: AsyncSession, client_id: str, user_id: str) -> User | None:
     return await session.get(User, (client_id, user_id))
 
@@ -99,24 +112,16 @@ async def list_users(
 
 async def count_users(session: AsyncSession, client_id: str, since: datetime) -> tuple[int, int]:
     """How many users a client has, and how many of them came after `since`."""
-    total = await session.scalar(select(func.count()).where(User.client_id == client_id))
-    recent = await session.scalar(
-        select(func.count()).where(User.client_id == client_id, User.created_at > since)
-    )
-    return total or 0, recent or 0
+    mine = select(func.count()).where(User.client_id == client_id)
+    total = mine.scalar_subquery()
+    recent = mine.where(User.created_at > since).scalar_subquery()
+    row = (await session.execute(select(total, recent))).one()
+    return row[0], row[1]
 
 
-async def add_user(session: AsyncSession, user: User) -> User:
-    """Insert the user, or return the row that another request inserted a moment before."""
-    try:
-        async with session.begin_nested():
-            session.add(user)
-    except IntegrityError:
-        found = await session.get(User, (user.client_id, user.id))
-        if found is None:
-            raise
-        return found
-    return user
+async def add_user(session: AsyncSession, user: dict[str, Any]) -> User:
+    """Insert the user, unless another request did so a moment before; return the row."""
+    return cast("User", await upsert(session, user, {"id": User.id}, User))
 
 
 async def set_username(session: AsyncSession, client_id: str, user_id: str, username: str) -> None:
@@ -200,8 +205,8 @@ async def delete_oldest_sessions(session: AsyncSession, client_id: str, user_id:
     """Leave the `keep` newest sessions of a user."""
     mine = (AuthSession.client_id == client_id) & (AuthSession.user_id == user_id)
     newest_first = select(AuthSession.secret_hash).where(mine).order_by(AuthSession.created_at.desc())
-    surplus = list(await session.scalars(newest_first.offset(keep)))
-    await session.execute(delete(AuthSession).where(AuthSession.secret_hash.in_(surplus)))
+    if surplus := list(await session.scalars(newest_first.offset(keep))):
+        await session.execute(delete(AuthSession).where(AuthSession.secret_hash.in_(surplus)))
 
 
 async def delete_expired(session: AsyncSession, now: datetime) -> None:
@@ -236,24 +241,9 @@ async def take_ticket(session: AsyncSession, secret_hash: str, now: datetime) ->
 
 
 async def count_use(session: AsyncSession, use_hash: str, expires_at: datetime) -> int:
-    """Count one more use and return how many there were. One statement inserts or increments, so that two processes
-    with the same token count two; its lock lasts until the commit, so that each reads its own number."""
+    """Count one more use and return how many there were; two processes with the same token count two."""
     row = {"hash": use_hash, "uses": 1, "expires_at": expires_at}
-    more: dict[str, Any] = {"uses": TokenUse.uses + 1}
-    match session.get_bind().dialect.name:
-        case "sqlite":
-            await session.execute(
-                sqlite.insert(TokenUse).values(row).on_conflict_do_update(index_elements=["hash"], set_=more)
-            )
-        case "postgresql":
-            await session.execute(
-                postgresql.insert(TokenUse)
-                .values(row)
-                .on_conflict_do_update(index_elements=["hash"], set_=more)
-            )
-        case _:
-            await session.execute(mysql.insert(TokenUse).values(row).on_duplicate_key_update(more))
-    return (await session.execute(select(TokenUse.uses).where(TokenUse.hash == use_hash))).scalar_one()
+    return cast("int", await upsert(session, row, {"uses": TokenUse.uses + 1}, TokenUse.uses))
 
 
 async def find_uses(session: AsyncSession, use_hash: str) -> int:

@@ -45,11 +45,11 @@ _PASSPHRASE_FORM = {
 }
 
 
-def _signon(request: Request) -> SignOn:
+async def _signon(request: Request) -> SignOn:
     return cast("SignOn", request.app.state.signon)
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
@@ -147,23 +147,25 @@ async def list_sessions(caller: Anybody, signon: SignOnDep) -> Envelope[list[Log
 
 @sessions_router.delete("/auth/session")
 async def end_session(
-    caller: Anybody, request: Request, response: Response, settings: SettingsDep
+    caller: Anybody, request: Request, response: Response, signon: SignOnDep, settings: SettingsDep
 ) -> Envelope[None]:
     """Log out: end the session that this call came with."""
-    await _end(caller, caller.session_id, request)
+    await _end(caller, caller.session_id, signon, request)
     clear_session_cookie(response, request, settings)
     return Envelope(data=None)
 
 
 @sessions_router.delete("/auth/sessions/{session_id}")
-async def end_other_session(caller: Anybody, session_id: str, request: Request) -> Envelope[None]:
+async def end_other_session(
+    caller: Anybody, session_id: str, request: Request, signon: SignOnDep
+) -> Envelope[None]:
     """End one of the caller's own sessions, say that of a lost phone."""
-    await _end(caller, session_id, request)
+    await _end(caller, session_id, signon, request)
     return Envelope(data=None)
 
 
-async def _end(caller: Principal, session_id: str | None, request: Request) -> None:
-    await _signon(request).logout(caller, session_id)
+async def _end(caller: Principal, session_id: str | None, signon: SignOn, request: Request) -> None:
+    await signon.logout(caller, session_id)
     cast("Authenticator", request.app.state.authenticator).forget(caller.client_id, caller.user_id)
 
 

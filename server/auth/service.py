@@ -1,22 +1,24 @@
 """From a credential to a Principal, and how clients, keys and tokens are made."""
 
 import secrets
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 from Crypto.PublicKey import RSA
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import api_token, repository
 from server.auth.api_token import TokenError
 from server.auth.audit import CLI, audit
+from server.auth.guard import Guard
 from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
 from server.auth.principal import ROLE_SCOPES, Principal, Role, Scope
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
-from server.auth.tokens import Opened, Tokens, digest_of, refusal
-from server.auth.users import meet_user
+from server.auth.tokens import Opened, Tokens, digest_of, learn_padding, recheck, refusal
+from server.auth.users import welcome
 from server.auth.vault import Vault, hash_session
 from server.core.errors import AlreadyExists, Invalid, NotFound, SettingsError, Unauthenticated
 from server.core.i18n import Text
@@ -42,11 +44,19 @@ class Authenticator:
     """Turns credentials into Principals, with a short memory so that a busy caller costs no RSA and no SQL."""
 
     def __init__(
-        self, database: Database, vault: Vault, tokens: Tokens, settings: AuthSettings, runtime: Runtime
+        self,
+        database: Database,
+        vault: Vault,
+        tokens: Tokens,
+        guard: Guard,
+        settings: AuthSettings,
+        runtime: Runtime,
     ) -> None:
-        self._database, self._vault, self._tokens = database, vault, tokens
+        self._database, self._vault, self._tokens, self._guard = database, vault, tokens, guard
         self._settings, self._clock = settings, runtime.clock
         self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, _PRINCIPAL_SECONDS)
+        # Credentials that were good when they were asked about last: they need not wait among strangers.
+        self._good: LRUCache[str, bool] = LRUCache(_CACHED_CREDENTIALS)
 
     async def authenticate(self, credential: str | None, address: str = "") -> Principal:
         """Return who calls; `address` is where from.
@@ -58,12 +68,23 @@ class Authenticator:
         digest = digest_of(credential)
         if (known := self._principals.get(digest)) is not None:
             return known
+        was_good = self._good.pop(digest, False)
         try:
-            principal = await self._resolve(credential, address)
+            async with nullcontext() if was_good else self._guard.stranger(address):
+                principal = await self._resolve(credential, address)
         except TokenError as error:
             raise refusal(error, credential) from None
-        self._principals[digest] = principal
+        self._principals[digest], self._good[digest] = principal, True
         return principal
+
+    def foresee(self, credential: str, address: str) -> None:
+        """Raise at once what `authenticate` is sure to raise without any work: Unauthenticated, TooManyRequests."""
+        digest = digest_of(credential)
+        if digest in self._good:
+            return
+        if not credential.startswith((KEY_PREFIX, SESSION_PREFIX, TICKET_PREFIX)):
+            self._tokens.foresee(digest, address)
+        self._guard.check_strangers(address)
 
     def forget(self, client_id: str, user_id: str | None = None) -> None:
         """Ask the database again about this caller, or about all of a client. Other processes do so within seconds by
@@ -75,6 +96,7 @@ class Authenticator:
         ]
         for digest in mine:
             self._principals.pop(digest, None)
+        self._tokens.forget(client_id)
 
     async def _resolve(self, credential: str, address: str) -> Principal:
         if credential.startswith(KEY_PREFIX):
@@ -111,17 +133,16 @@ class Authenticator:
 
     async def _by_token(self, opened: Opened) -> Principal:
         """The user whom a token names, made at first sight; the padding that opened it is kept for the next one."""
-        client, claims = opened.client, opened.claims
+        client, claims, now = opened.client, opened.claims, self._clock.now()
         async with self._database.read() as session:
-            user = await repository.find_user(session, client.id, claims.user_id)
+            user = await recheck(session, opened, now)
         named = user is not None and claims.username in ("", user.username)
         if user is None or not named or client.padding != claims.padding:
             async with self._database.write() as session:
-                user = await meet_user(
-                    session, client.id, claims.user_id, claims.username, self._settings, self._clock.now()
+                user = await welcome(
+                    session, user, client.id, claims.user_id, claims.username, self._settings, now
                 )
-                if claims.padding and client.padding != claims.padding:
-                    await repository.set_padding(session, client.id, claims.padding)
+                await learn_padding(session, opened)
         return _principal_of(user, client)
 
 

@@ -1,6 +1,8 @@
 """How people come in: a token or a ticket becomes a session, and a login is handed over to the page."""
 
+import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import quote
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,14 +14,20 @@ from server.auth.guard import Guard
 from server.auth.models import AuthSession, User
 from server.auth.principal import Principal
 from server.auth.sessions import TICKET_PREFIX, Origin, end_sessions, issue_ticket, start_session
-from server.auth.tokens import Opened, Tokens, digest_of, refusal
-from server.auth.users import meet_user
+from server.auth.tokens import Opened, Tokens, digest_of, learn_padding, recheck, refusal
+from server.auth.users import meet_user, welcome
 from server.auth.vault import hash_session
 from server.core.errors import Invalid, NotFound
 from server.core.i18n import Text
+from server.core.limits import RateLimit
 from server.core.runtime import Runtime
 from server.core.settings import AuthSettings, H5Settings
 from server.db.session import Database
+
+# Refusals of a second that the audit tells one by one.
+_NOTED, _ALL = 20, "*"
+# And how many are kept while the database cannot be written.
+_MAX_REFUSED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,25 @@ class Arrival:
     cookie: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A login that was refused, as the audit tells it."""
+
+    at: datetime
+    reason: str
+    # The first characters of the credential's hash.
+    credential: str
+    address: str
+    # What the token said, where it said something.
+    opened: Opened | None
+
+    def note(self, session: AsyncSession) -> None:
+        client_id = self.opened.client.id if self.opened else None
+        target = self.opened.claims.user_id if self.opened else self.credential
+        detail = {"reason": self.reason, "address": self.address, "credential": self.credential}
+        audit(session, self.at, SERVER, "session.refuse", client_id, target, **detail)
+
+
 class SignOn:
     """Exchanges what vouches for a person. What fails leaves neither a use counted nor a user nor a session."""
 
@@ -53,6 +80,10 @@ class SignOn:
         self._database, self._tokens, self._guard = database, tokens, guard
         self._settings, self._h5 = settings, h5
         self._clock, self._tasks = runtime.clock, runtime.tasks
+        # What is not in the audit yet.
+        self._refused: list[_Refusal] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._noting = RateLimit(_NOTED, 1)
 
     async def login(self, credential: str, address: str) -> Login:
         """Turn a token or a ticket into a session.
@@ -60,27 +91,38 @@ class SignOn:
         Raises Unauthenticated with one answer for all that is bad, TooManyRequests.
         """
         self._guard.check_exchange(address)
+        opened = None
         try:
             if credential.startswith(TICKET_PREFIX):
                 return await self._login_by_ticket(credential)
-            opened = await self._tokens.open(credential, address, exchanging=True)
+            async with self._guard.stranger(address):
+                opened = await self._tokens.open(credential, address, exchanging=True)
+            now = self._clock.now()
             async with self._database.write() as session:
-                user = await self._redeem(session, opened)
-                return await self._start(session, user, "token")
+                user = await self._redeem(session, opened, now)
+                return await self._start(session, user, now, "token")
         except TokenError as error:
-            self._note(error, credential, address)
+            self._note(error, credential, address, opened)
             raise refusal(error, credential) from None
+
+    def foresee(self, address: str) -> None:
+        """Raise at once what a login from here is sure to raise without any work: TooManyRequests."""
+        self._guard.check_forger(address)
+        self._guard.check_strangers(address)
 
     async def ticket_for_token(self, token: str, address: str) -> str:
         """Turn a token into a ticket, for a back end that keeps tokens out of addresses. Raises as `login`."""
         self._guard.check_exchange(address)
+        opened = None
         try:
-            opened = await self._tokens.open(token, address, exchanging=True)
+            async with self._guard.stranger(address):
+                opened = await self._tokens.open(token, address, exchanging=True)
+            now = self._clock.now()
             async with self._database.write() as session:
-                user = await self._redeem(session, opened)
-                return await issue_ticket(session, user, self._clock.now(), "ticket")
+                user = await self._redeem(session, opened, now)
+                return await issue_ticket(session, user, now, "ticket")
         except TokenError as error:
-            self._note(error, token, address)
+            self._note(error, token, address, opened)
             raise refusal(error, token) from None
 
     async def ticket_for_user(self, voucher: Principal, user_id: str, username: str) -> str:
@@ -145,8 +187,9 @@ class SignOn:
         return Arrival(f"{self._h5.page}401?message={quote(message)}")
 
     async def _login_by_ticket(self, secret: str) -> Login:
+        now = self._clock.now()
         async with self._database.write() as session:
-            ticket = await repository.take_ticket(session, hash_session(secret), self._clock.now())
+            ticket = await repository.take_ticket(session, hash_session(secret), now)
             if ticket is None:
                 raise TokenError("unknown_ticket")
             client = await repository.find_client(session, ticket.client_id)
@@ -154,33 +197,42 @@ class SignOn:
             if not (client and client.enabled and user and user.enabled):
                 raise TokenError("disabled")
             origin: Origin = ticket.origin  # type: ignore[assignment]  # written by issue_ticket
-            return await self._start(session, user, origin)
+            return await self._start(session, user, now, origin)
 
-    async def _redeem(self, session: AsyncSession, opened: Opened) -> User:
+    async def _redeem(self, session: AsyncSession, opened: Opened, now: datetime) -> User:
         """Count a use of the token and return its user. Raises TokenError when it was used up or the user is disabled."""
-        claims, now = opened.claims, self._clock.now()
+        claims = opened.claims
+        known = await recheck(session, opened, now)
         if opened.max_uses is not None:
             uses = await repository.count_use(session, claims.use_hash, opened.forget_at)
             if uses > opened.max_uses:
                 raise TokenError("replayed")
-        user = await meet_user(
-            session, opened.client.id, claims.user_id, claims.username, self._settings, now
+        user = await welcome(
+            session, known, opened.client.id, claims.user_id, claims.username, self._settings, now
         )
-        if not user.enabled:
-            raise TokenError("user_disabled")
-        if claims.padding and claims.padding != opened.client.padding:
-            await repository.set_padding(session, opened.client.id, claims.padding)
+        await learn_padding(session, opened)
         return user
 
-    async def _start(self, session: AsyncSession, user: User, origin: Origin) -> Login:
-        return Login(await start_session(session, user, self._settings, self._clock.now(), origin), user)
+    async def _start(self, session: AsyncSession, user: User, now: datetime, origin: Origin) -> Login:
+        return Login(await start_session(session, user, self._settings, now, origin), user)
 
-    def _note(self, error: TokenError, credential: str, address: str) -> None:
+    def _note(self, error: TokenError, credential: str, address: str, opened: Opened | None) -> None:
         """Write a refusal to the audit, afterwards: a time that tells one reason from another tells too much."""
-        at, reason, mark = self._clock.now(), error.reason, digest_of(credential)[:8]
+        if len(self._refused) < _MAX_REFUSED:
+            mark, now = digest_of(credential)[:8], self._clock.now()
+            self._refused.append(_Refusal(now, error.reason, mark, address, opened))
+        if self._writing is None or self._writing.done():
+            self._writing = self._tasks.start(self._write_refused())
 
-        async def write() -> None:
+    async def _write_refused(self) -> None:
+        """Together, so that a flood does not keep those who log in from writing; of a flood the first ones, and a number."""
+        while self._refused:
+            if pause := self._noting.wait(_ALL):
+                await asyncio.sleep(pause)
             async with self._database.write() as session:
-                audit(session, at, SERVER, "session.refuse", None, mark, reason=reason, address=address)
-
-        self._tasks.start(write())
+                for one in self._refused[:_NOTED]:
+                    one.note(session)
+                    self._noting.add(_ALL)
+                if left := self._refused[_NOTED:]:
+                    audit(session, left[-1].at, SERVER, "session.refuse", more=len(left))
+                self._refused.clear()

@@ -2,20 +2,22 @@
 
 import hashlib
 import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
 from cachetools import LRUCache, TTLCache
 from Crypto.PublicKey import RSA
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import api_token, repository, signed_token
 from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, TokenError
 from server.auth.guard import Guard
-from server.auth.models import Client, ClientKey, KeyKind
+from server.auth.models import Client, ClientKey, KeyKind, KeyState, User
 from server.auth.policy import Policy, rules_of
 from server.auth.signed_token import SignedToken
 from server.auth.vault import Vault
-from server.core.errors import TooManyRequests, Unauthenticated
+from server.core.errors import Unauthenticated
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import AuthSettings
@@ -25,8 +27,9 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED = 10_000
 _FORGED_SECONDS = 60
-# Tokens that wait for their RSA operation.
-_MAX_QUEUE = 64
+# A client and its keys are read again after this long, and once a second while its tokens cannot be opened.
+_ISSUER_SECONDS = 5
+_LOOK_AGAIN_SECONDS = 1
 # Reasons that time, an operator or another token cannot heal: such a token is forged or broken, and stays so.
 _FORGED = {
     *(
@@ -54,6 +57,8 @@ class Opened:
     """A token that its client made, in time, and for this use."""
 
     client: Client
+    # Which of its keys opened the token.
+    key_id: str
     claims: Claims
     # How often it may be exchanged, and when that need not be known any more.
     max_uses: int | None
@@ -85,6 +90,7 @@ class Tokens:
         self._forged: TTLCache[str, str] = TTLCache(_REMEMBERED, _FORGED_SECONDS)
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
         self._last_good: LRUCache[str, str] = LRUCache(1000)
+        self._issuers: TTLCache[str, _Issuer] = TTLCache(1000, _ISSUER_SECONDS)
 
     async def open(self, token: str, address: str, *, exchanging: bool) -> Opened:
         """Return what the token says. Raises TokenError, and TooManyRequests where floods come from.
@@ -95,14 +101,25 @@ class Tokens:
         try:
             parsed = self._parse(token, digest)
             client_id = parsed.client_id
-            client, claims = await self._read(parsed, digest, address)
+            client, key_id, claims = await self._read(parsed, digest, address)
         except TokenError as error:
             if error.reason in _FORGED or error.reason == "unknown_client":
                 self._guard.token_was_forged(address, client_id)
             if error.reason in _FORGED:
                 self._forged[digest] = error.reason
             raise
-        return self._judge(client, claims, exchanging=exchanging)
+        return self._judge(client, key_id, claims, exchanging=exchanging)
+
+    def forget(self, client_id: str) -> None:
+        """Ask the database again about this client and its keys."""
+        self._issuers.pop(client_id, None)
+
+    def foresee(self, digest: str, address: str) -> None:
+        """Raise at once what is sure to come of this token without any work: Unauthenticated, TooManyRequests."""
+        if digest in self._forged:
+            raise Unauthenticated(_INVALID)
+        if digest not in self._opened:
+            self._guard.check_forger(address)
 
     def _parse(self, token: str, digest: str) -> SealedToken | SignedToken:
         if (reason := self._forged.get(digest)) is not None:
@@ -113,25 +130,46 @@ class Tokens:
 
     async def _read(
         self, parsed: SealedToken | SignedToken, digest: str, address: str
-    ) -> tuple[Client, Claims]:
+    ) -> tuple[Client, str, Claims]:
+        issuer = self._issuers.get(parsed.client_id) or await self._find_issuer(parsed.client_id)
+        claims, key_id = self._opened.get(digest, (None, ""))
+        if claims is None or key_id not in {key.id for key in issuer.keys}:
+            self._guard.check_token(address, parsed.client_id)
+            try:
+                claims, key_id = await self._open(parsed, issuer)
+            except TokenError:
+                # Made with a key that came a moment ago?
+                seen, issuer = issuer, await self._look_again(parsed.client_id, issuer)
+                if issuer.key_ids == seen.key_ids:
+                    raise
+                claims, key_id = await self._open(parsed, issuer)
+            self._opened[digest] = claims, key_id
+        if issuer.client is None:
+            raise TokenError("unknown_client")
+        return issuer.client, key_id, claims
+
+    async def _find_issuer(self, client_id: str) -> "_Issuer":
         now = self._clock.now()
         async with self._database.read() as session:
-            client = await repository.find_client(session, parsed.client_id)
-            keys = await repository.list_open_keys(session, parsed.client_id, now) if client else []
-            keys = [key for key in keys if could_open(key, parsed)]
-            # Somebody's key for the same work where there is none, so that time does not tell who is a client.
+            client = await repository.find_client(session, client_id)
+            keys = await repository.list_open_keys(session, client_id, now) if client else []
             decoy = None if keys else await repository.find_any_key(session, KeyKind.RSA)
-        claims, key_id = self._opened.get(digest, (None, ""))
-        if claims is None or key_id not in {key.id for key in keys}:
-            self._guard.check_token(address, parsed.client_id)
-            if isinstance(parsed, SealedToken):
-                claims, key_id = await self._open_sealed(parsed, keys, decoy, client)
-            else:
-                claims, key_id = self._open_signed(parsed, keys)
-            self._opened[digest] = claims, key_id
-        if client is None:
-            raise TokenError("unknown_client")
-        return client, claims
+        issuer = _Issuer(client, keys, decoy, time.monotonic())
+        if client is not None:
+            self._issuers[client_id] = issuer
+        return issuer
+
+    async def _look_again(self, client_id: str, seen: "_Issuer") -> "_Issuer":
+        """The issuer as it is now; who forges tokens makes us look once a second, not once a token."""
+        if time.monotonic() - seen.read_at < _LOOK_AGAIN_SECONDS:
+            return seen
+        return await self._find_issuer(client_id)
+
+    async def _open(self, parsed: SealedToken | SignedToken, issuer: "_Issuer") -> tuple[Claims, str]:
+        keys = [key for key in issuer.keys if could_open(key, parsed)]
+        if isinstance(parsed, SealedToken):
+            return await self._open_sealed(parsed, keys, issuer)
+        return self._open_signed(parsed, keys)
 
     def _open_signed(self, signed: SignedToken, keys: list[ClientKey]) -> tuple[Claims, str]:
         if not keys:
@@ -139,21 +177,16 @@ class Tokens:
         return signed_token.verify_signed(signed, keys[0].public_pem, self._settings.audience), keys[0].id
 
     async def _open_sealed(
-        self, sealed: SealedToken, keys: list[ClientKey], decoy: ClientKey | None, client: Client | None
+        self, sealed: SealedToken, keys: list[ClientKey], issuer: "_Issuer"
     ) -> tuple[Claims, str]:
-        candidates = keys or ([decoy] if decoy else [])
-        if self._lanes.waiting("crypto") >= _MAX_QUEUE:
-            raise TooManyRequests(
-                Text("登录人数过多，请稍后再试", "too many logins at once; try again in a moment"),
-                retry_after=1,
-            )
+        candidates = list(keys) or [key for key in (issuer.decoy,) if key]
         last_good = self._last_good.get(sealed.client_id)
         candidates.sort(key=lambda key: key.id != last_good)
         # A key for PKCS#1 v1.5 opens everything to something: only what no other key opens is left to it.
         candidates.sort(key=lambda key: key.kind == KeyKind.RSA_V15)
         try:
             claims, key_id = await self._lanes.run(
-                "crypto", self._decrypt, sealed, candidates, client.padding if client else None
+                "crypto", self._decrypt, sealed, candidates, issuer.client.padding if issuer.client else None
             )
         except TokenError:
             if keys:
@@ -184,7 +217,7 @@ class Tokens:
             self._keys[key.id] = RSA.import_key(pem)
         return self._keys[key.id]
 
-    def _judge(self, client: Client, claims: Claims, *, exchanging: bool) -> Opened:
+    def _judge(self, client: Client, key_id: str, claims: Claims, *, exchanging: bool) -> Opened:
         """Is this token in time, and good for this? Raises TokenError."""
         rules, now = rules_of(Policy(client.policy), self._settings), self._clock.now()
         if not client.enabled:
@@ -193,14 +226,64 @@ class Tokens:
             raise TokenError("exchange_only")
         if claims.expires_at is not None:
             signed_token.check_life(claims, now)
-            return Opened(client, claims, 1, claims.expires_at + signed_token.MAX_SKEW)
+            return Opened(client, key_id, claims, 1, claims.expires_at + signed_token.MAX_SKEW)
         try:
             api_token.check_age(claims, now, max_age=rules.max_age, max_skew=rules.max_skew)
         except TokenError as error:
             if error.reason == "expired" and claims.padding == PKCS1V15:
                 raise TokenError("expired_v15") from None  # not told apart: every difference is an oracle
             raise
-        return Opened(client, claims, rules.max_uses, claims.issued_at + rules.max_age + rules.max_skew)
+        forget_at = claims.issued_at + rules.max_age + rules.max_skew
+        return Opened(client, key_id, claims, rules.max_uses, forget_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Issuer:
+    """A client and its keys as they were a moment ago."""
+
+    client: Client | None
+    keys: list[ClientKey]
+    # Somebody's key for the same work where there is none, so that time does not tell who is a client.
+    decoy: ClientKey | None
+    # By the monotonic clock, in seconds.
+    read_at: float
+
+    @property
+    def key_ids(self) -> set[str]:
+        return {key.id for key in self.keys}
+
+
+async def recheck(session: AsyncSession, opened: Opened, now: datetime) -> User | None:
+    """The user whom the token names, if known, by the state of things in this transaction. Raises TokenError.
+
+    What a token was opened with is a few seconds old: a client disabled, or a key revoked since, counts at once.
+    """
+    found = await repository.find_standing(session, opened.client.id, opened.key_id, opened.claims.user_id)
+    if found is None:
+        raise TokenError("unknown_client")
+    client, key, user = found
+    if not client.enabled:
+        raise TokenError("client_disabled")
+    if key is None or not is_open(key, now):
+        raise TokenError("no_key")
+    if user is not None and not user.enabled:
+        raise TokenError("user_disabled")
+    return user
+
+
+async def learn_padding(session: AsyncSession, opened: Opened) -> None:
+    """Keep the padding that opened a token of this client: it is tried first next time."""
+    client, padding = opened.client, opened.claims.padding
+    if padding and padding != client.padding:
+        await repository.set_padding(session, client.id, padding)
+        client.padding = padding
+
+
+def is_open(key: ClientKey, now: datetime) -> bool:
+    """Is this key good for tokens?"""
+    if key.state == KeyState.RETIRING:
+        return key.retire_at is not None and key.retire_at > now
+    return key.state == KeyState.ACTIVE
 
 
 def could_open(key: ClientKey, parsed: SealedToken | SignedToken) -> bool:

@@ -23,17 +23,23 @@ async def meet_user(
     Raises TooManyRequests (user_quota) when the client brings more new users than it may.
     """
     user = await repository.find_user(session, client_id, user_id)
+    return await welcome(session, user, client_id, user_id, username, settings, now)
+
+
+async def welcome(
+    session: AsyncSession,
+    user: User | None,
+    client_id: str,
+    user_id: str,
+    username: str,
+    settings: AuthSettings,
+    now: datetime,
+) -> User:
+    """`meet_user` for one who was looked up already: `user` None is new."""
     if user is None:
         await _check_quota(session, client_id, settings, now)
-        fresh = User(
-            client_id=client_id,
-            id=user_id,
-            username=username,
-            role=Role.READER,
-            enabled=True,
-            created_at=now,
-        )
-        user = await repository.add_user(session, fresh)
+        fresh = {"client_id": client_id, "id": user_id, "username": username, "created_at": now}
+        user = await repository.add_user(session, fresh | {"role": Role.READER, "enabled": True})
         audit(session, now, SERVER, "user.create", client_id, user_id)
     if username not in ("", user.username):
         await repository.set_username(session, client_id, user_id, username)

@@ -24,7 +24,7 @@ class AnswerContext:
     heartbeat: float
 
 
-def _context(request: Request) -> AnswerContext:
+async def _context(request: Request) -> AnswerContext:
     state = request.app.state
     return AnswerContext(
         chat=cast("ChatService", state.chat),

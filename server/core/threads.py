@@ -27,10 +27,6 @@ class Lanes:
     def __init__(self) -> None:
         self._limiters = {lane: anyio.CapacityLimiter(limit) for lane, limit in LIMITS.items()}
 
-    def waiting(self, lane: Lane) -> int:
-        """How many calls wait for a place in this lane."""
-        return self._limiters[lane].statistics().tasks_waiting
-
     async def run(self, lane: Lane, function: Callable[..., T], *args: object) -> T:
         """Run `function(*args)` in a worker thread of `lane`; waits while the lane is full."""
         # A thread cannot be stopped: on cancellation the lane is held until the function has returned.

@@ -5,10 +5,9 @@ Neither may be open while a model, an embedding or a file is waited for: a conne
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from server.core.errors import AppError, Busy, SettingsError, StorageFull
 from server.core.i18n import Text
 from server.core.settings import DatabaseSettings
+from server.db.sqlite import Turns, create_sqlite_engine, database_busy
 
 # What a user writes → the async driver behind it.
 DRIVERS = {
@@ -62,6 +62,8 @@ class Database:
         writing = self.engine.execution_options(begins_write=True)
         self._read = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         self._write = async_sessionmaker(writing, expire_on_commit=False)
+        is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._turns = Turns(settings.lock_timeout.total_seconds()) if is_sqlite else None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -74,7 +76,11 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A unit of work: commits when the block ends, rolls back when it raises."""
         with refusals():
-            async with self._write() as session, session.begin():
+            async with (
+                self._turns.turn() if self._turns else nullcontext(),
+                self._write() as session,
+                session.begin(),
+            ):
                 yield session
 
     async def close(self) -> None:
@@ -101,9 +107,7 @@ def _refusal_of(error: DBAPIError) -> AppError | None:
     words = str(original)
     code = getattr(original, "sqlstate", None) or (original.args[0] if original and original.args else None)
     if code in _LOCK_CODES or "database is locked" in words:
-        return Busy(
-            Text("数据库正忙，请稍后再试", "the database is busy; try again in a moment"), retry_after=2
-        )
+        return database_busy()
     if code in _FULL_CODES or "disk is full" in words:
         return StorageFull(
             Text("磁盘已满，请管理员腾出空间", "the disk is full; your operator must make room")
@@ -135,12 +139,7 @@ def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
     options: dict[str, Any] = {"pool_size": settings.pool_size, "max_overflow": 0, "pool_timeout": 30}
     backend = url.get_backend_name()
     if backend == "sqlite":
-        engine = create_async_engine(
-            url, connect_args={"timeout": seconds, "isolation_level": None}, **options
-        )
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
+        return create_sqlite_engine(url, seconds, **options)
     options |= {"pool_pre_ping": True, "pool_recycle": 1800}
     if backend == "postgresql":
         arguments: dict[str, Any] = {"options": f"-c lock_timeout={int(seconds * 1000)} -c timezone=UTC"}
@@ -151,16 +150,3 @@ def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
         # Locking reads must see what others committed a moment ago, as on the other two databases.
         options["isolation_level"] = "READ COMMITTED"
     return create_async_engine(url, connect_args=arguments, **options)
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    # WAL: readers never wait for the writer. FULL: what was acknowledged survives a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:
-    options = connection.get_execution_options()
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begins_write") else "BEGIN")

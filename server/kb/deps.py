@@ -10,11 +10,11 @@ from server.kb.files import MAX_KB_NAME
 from server.kb.service import KBService
 
 
-def _service(request: Request) -> KBService:
+async def _service(request: Request) -> KBService:
     return cast("KBService", request.app.state.kb)
 
 
-def _language(request: Request) -> Language:
+async def _language(request: Request) -> Language:
     return negotiate(request.headers.get("accept-language"))
 
 

@@ -75,7 +75,7 @@ class World:
         self.opened.append(runtime)
         guard = Guard(auth)
         tokens = Tokens(self.database, self.vault, auth, runtime, guard)
-        authenticator = Authenticator(self.database, self.vault, tokens, auth, runtime)
+        authenticator = Authenticator(self.database, self.vault, tokens, guard, auth, runtime)
         return Process(
             authenticator,
             SignOn(self.database, tokens, guard, auth, h5 or H5Settings(), runtime),

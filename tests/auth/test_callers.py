@@ -133,8 +133,8 @@ class TestAuthenticator:
 
     def authenticator(self, services: Services, clock: FrozenClock) -> Authenticator:
         settings, runtime = services.settings.auth, Runtime(clock, services.runtime.lanes)
-        tokens = Tokens(services.database, services.vault, settings, runtime, Guard(settings))
-        return Authenticator(services.database, services.vault, tokens, settings, runtime)
+        tokens = Tokens(services.database, services.vault, settings, runtime, guard := Guard(settings))
+        return Authenticator(services.database, services.vault, tokens, guard, settings, runtime)
 
     async def refused(self, authenticator: Authenticator, credential: str) -> str:
         with pytest.raises(Unauthenticated) as caught:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import random
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from server.auth.api_token import make_token
 from server.auth.models import Client, User
 from server.auth.policy import Policy
+from server.auth.tokens import digest_of
 from server.core.errors import TooManyRequests
 from tests.auth.conftest import HOME, World
 from tests.conftest import key_pair
@@ -170,17 +172,30 @@ class TestFloods:
         await process.refusal(self.forged(1, "nobody"))
         assert calls == ["crypto", "crypto"], "an unknown client costs the same"
 
-    async def test_a_full_queue_says_so(self, world: World) -> None:
+    async def test_strangers_wait_and_too_many_of_them_are_sent_away(self, world: World) -> None:
         await world.client("c1", Policy.COMPAT)
-        process = world.process()
-        lanes = process.runtime.lanes
-        waiting = [asyncio.ensure_future(lanes.run("crypto", asyncio.sleep, 0))]  # any work
-        lanes.waiting = lambda lane: 64  # type: ignore[method-assign]
-        with pytest.raises(TooManyRequests) as caught:
-            await process.user(world.token("c1"))
-        assert caught.value.retry_after == 1
-        for coroutine in await asyncio.gather(*waiting):
-            coroutine.close()
+        process, opened = world.process(), world.token("c1")
+        await process.user(opened)
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                await stack.enter_async_context(process.guard.stranger(OTHER))
+            waiting = [
+                asyncio.ensure_future(process.user(world.token("c1", f"w{n}"), OTHER)) for n in range(32)
+            ]
+            await asyncio.sleep(0)
+            with pytest.raises(TooManyRequests) as caught:
+                await process.user(world.token("c1", "u2"), OTHER)
+            assert caught.value.retry_after == 1
+            assert await process.no_login(world.token("c1", "u2"), OTHER) == "too_many_requests"
+            process.authenticator._principals.clear()  # what five seconds do
+            assert (await process.user(opened, OTHER)).user_id == "u1", "who was good before waits for nobody"
+            waiting.append(asyncio.ensure_future(process.user(world.token("c1", "u3"), HOME)))
+            await asyncio.sleep(0)
+            assert not waiting[-1].done(), "from where somebody came in before there is a place"
+        assert {user.user_id for user in await asyncio.gather(*waiting)} == {
+            "u3",
+            *(f"w{n}" for n in range(32)),
+        }
 
 
 async def test_a_flipped_bit_is_refused_and_nothing_else_happens(world: World) -> None:
@@ -223,8 +238,20 @@ async def test_every_login_stands_in_the_audit_and_no_secret(world: World) -> No
     assert [row.action for row in rows] == [
         "session.refuse", "session.start", "user.create", "client.add",
     ]  # fmt: skip
-    assert rows[0].detail == {"reason": "replayed", "address": HOME}
+    assert (rows[0].client_id, rows[0].target) == ("c1", "u1")
+    assert rows[0].detail == {"reason": "replayed", "address": HOME, "credential": digest_of(token)[:8]}
     text = " ".join(f"{row.actor} {row.target} {row.detail}" for row in rows)
     assert token not in text
     assert login not in text
     assert key_pair("c1").export_key().decode()[40:80] not in text
+
+
+async def test_of_a_flood_the_audit_keeps_the_first_ones_and_a_number(world: World) -> None:
+    await world.client("c1")
+    process = world.process(failures_per_address=1000, exchanges_per_address=1000)
+    for number in range(60):
+        await process.no_login(TestFloods().forged(number))
+    await process.runtime.tasks.drain()
+    rows = [row for row in await world.audit() if row.action == "session.refuse"]
+    assert sum(row.detail.get("more") or 1 for row in rows) == 60
+    assert len(rows) < 60
