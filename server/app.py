@@ -1,5 +1,6 @@
 """The application: everything is built in the lifespan, and handed to routes through `app.state`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -36,7 +37,12 @@ def create_app(
             app.state.authenticator = opened.authenticator
             app.state.kb = opened.kb
             app.state.desk = Desk(
-                opened.database, opened.vault, settings, opened.runtime, opened.authenticator
+                opened.database,
+                opened.vault,
+                settings,
+                opened.runtime,
+                opened.authenticator,
+                opened.chat.running,
             )
             app.state.chat = opened.chat
             app.state.signon = opened.signon
@@ -52,7 +58,9 @@ def create_app(
             app.state.wecom = wecom
             app.state.framing = Framing(opened.database)
             second_look = opened.chat.watch_abandoned()
+            watching = asyncio.create_task(opened.chat.running.watch())
             yield
+            watching.cancel()
             second_look.cancel()
 
     app = FastAPI(

@@ -175,7 +175,7 @@ async def allow_pkcs1v15(
 async def set_client_enabled(
     session: AsyncSession, actor: str, client_id: str, *, enabled: bool, now: datetime
 ) -> Client:
-    """Switch a client on or off; off ends its sessions and tickets. Raises NotFound."""
+    """Switch a client on or off; off ends its sessions and tickets, and the answers that run for it. Raises NotFound."""
     client = await get_client(session, client_id)
     client.enabled = enabled
     ended = 0 if enabled else await end_sessions(session, client_id)
@@ -233,7 +233,7 @@ async def get_user(session: AsyncSession, client_id: str, user_id: str) -> User:
 async def set_user_enabled(
     session: AsyncSession, actor: str, client_id: str, user_id: str, *, enabled: bool, now: datetime
 ) -> User:
-    """Let a user in or keep them out; out ends their sessions and tickets. Raises NotFound."""
+    """Let a user in or keep them out; out ends their sessions, tickets and running answers. Raises NotFound."""
     user = await get_user(session, client_id, user_id)
     user.enabled = enabled
     ended = 0 if enabled else await end_sessions(session, client_id, user_id)

@@ -1,9 +1,10 @@
 """SQL about callers. Functions take the session first and never commit."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Delete, Update, delete, func, select, update
+from sqlalchemy import CursorResult, Delete, Update, delete, func, literal, select, tuple_, union_all, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,6 +24,7 @@ from server.auth.models import (
     TokenUse,
     User,
 )
+from server.auth.principal import KEY_CALLER
 
 _SWEPT_AT_ONCE = 100
 
@@ -137,6 +139,23 @@ async def find_api_key(session: AsyncSession, secret_hash: str) -> tuple[APIKey,
     )
     row = (await session.execute(query)).first()
     return None if row is None else (row[0], row[1])
+
+
+async def list_standing(session: AsyncSession, callers: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these callers, (client id, user id or `key:<id>`) as Principal has them, who are enabled. One query."""
+    users = (
+        select(User.client_id, User.id)
+        .join(Client, Client.id == User.client_id)
+        .where(User.enabled, Client.enabled, tuple_(User.client_id, User.id).in_(callers))
+    )
+    key_caller = literal(KEY_CALLER).concat(APIKey.id)
+    key_ids = [user_id.removeprefix(KEY_CALLER) for _, user_id in callers]
+    keys = (
+        select(APIKey.client_id, key_caller)
+        .join(Client, Client.id == APIKey.client_id)
+        .where(APIKey.enabled, Client.enabled, APIKey.id.in_(key_ids))
+    )
+    return {(row[0], row[1]) for row in await session.execute(union_all(users, keys))}
 
 
 async def list_api_keys(session: AsyncSession, client_id: str | None) -> list[APIKey]:

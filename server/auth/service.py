@@ -13,7 +13,7 @@ from server.auth.api_token import TokenError
 from server.auth.audit import CLI, audit
 from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
-from server.auth.principal import ROLE_SCOPES, Principal, Role, Scope
+from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
 from server.auth.tokens import Opened, Tokens, digest_of, refusal
 from server.auth.users import meet_user
@@ -93,7 +93,9 @@ class Authenticator:
         key, client = found
         if not (key.enabled and client.enabled):
             raise TokenError("disabled")
-        return Principal(client.id, f"key:{key.id}", client.description, frozenset(map(Scope, key.scopes)))
+        return Principal(
+            client.id, f"{KEY_CALLER}{key.id}", client.description, frozenset(map(Scope, key.scopes))
+        )
 
     async def _by_session(self, secret: str) -> Principal:
         secret_hash, now = hash_session(secret), self._clock.now()
