@@ -81,6 +81,8 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(16), default="reader")  # reader | manager | admin
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # When a visitor of the demo was last seen, to the minute; of others it is not kept.
+    seen_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
 
 
 class AuthSession(Base):

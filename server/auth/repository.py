@@ -8,7 +8,6 @@ from sqlalchemy import CursorResult, Delete, Update, delete, func, literal, sele
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.models import (
     APIKey,
@@ -26,7 +25,7 @@ from server.auth.models import (
 )
 from server.auth.principal import KEY_CALLER
 
-_SWEPT_AT_ONCE = 100
+_SWEPT_AT_ONCE, _USERS_AT_ONCE = 500, 50
 
 
 async def _changed(session: AsyncSession, statement: Delete | Update) -> int:
@@ -223,26 +222,42 @@ async def delete_oldest_sessions(session: AsyncSession, client_id: str, user_id:
     await session.execute(delete(AuthSession).where(AuthSession.secret_hash.in_(surplus)))
 
 
-async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Sweep sessions, tickets and counted uses that are of no use any more."""
+async def delete_expired(session: AsyncSession, now: datetime) -> int:
+    """Sweep a portion of the sessions, tickets, counted uses and begun sign-ons that ended; returns how many went.
+
+    Found by reading and deleted by key: a range would wait for rows that others are about to insert (MariaDB).
+    """
+    swept = 0
     for key, expires_at in (
         (AuthSession.secret_hash, AuthSession.expires_at),
         (Ticket.secret_hash, Ticket.expires_at),
         (TokenUse.hash, TokenUse.expires_at),
+        (SSOState.state_hash, SSOState.expires_at),
     ):
-        await _sweep(session, key, expires_at, now)
+        old = select(key).where(expires_at <= now).order_by(key).limit(_SWEPT_AT_ONCE)
+        if keys := list(await session.scalars(old)):
+            swept += await _changed(session, delete(key.class_).where(key.in_(keys)))
+    return swept
 
 
-async def _sweep(
-    session: AsyncSession,
-    key: InstrumentedAttribute[str],
-    expires_at: InstrumentedAttribute[datetime],
-    now: datetime,
-) -> None:
-    """Found by reading and deleted by key: a range would wait for rows that others are about to insert (MariaDB)."""
-    old = select(key).where(expires_at <= now).order_by(key).limit(_SWEPT_AT_ONCE)
-    if keys := list(await session.scalars(old)):
-        await session.execute(delete(key.class_).where(key.in_(keys)))
+async def touch_user(session: AsyncSession, user: User, now: datetime) -> None:
+    """The user was seen."""
+    mine = (User.client_id == user.client_id) & (User.id == user.id)
+    await session.execute(update(User).where(mine).values(seen_at=now))
+
+
+async def delete_unseen_users(
+    session: AsyncSession, client_id: str, prefix: str, before: datetime
+) -> list[str]:
+    """Delete a portion of the users whose id begins so and who were not seen since, with their logins; returns who went."""
+    # Not LIKE, which on SQLite takes `DEMO-` for `demo-`.
+    named = (User.client_id == client_id) & (func.substr(User.id, 1, len(prefix)) == prefix)
+    unseen = named & (func.coalesce(User.seen_at, User.created_at) <= before)
+    ids = list(await session.scalars(select(User.id).where(unseen).order_by(User.id).limit(_USERS_AT_ONCE)))
+    await session.execute(delete(User).where(unseen, User.id.in_(ids)))
+    # Whoever came back in between is still there.
+    back = set(await session.scalars(select(User.id).where(named, User.id.in_(ids))))
+    return [user_id for user_id in ids if user_id not in back]
 
 
 async def take_ticket(session: AsyncSession, secret_hash: str, now: datetime) -> Ticket | None:
@@ -295,7 +310,3 @@ async def take_sso_state(session: AsyncSession, state_hash: str, browser_hash: s
         SSOState.state_hash == state_hash, SSOState.browser_hash == browser_hash, SSOState.expires_at > now
     )
     return await _changed(session, mine) == 1
-
-
-async def delete_expired_sso_states(session: AsyncSession, now: datetime) -> None:
-    await _sweep(session, SSOState.state_hash, SSOState.expires_at, now)

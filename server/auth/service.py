@@ -16,7 +16,7 @@ from server.auth.policy import Policy
 from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
 from server.auth.tokens import Opened, Tokens, digest_of, refusal
-from server.auth.users import meet_user
+from server.auth.users import is_visitor, meet_user
 from server.auth.vault import Vault, hash_session
 from server.core.errors import AlreadyExists, Invalid, NotFound, SettingsError, Unauthenticated
 from server.core.i18n import Text
@@ -109,6 +109,8 @@ class Authenticator:
         if now - login.last_used_at > _TOUCH:
             async with self._database.write() as session:
                 await repository.touch_auth_session(session, secret_hash, now)
+                if is_visitor(user):
+                    await repository.touch_user(session, user, now)
         return _principal_of(user, client, login.id)
 
     async def _by_token(self, opened: Opened) -> Principal:

@@ -26,7 +26,6 @@ async def start_session(
 ) -> str:
     """Log a user in and return the session's secret; the oldest of too many ends. Raises Forbidden for a disabled user."""
     _check_enabled(user)
-    await repository.delete_expired(session, now)
     await repository.delete_oldest_sessions(session, user.client_id, user.id, keep=settings.max_sessions - 1)
     secret, session_id = SESSION_PREFIX + secrets.token_urlsafe(32), new_id("as")
     session.add(

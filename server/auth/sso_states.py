@@ -22,7 +22,6 @@ def browser_key(cookie: str | None) -> str:
 
 async def begin(session: AsyncSession, browser: str, now: datetime) -> str:
     """Draw a state for this browser (32 hexadecimal characters) and remember it."""
-    await repository.delete_expired_sso_states(session, now)
     state = secrets.token_hex(16)
     session.add(SSOState(state_hash=_hash(state), browser_hash=_hash(browser), expires_at=now + LIFETIME))
     await session.flush()

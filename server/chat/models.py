@@ -34,6 +34,7 @@ class Message(Base):
     __table_args__ = (
         ForeignKeyConstraint(["session_id"], ["session.id"], ondelete="CASCADE"),
         Index("ix_message_session_id_created_at", "session_id", "created_at"),
+        Index("ix_message_client_id_user_id", "client_id", "user_id"),
         MARIADB,
     )
 
