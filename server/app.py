@@ -12,6 +12,7 @@ from server.admin.deps import Desk
 from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
 from server.auth.framing import Framing
+from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
@@ -57,6 +58,8 @@ def create_app(
             )
             app.state.wecom = wecom
             app.state.framing = Framing(opened.database)
+            async with opened.database.read() as session:
+                await warn_of_weak_keys(session, opened.runtime.clock.now())
             second_look = opened.chat.watch_abandoned()
             watching = asyncio.create_task(opened.chat.running.watch())
             yield

@@ -34,7 +34,8 @@ PADDINGS: tuple[Padding, ...] = ("oaep-256/256", "oaep-256/1", "oaep-1/1")
 _HASHES = {"oaep-256/256": (SHA256, SHA256), "oaep-256/1": (SHA256, SHA1), "oaep-1/1": (SHA1, SHA1)}
 
 MAX_TOKEN_CHARS = 2048
-DEFAULT_KEY_BITS = 2048
+# Of a key that is imported: the least, the most, and what a good one has.
+MIN_KEY_BITS, MAX_KEY_BITS, DEFAULT_KEY_BITS = 1024, 4096, 2048
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 KID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SECONDS = re.compile(r"[0-9]{10}(\.[0-9]{1,7})?")
@@ -155,6 +156,17 @@ def public_pem(key: RSA.RsaKey) -> str:
 def private_pem(key: RSA.RsaKey) -> str:
     """PKCS#1 PEM (`BEGIN RSA PRIVATE KEY`), the form of the tables this project can import."""
     return key.export_key(format="PEM", pkcs=1).decode()
+
+
+def read_private_key(pem: str) -> RSA.RsaKey:
+    """Read an RSA private key, PKCS#1 or PKCS#8 PEM without a passphrase. Raises TokenError("private_key")."""
+    try:
+        key = RSA.import_key(pem)
+    except (ValueError, IndexError, TypeError):
+        raise TokenError("private_key") from None
+    if not (key.has_private() and MIN_KEY_BITS <= key.size_in_bits() <= MAX_KEY_BITS):
+        raise TokenError("private_key")
+    return key
 
 
 def decode_base64(data: bytes) -> bytes:

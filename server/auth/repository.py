@@ -4,7 +4,19 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Delete, Update, delete, func, literal, select, tuple_, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Update,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -53,12 +65,19 @@ async def list_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
 
 async def list_open_keys(session: AsyncSession, client_id: str, now: datetime) -> list[ClientKey]:
     """The client's keys of every kind that are still good, the active ones first."""
-    query = select(ClientKey).where(
-        ClientKey.client_id == client_id,
-        (ClientKey.state == KeyState.ACTIVE)
-        | ((ClientKey.state == KeyState.RETIRING) & (ClientKey.retire_at > now)),
-    )
+    query = select(ClientKey).where(ClientKey.client_id == client_id, _is_open(now))
     return list(await session.scalars(query.order_by(ClientKey.state, ClientKey.created_at.desc())))
+
+
+async def list_all_open_keys(session: AsyncSession, kind: KeyKind, now: datetime) -> list[ClientKey]:
+    """The keys of this kind, of all clients, that are still good."""
+    query = select(ClientKey).where(ClientKey.kind == kind, _is_open(now))
+    return list(await session.scalars(query.order_by(ClientKey.client_id, ClientKey.kid)))
+
+
+def _is_open(now: datetime) -> ColumnElement[bool]:
+    retiring = (ClientKey.state == KeyState.RETIRING) & (ClientKey.retire_at > now)
+    return (ClientKey.state == KeyState.ACTIVE) | retiring
 
 
 async def find_key(session: AsyncSession, client_id: str, kid: str) -> ClientKey | None:

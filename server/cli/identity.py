@@ -56,6 +56,15 @@ def _client_commands(group: Any) -> None:
     add.add_argument("--id", required=True)
     add.add_argument("--description", default="")
     add.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
+    add.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="the RSA private key in PEM that its issuer uses already, instead of a new one",
+    )
+    add.add_argument(
+        "--allow-weak-key", action="store_true", help="take one of 1024 bits and more, for half a year"
+    )
     policy: dict[str, Any] = {
         "choices": [str(policy) for policy in Policy],
         "help": "what its tokens are good for: every call (compat, the default: what existing issuers and pages expect), "
@@ -154,6 +163,8 @@ def _of_client(group: Any, name: str, words: str, run: Run) -> argparse.Argument
 def add_client(settings: Settings, options: argparse.Namespace) -> int:
     _check_new(options.out)
     new = service.NewClient(options.id, options.description, Policy(options.policy))
+    if options.key is not None:
+        return _import_client(settings, options, new)
     public_key = _change(
         settings,
         lambda do: service.add_client(do.session, do.vault, new, do.now),
@@ -163,6 +174,24 @@ def add_client(settings: Settings, options: argparse.Namespace) -> int:
         f"客户端 {options.id} 已添加。公钥只交给它的服务端保管",
         "keep the public key on the issuer's server only",
     )
+    return 0
+
+
+def _import_client(settings: Settings, options: argparse.Namespace, new: service.NewClient) -> int:
+    pem = options.key.read_text(encoding="ascii", errors="replace")
+    key = _change(
+        settings,
+        lambda do: management.import_client(
+            do.session, do.vault, do.actor, new, pem, do.now, allow_weak=options.allow_weak_key
+        ),
+    )
+    _hand_out(key.public_pem, options.out)
+    _say(f"客户端 {new.id} 已添加，沿用原来的密钥", f"client {new.id} is added, with the key it had")
+    if key.retire_at is not None:
+        _say(
+            f"这把密钥太弱，{key.retire_at:%F} 停用；在那之前用 client rotate 换新的",
+            f"this key is weak and ends on {key.retire_at:%F}; replace it before with client rotate",
+        )
     return 0
 
 
