@@ -253,6 +253,38 @@ async def set_policy(
     return client
 
 
+async def set_options(
+    session: AsyncSession,
+    actor: str,
+    client_id: str,
+    now: datetime,
+    *,
+    max_blocks: int | None = None,
+    pct_fields: bool | None = None,
+) -> Client:
+    """Change what the client's version 1 tokens may differ in (api_token.Form); None leaves as it is.
+
+    Raises NotFound, Invalid.
+    """
+    client = await get_client(session, client_id)
+    if max_blocks is not None:
+        if not 1 <= max_blocks <= api_token.MAX_BLOCKS:
+            raise Invalid(Text("max_blocks 应为 1–4", "max_blocks is 1 to 4"))
+        client.max_blocks = max_blocks
+    if pct_fields is not None:
+        client.pct_fields = pct_fields
+    audit(
+        session,
+        now,
+        actor,
+        "client.option",
+        client_id,
+        max_blocks=client.max_blocks,
+        pct_fields=client.pct_fields,
+    )
+    return client
+
+
 async def set_frame_ancestors(
     session: AsyncSession, actor: str, client_id: str, origins: list[str], now: datetime
 ) -> Client:

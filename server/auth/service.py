@@ -15,7 +15,7 @@ from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
 from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
-from server.auth.tokens import Opened, Tokens, digest_of, refusal
+from server.auth.tokens import Opened, Tokens, digest_of, form_of, refusal
 from server.auth.users import is_visitor, meet_user
 from server.auth.vault import Vault, hash_session
 from server.core.errors import AlreadyExists, Invalid, NotFound, SettingsError, Unauthenticated
@@ -225,13 +225,15 @@ async def make_token(
     session: AsyncSession, client_id: str, user_id: str, username: str, now: datetime
 ) -> str:
     """Make an api_token as the client's own system would, with its public key. Raises NotFound, Invalid."""
+    client = await repository.find_client(session, client_id)
     keys = [
         key for key in await repository.list_open_keys(session, client_id, now) if key.kind == KeyKind.RSA
     ]
     if not keys:
         raise no_client(client_id, await repository.list_client_ids(session))
     try:
-        return api_token.make_token(client_id, user_id, username, now, RSA.import_key(keys[0].public_pem))
+        public_key = RSA.import_key(keys[0].public_pem)
+        return api_token.make_token(client_id, user_id, username, now, public_key, form=form_of(client))
     except TokenError as error:
         raise Invalid(
             Text(

@@ -9,7 +9,7 @@ from cachetools import LRUCache, TTLCache
 from Crypto.PublicKey import RSA
 
 from server.auth import api_token, repository, signed_token
-from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, TokenError
+from server.auth.api_token import PADDINGS, PKCS1V15, PLAIN_FORM, Claims, Form, SealedToken, TokenError
 from server.auth.guard import Guard
 from server.auth.models import Client, ClientKey, KeyKind
 from server.auth.policy import Policy, rules_of
@@ -40,7 +40,7 @@ _FORGED = {
         "client_mismatch",
         "timestamp",
     ),
-    *("user_id", "header", "json", "signature", "algorithm", "audience", "life"),
+    *("blocks", "percent", "user_id", "header", "json", "signature", "algorithm", "audience", "life"),
 }
 
 _INVALID = Text(
@@ -81,7 +81,7 @@ class Tokens:
     ) -> None:
         self._database, self._vault, self._settings = database, vault, settings
         self._clock, self._lanes, self._guard = runtime.clock, runtime.lanes, guard
-        self._opened: LRUCache[str, tuple[Claims, str]] = LRUCache(_REMEMBERED)
+        self._opened: LRUCache[tuple[str, Form], tuple[Claims, str]] = LRUCache(_REMEMBERED)
         self._forged: TTLCache[str, str] = TTLCache(_REMEMBERED, _FORGED_SECONDS)
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
         self._last_good: LRUCache[str, str] = LRUCache(1000)
@@ -121,14 +121,15 @@ class Tokens:
             keys = [key for key in keys if could_open(key, parsed)]
             # Somebody's key for the same work where there is none, so that time does not tell who is a client.
             decoy = None if keys else await repository.find_any_key(session, KeyKind.RSA)
-        claims, key_id = self._opened.get(digest, (None, ""))
+        form = form_of(client)
+        claims, key_id = self._opened.get((digest, form), (None, ""))
         if claims is None or key_id not in {key.id for key in keys}:
             self._guard.check_token(address, parsed.client_id)
             if isinstance(parsed, SealedToken):
                 claims, key_id = await self._open_sealed(parsed, keys, decoy, client)
             else:
                 claims, key_id = self._open_signed(parsed, keys)
-            self._opened[digest] = claims, key_id
+            self._opened[digest, form] = claims, key_id
         if client is None:
             raise TokenError("unknown_client")
         return client, claims
@@ -153,7 +154,12 @@ class Tokens:
         candidates.sort(key=lambda key: key.kind == KeyKind.RSA_V15)
         try:
             claims, key_id = await self._lanes.run(
-                "crypto", self._decrypt, sealed, candidates, client.padding if client else None
+                "crypto",
+                self._decrypt,
+                sealed,
+                candidates,
+                client.padding if client else None,
+                form_of(client),
             )
         except TokenError:
             if keys:
@@ -164,14 +170,16 @@ class Tokens:
         self._last_good[sealed.client_id] = key_id
         return claims, key_id
 
-    def _decrypt(self, sealed: SealedToken, keys: list[ClientKey], learnt: str | None) -> tuple[Claims, str]:
+    def _decrypt(
+        self, sealed: SealedToken, keys: list[ClientKey], learnt: str | None, form: Form
+    ) -> tuple[Claims, str]:
         """Try the keys in order; blocks for the time of the RSA operations."""
         failure = TokenError("decrypt")
         oaep = sorted(PADDINGS, key=lambda padding: padding != learnt)
         for key in keys:
             paddings = [PKCS1V15] if key.kind == KeyKind.RSA_V15 else oaep
             try:
-                return api_token.open_token(sealed, self._private_key(key), paddings), key.id
+                return api_token.open_token(sealed, self._private_key(key), paddings, form), key.id
             except TokenError as error:
                 if failure.reason == "decrypt":
                     failure = error
@@ -201,6 +209,11 @@ class Tokens:
                 raise TokenError("expired_v15") from None  # not told apart: every difference is an oracle
             raise
         return Opened(client, claims, rules.max_uses, claims.issued_at + rules.max_age + rules.max_skew)
+
+
+def form_of(client: Client | None) -> Form:
+    """What the client's version 1 tokens may differ in."""
+    return Form(client.max_blocks, client.pct_fields) if client else PLAIN_FORM
 
 
 def could_open(key: ClientKey, parsed: SealedToken | SignedToken) -> bool:

@@ -3,6 +3,7 @@
 import base64
 import secrets
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from Crypto.Cipher import PKCS1_v1_5
@@ -12,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from server.app import create_app
-from server.auth import management
+from server.auth import management, service
 from server.auth.api_token import (
     PKCS1V15,
+    Form,
     check_implicit_rejection,
     make_token,
     new_key_pair,
@@ -280,6 +282,44 @@ class TestClientsAndUsers:
         assert rows["client.policy"] == {"policy": "strict", "before": "compat"}
         assert rows["user.role"] == {"role": "manager", "before": "reader"}
 
+    async def test_options(self, world: World, c1) -> None:
+        """They hold for the next token and, when they are taken back, for those that were opened before."""
+
+        def token(user: str, name: str, form: Form) -> str:
+            return make_token("c1", user, name, world.clock.at, key_pair("c1").public_key(), form=form)
+
+        async def option(**options: Any) -> None:
+            async with world.database.write() as session:
+                await management.set_options(session, CLI, "c1", world.clock.at, **options)
+
+        process = world.process()
+        long, named = token("u1", "名" * 60, Form(max_blocks=2)), token("a b", "x", Form(pct_fields=True))
+        assert await process.refusal(long) == "invalid_token"
+        assert (await process.user(named)).user_id == "a%20b"
+        await option(max_blocks=2)
+        await option(pct_fields=True)
+        process.forget()
+        assert (await process.user(long)).username == "名" * 60
+        assert (await process.user(named)).user_id == "a b"
+        await option(max_blocks=1, pct_fields=False)
+        process.forget()
+        assert await process.refusal(long) == "invalid_token"
+        assert (await process.user(named)).user_id == "a%20b"
+        rows = [row.detail for row in await world.audit() if row.action == "client.option"]
+        assert rows[1] == {"max_blocks": 2, "pct_fields": True}
+        for bad in (0, 5):
+            with pytest.raises(Invalid, match="1 to 4"):
+                await option(max_blocks=bad)
+
+    async def test_tokens_are_made_as_the_client_makes_them(self, world: World, c1) -> None:
+        async with world.database.write() as session:
+            with pytest.raises(Invalid, match="shorten"):
+                await service.make_token(session, "c1", "50%", "名" * 60, world.clock.at)
+            await management.set_options(session, CLI, "c1", world.clock.at, max_blocks=4, pct_fields=True)
+            token = await service.make_token(session, "c1", "50%", "名" * 60, world.clock.at)
+        user = await world.process().user(token)
+        assert (user.user_id, user.username) == ("50%", "名" * 60)
+
     async def test_users_by_pages(self, world: World, c1) -> None:
         process = world.process()
         for number in range(3):
@@ -356,6 +396,22 @@ class TestInspection:
         assert steps[2][2] == "key k1 (oaep-256/256)"
         assert steps[3][2] == "made 3 s ago"
         assert steps[5][2].startswith("good for 3 more exchanges")
+
+    async def test_what_a_client_is_allowed(self, world: World, c1) -> None:
+        key, now = key_pair("c1").public_key(), world.clock.at
+        long = make_token("c1", "u1", "名" * 60, now, key, form=Form(max_blocks=2))
+        (*_, (step, passed, found)) = await self.look(world, long)
+        assert (step, passed) == ("key", False)
+        assert "max_blocks" in found
+        async with world.database.write() as session:
+            await management.set_options(session, CLI, "c1", now, max_blocks=3, pct_fields=True)
+        assert (
+            "2 blocks, max_blocks=3; user id and username percent-decoded"
+            in (await self.look(world, long))[2][2]
+        )
+        (*_, (step, passed, found)) = await self.look(world, make_token("c1", "5%", "", now, key))
+        assert (step, passed) == ("key", False)
+        assert "%25" in found
 
     async def test_bad_ones(self, world: World, c1) -> None:
         await world.client("off")

@@ -60,6 +60,11 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     assert _status(server, _token(server, "u4")) == 200
     server.cli("client", "frame-ancestors", "--client", "oa", "https://oa.example.com")
     assert "https://oa.example.com" in server.cli("client", "list")
+    server.cli("client", "option", "--client", "oa", "max_blocks=2", "pct_fields=on")
+    assert "max_blocks=2 pct_fields=on" in server.cli("client", "list")
+    assert _status(server, _token(server, "50%")) == 200
+    server.cli("client", "option", "--client", "oa", "max_blocks=1", "pct_fields=off")
+    assert "max_blocks" not in server.cli("client", "list")
 
 
 def test_a_key_that_an_issuer_has_already(server: Server, tmp_path: Path) -> None:
@@ -129,6 +134,9 @@ def test_everything_stands_in_the_audit(server: Server) -> None:
         (["api-key", "revoke", "ak_none"], "no such api key"),
         (["session", "end", "--client", "oa", "--session", "none"], "no such session"),
         (["client", "frame-ancestors", "--client", "oa", "javascript:x"], "https://HOST"),
+        (["client", "option", "--client", "oa", "max_blocks=5"], "1 to 4"),
+        (["client", "option", "--client", "oa", "pct_fields=yes"], "pct_fields=on|off"),
+        (["client", "option", "--client", "nobody", "pct_fields=on"], "no client nobody"),
         (["client", "add-signing-key", "--client", "oa", "/nonexistent.pem"], "/nonexistent.pem"),
     ],
 )
