@@ -16,11 +16,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from server.auth.demo import DEMO_CLIENT, DEMO_DESCRIPTION, make_passphrase
+from server.auth.demo import DEMO_DESCRIPTION, make_passphrase
 from server.auth.policy import Policy
 from server.auth.principal import Principal, Scope
 from server.auth.repository import find_any_key, find_client
 from server.auth.service import NewClient, add_client
+from server.auth.users import DEMO_CLIENT
 from server.auth.vault import make_secret_file
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging

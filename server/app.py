@@ -1,5 +1,6 @@
 """The application: everything is built in the lifespan, and handed to routes through `app.state`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -12,6 +13,7 @@ from server.api import include_routers
 from server.auth.demo import Demo, read_passphrase
 from server.auth.door import Door
 from server.auth.framing import Framing
+from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
@@ -37,7 +39,12 @@ def create_app(
             app.state.authenticator = opened.authenticator
             app.state.kb = opened.kb
             app.state.desk = Desk(
-                opened.database, opened.vault, settings, opened.runtime, opened.authenticator
+                opened.database,
+                opened.vault,
+                settings,
+                opened.runtime,
+                opened.authenticator,
+                opened.chat.running,
             )
             app.state.chat = opened.chat
             app.state.signon = opened.signon
@@ -52,8 +59,12 @@ def create_app(
             )
             app.state.wecom = wecom
             app.state.framing = Framing(opened.database)
+            async with opened.database.read() as session:
+                await warn_of_weak_keys(session, opened.runtime.clock.now())
             second_look = opened.chat.watch_abandoned()
+            watching = asyncio.create_task(opened.chat.running.watch())
             yield
+            watching.cancel()
             second_look.cancel()
 
     app = FastAPI(

@@ -1,9 +1,11 @@
-"""The worker process: the services it needs, and the loop over waiting documents."""
+"""The worker process: the services it needs, the loop over waiting documents, and the housekeeping."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from server.chat.housekeeping import Housekeeping
 from server.core.settings import Settings
 from server.kb.ingest import Ingest
 from server.kb.loaders.base import LoadLimits
@@ -33,4 +35,7 @@ async def run(settings: Settings) -> None:
     async with open_services(settings) as services, open_worker(services) as worker:
         await sweep(services.database, services.files, services.runtime.lanes)
         log.info("worker ready", extra={"owner": worker.owner})
-        await worker.run()
+        housekeeping = Housekeeping(services.database, services.runtime.clock)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(housekeeping.run())
+            group.create_task(worker.run())

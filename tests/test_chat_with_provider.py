@@ -6,18 +6,26 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import select
 
+from server.auth import management
+from server.auth.audit import CLI
+from server.auth.principal import Principal
+from server.auth.service import add_api_key
 from server.auth.vault import make_secret_file
 from server.chat.models import Message, Session
+from server.chat.running import RunningAnswers
 from server.core.settings import ROOT, Settings
 from server.services import Services
-from tests.conftest import test_settings
+from tests.conftest import Callers, test_settings
 from tests.support.api import Caller, objects, sse_events
 from tests.support.provider import KEY, Provider, provider_server
 from tests.support.provider_streams import echo
@@ -435,6 +443,73 @@ async def test_no_answer_goes_on_for_ever(
         assert (message.state, message.error_code) == ("failed", "upstream_cut")
         assert set(message.response) == {"字"}
         assert said in (None, message.response)
+
+
+async def _disable(callers: Callers, whom: str, by: str) -> None:
+    """Disable `u1`, their client, or an api key: on the administration's routes or, as the command line does, elsewhere."""
+    if by == "route":
+        operator = await callers.key("acme", "admin")
+        path = f"/admin/clients/acme{'/users/u1' if whom == 'user' else ''}"
+        answer = await operator.http.patch(path, json={"enabled": False})
+        assert answer.status_code == 200, answer.text
+        return
+    now = callers.services.runtime.clock.now()
+    async with callers.services.database.write() as session:
+        if whom == "user":
+            await management.set_user_enabled(session, CLI, "acme", "u1", enabled=False, now=now)
+        elif whom == "client":
+            await management.set_client_enabled(session, CLI, "acme", enabled=False, now=now)
+        else:
+            (key,) = await management.list_api_keys(session, "acme")
+            await management.revoke_api_key(session, CLI, key.id, now)
+
+
+@pytest.mark.parametrize(
+    ("model", "whom", "by"),
+    [
+        ("endless", "user", "route"),
+        ("stall", "user", "route"),
+        ("stall", "client", "route"),
+        ("endless", "user", "another process"),
+        ("stall", "client", "another process"),
+        ("stall", "key", "another process"),
+    ],
+)
+@pytest.mark.parametrize("environ", [{"LLM__STALL__IDLE_TIMEOUT": "20s"}])
+async def test_the_answer_of_whoever_is_disabled_ends(
+    callers: Callers, services: Services, provider: Provider, model: str, whom: str, by: str
+) -> None:
+    caller = await callers.key("acme", "chat") if whom == "key" else await callers.user("acme", "u1")
+    asking = asyncio.ensure_future(caller.post("/chat/chat", _body("llm_chat", model), headers=SSE))
+    while not provider.calls:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    await _disable(callers, whom, by)
+    async with asyncio.timeout(3 if by == "route" else 8):
+        events = sse_events((await asking).text)
+    assert events[-1][0] == "failed"
+    assert events[-1][1]["error"]["code"] == "caller_disabled"
+    assert await asyncio.to_thread(provider.calls[0].left.wait, 3), "the provider is not asked for more"
+    (message,) = await _messages(services)
+    assert (message.state, message.error_code) == ("cut", None)
+    assert message.response.startswith("字" if model == "endless" else ANSWER[:6])
+
+
+async def test_the_answers_of_others_go_on(callers: Callers, services: Services, app: FastAPI) -> None:
+    """An api key is no user of the same name, and who is not there does not stand."""
+    running: RunningAnswers = app.state.chat.running
+    program = Principal("acme", "", "", frozenset())
+    async with services.database.write() as session:
+        await add_api_key(session, services.vault, "acme", ["chat"], services.runtime.clock.now())
+        (key,) = await management.list_api_keys(session, "acme")
+    for user in ("u1", "u2"):
+        await (await callers.user("acme", user)).get("/auth/sessions")
+    await _disable(callers, "user", "another process")
+    names = ("u1", "u2", f"key:{key.id}", "key:u2", "nobody")
+    with ExitStack() as stack:
+        runs = [stack.enter_context(running.of(replace(program, user_id=name))) for name in names]
+        await running.check()
+    assert [run._is_cut for run in runs] == [True, False, False, True, True]
 
 
 async def test_halves_of_characters_are_told_and_stored_as_text(reader: Caller, services: Services) -> None:

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth.api_token import new_key_pair
 from server.auth.deps import Needs
 from server.auth.management import get_client
-from server.auth.principal import Principal, Scope
+from server.auth.principal import KEY_CALLER, Principal, Scope
 from server.auth.service import Authenticator
 from server.auth.vault import Vault
+from server.chat.running import RunningAnswers
 from server.core.errors import Forbidden, NotFound
 from server.core.i18n import Text
 from server.core.runtime import Runtime
@@ -34,6 +35,7 @@ class Desk:
     settings: Settings
     runtime: Runtime
     authenticator: Authenticator
+    running: RunningAnswers
 
     @property
     def now(self) -> datetime:
@@ -41,11 +43,15 @@ class Desk:
 
     @asynccontextmanager
     async def change(self, caller: Principal, client_id: str) -> AsyncIterator[AsyncSession]:
-        """A transaction about one client. Raises NotFound for a client that is none of the caller's business."""
+        """A transaction about one client. Once it is committed, the answers of whoever it disabled end.
+
+        Raises NotFound for a client that is none of the caller's business.
+        """
         async with self.database.write() as session:
             await self._check(session, caller, client_id)
             yield session
         self.authenticator.forget(client_id)
+        await self.running.check()
 
     @asynccontextmanager
     async def look(self, caller: Principal, client_id: str) -> AsyncIterator[AsyncSession]:
@@ -66,7 +72,7 @@ class Desk:
 
 def is_operator(caller: Principal) -> bool:
     """An api key with the scope `admin` operates the whole server; a person with the role `admin` their own client."""
-    return caller.user_id.startswith("key:")
+    return caller.user_id.startswith(KEY_CALLER)
 
 
 class NeedsOperator(Needs):

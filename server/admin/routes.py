@@ -86,6 +86,8 @@ async def change_client(
             client = await management.set_frame_ancestors(
                 session, caller.actor, client_id, body.frame_ancestors, desk.now
             )
+        if body.options:
+            client = await management.set_options(session, caller.actor, client_id, desk.now, **body.options)
         if body.enabled is not None:
             client = await management.set_client_enabled(
                 session, caller.actor, client_id, enabled=body.enabled, now=desk.now
@@ -309,6 +311,8 @@ def _client_out(client: Client) -> ClientOut:
         enabled=client.enabled,
         policy=client.policy,
         frame_ancestors=client.frame_ancestors.split(),
+        max_blocks=client.max_blocks,
+        pct_fields=client.pct_fields,
         create_time=client.created_at,
     )
 

@@ -28,6 +28,15 @@ class ClientPatch(Strict):
     policy: Policy | None = None
     frame_ancestors: Origins | None = None
     """Sites that may show the page in a frame: `https://HOST[:PORT]`."""
+    max_blocks: Annotated[int, Field(ge=1, le=4)] | None = None
+    """RSA blocks that a version 1 token may have; 1 unless an old issuer cannot do without."""
+    pct_fields: bool | None = None
+    """User id and username in version 1 tokens are percent-encoded."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What of `management.set_options` is to be changed."""
+        return self.model_dump(include={"max_blocks", "pct_fields"}, exclude_none=True)
 
 
 class ClientOut(BaseModel):
@@ -36,6 +45,8 @@ class ClientOut(BaseModel):
     enabled: bool
     policy: str
     frame_ancestors: list[str]
+    max_blocks: int
+    pct_fields: bool
     create_time: datetime
 
 

@@ -1,7 +1,7 @@
 """The api_token, version 1, as issuers make it: pure functions, no database, no HTTP.
 
     plain = client_id "|" user_id "|" username "|" timestamp                 UTF-8
-    A     = RSA-OAEP(plain) with the client's public key, raw or base64      one block
+    A     = RSA-OAEP(plain) with the client's public key, raw or base64      one block (see Form)
     token = base64(client_id "|" A)                                          or client_id "~" kid, to name the key
 
 Which hash OAEP uses depends on the issuer's library, so three variants are tried: SHA-256 for both (Python, Bouncy
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
+from urllib.parse import quote, unquote
 
 from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import SHA1, SHA256
@@ -34,12 +35,15 @@ PADDINGS: tuple[Padding, ...] = ("oaep-256/256", "oaep-256/1", "oaep-1/1")
 _HASHES = {"oaep-256/256": (SHA256, SHA256), "oaep-256/1": (SHA256, SHA1), "oaep-1/1": (SHA1, SHA1)}
 
 MAX_TOKEN_CHARS = 2048
-DEFAULT_KEY_BITS = 2048
+MAX_BLOCKS = 4
+# Of a key that is imported: the least, the most, and what a good one has.
+MIN_KEY_BITS, MAX_KEY_BITS, DEFAULT_KEY_BITS = 1024, 4096, 2048
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 KID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SECONDS = re.compile(r"[0-9]{10}(\.[0-9]{1,7})?")
 _MILLISECONDS = re.compile(r"[0-9]{13}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Control, format, surrogate, private use, unassigned.
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -50,6 +54,19 @@ class TokenError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the tokens of one client may differ in; the default is what every issuer should make."""
+
+    # RSA blocks, each encrypted on its own. Nothing binds them together: of two tokens a third one can be joined.
+    max_blocks: int = 1
+    # User id and username are percent-encoded, so that they may hold anything.
+    pct_fields: bool = False
+
+
+PLAIN_FORM = Form()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +108,16 @@ def parse_token(token: str) -> SealedToken:
 
 
 def open_token(
-    sealed: SealedToken, private_key: RSA.RsaKey, paddings: Sequence[Padding] = PADDINGS
+    sealed: SealedToken,
+    private_key: RSA.RsaKey,
+    paddings: Sequence[Padding] = PADDINGS,
+    form: Form = PLAIN_FORM,
 ) -> Claims:
     """Decrypt and check everything that needs no clock. Raises TokenError.
 
     `paddings` are tried in order; put the one that worked last time first.
     """
-    size = private_key.size_in_bytes()
-    cipher_text = sealed.body if len(sealed.body) == size else decode_base64(sealed.body)
-    if len(cipher_text) != size:
-        raise TokenError("length")
+    cipher_text = cipher_text_of(sealed, private_key.size_in_bytes(), form)
     plain, padding = _decrypt(private_key, cipher_text, paddings)
     try:
         fields = plain.decode("utf-8").split("|")
@@ -109,11 +126,29 @@ def open_token(
     if len(fields) != 4:
         raise TokenError("fields")
     client_id, user_id, username, timestamp = fields
+    if form.pct_fields:
+        user_id, username = _percent_decode(user_id), _percent_decode(username)
     if not hmac.compare_digest(client_id.encode(), sealed.client_id.encode()):
         raise TokenError("client_mismatch")
     use_hash = hashlib.sha256(client_id.encode() + b"\0" + cipher_text).hexdigest()
     issued_at = parse_timestamp(timestamp)
     return Claims(client_id, check_user_id(user_id), clean_username(username), issued_at, use_hash, padding)
+
+
+def cipher_text_of(sealed: SealedToken, size: int, form: Form) -> bytes:
+    """The ciphertext of a key of `size` bytes, raw or base64. Raises TokenError."""
+    sizes = range(size, size * form.max_blocks + 1, size)
+    try:
+        decoded = decode_base64(sealed.body)
+    except TokenError:
+        if len(sealed.body) in sizes:
+            return sealed.body
+        raise
+    # First: the base64 of three blocks is as long as four raw ones.
+    for found in (decoded, sealed.body):
+        if len(found) in sizes:
+            return found
+    raise TokenError("blocks" if len(decoded) in range(size, size * MAX_BLOCKS + 1, size) else "length")
 
 
 def check_age(claims: Claims, now: datetime, *, max_age: timedelta, max_skew: timedelta) -> None:
@@ -132,13 +167,18 @@ def make_token(
     issued_at: datetime,
     public_key: RSA.RsaKey,
     padding: Padding = PADDINGS[0],
+    form: Form = PLAIN_FORM,
 ) -> str:
-    """Make a token as an issuer would. Raises TokenError for a bad user id, and when it does not fit into one block."""
-    plain = f"{client_id}|{check_user_id(user_id)}|{username}|{int(issued_at.timestamp())}".encode()
-    try:
-        cipher_text = _cipher(public_key, padding).encrypt(plain)
-    except ValueError as error:
-        raise TokenError("plaintext_too_long") from error
+    """Make a token as an issuer would. Raises TokenError for a bad user id, and when it does not fit into its blocks."""
+    fields = [check_user_id(user_id), username]
+    if form.pct_fields:
+        fields = [quote(field, safe="") for field in fields]
+    plain = "|".join([client_id, *fields, str(int(issued_at.timestamp()))]).encode()
+    room = _room(public_key, padding)
+    if len(plain) > room * form.max_blocks:
+        raise TokenError("plaintext_too_long")
+    cipher = _cipher(public_key, padding)
+    cipher_text = b"".join(cipher.encrypt(plain[at : at + room]) for at in range(0, len(plain), room))
     return base64.b64encode(client_id.encode() + b"|" + base64.b64encode(cipher_text)).decode()
 
 
@@ -155,6 +195,17 @@ def public_pem(key: RSA.RsaKey) -> str:
 def private_pem(key: RSA.RsaKey) -> str:
     """PKCS#1 PEM (`BEGIN RSA PRIVATE KEY`), the form of the tables this project can import."""
     return key.export_key(format="PEM", pkcs=1).decode()
+
+
+def read_private_key(pem: str) -> RSA.RsaKey:
+    """Read an RSA private key, PKCS#1 or PKCS#8 PEM without a passphrase. Raises TokenError("private_key")."""
+    try:
+        key = RSA.import_key(pem)
+    except (ValueError, IndexError, TypeError):
+        raise TokenError("private_key") from None
+    if not (key.has_private() and MIN_KEY_BITS <= key.size_in_bits() <= MAX_KEY_BITS):
+        raise TokenError("private_key")
+    return key
 
 
 def decode_base64(data: bytes) -> bytes:
@@ -196,31 +247,43 @@ def clean_username(username: str) -> str:
     return "".join(c for c in username if unicodedata.category(c) not in _FORBIDDEN_CATEGORIES)[:64]
 
 
+def _percent_decode(field: str) -> str:
+    """Undo `%E5%BC%A0`; a `+` stays one. Raises TokenError for a `%` that begins nothing, and for what is not UTF-8."""
+    if _BAD_ESCAPE.search(field):
+        raise TokenError("percent")
+    try:
+        return unquote(field, errors="strict")
+    except UnicodeDecodeError:
+        raise TokenError("percent") from None
+
+
 def _decrypt(key: RSA.RsaKey, cipher_text: bytes, paddings: Sequence[Padding]) -> tuple[bytes, Padding]:
+    size = key.size_in_bytes()
+    blocks = [cipher_text[at : at + size] for at in range(0, len(cipher_text), size)]
     once = cast("RSA.RsaKey", _OncePerBlock(key))
     for padding in paddings:
         try:
-            return _cipher(once, padding).decrypt(cipher_text), padding
+            return b"".join(_cipher(once, padding).decrypt(block) for block in blocks), padding
         except ValueError:  # another padding, another key, or noise: all look alike
             continue
     raise TokenError("decrypt")
 
 
 class _OncePerBlock:
-    """A private key that keeps its last block: the RSA operation is the same for every padding, and nearly all the work."""
+    """A private key that keeps what it opened: the RSA operation is the same for every padding, and nearly all the work."""
 
     def __init__(self, key: RSA.RsaKey) -> None:
         self._key = key
-        self._block: tuple[int, bytes] | None = None
+        self._blocks: dict[int, bytes] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._key, name)
 
     def _decrypt_to_bytes(self, cipher_text: int) -> bytes:
         """What PyCryptodome's ciphers call."""
-        if self._block is None or self._block[0] != cipher_text:
-            self._block = cipher_text, self._key._decrypt_to_bytes(cipher_text)  # type: ignore[no-untyped-call]
-        return self._block[1]
+        if cipher_text not in self._blocks:
+            self._blocks[cipher_text] = self._key._decrypt_to_bytes(cipher_text)  # type: ignore[no-untyped-call]
+        return self._blocks[cipher_text]
 
 
 def check_implicit_rejection(key: RSA.RsaKey) -> bool:
@@ -233,6 +296,13 @@ def check_implicit_rejection(key: RSA.RsaKey) -> bool:
         )
     except (ValueError, TypeError):  # an older library, which refuses
         return False
+
+
+def _room(key: RSA.RsaKey, padding: Padding) -> int:
+    """Bytes that fit into one block."""
+    if padding == PKCS1V15:
+        return int(key.size_in_bytes()) - 11
+    return int(key.size_in_bytes()) - 2 * int(_HASHES[padding][0].digest_size) - 2
 
 
 def _cipher(key: RSA.RsaKey, padding: Padding) -> Any:

@@ -11,7 +11,7 @@ from server.auth import repository
 from server.auth.guard import Guard
 from server.auth.models import User
 from server.auth.signon import Arrival, SignOn
-from server.auth.users import meet_user
+from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX, meet_user
 from server.auth.vault import Vault, make_secret_file
 from server.core.clock import Clock
 from server.core.errors import Unauthenticated
@@ -19,8 +19,6 @@ from server.core.i18n import Text
 from server.core.settings import AuthSettings
 from server.db.session import Database
 
-# The contract's number for "a browser comes by itself".
-DEMO_CLIENT = "0"
 DEMO_DESCRIPTION = "演示：凭口令从浏览器直接访问"
 
 
@@ -79,8 +77,10 @@ class Demo:
             return await self._signon.hand_over(session, user, "demo"), self._vault.sign(user.id)
 
     async def _visitor(self, session: AsyncSession, known: str | None) -> User:
+        now = self._clock.now()
         user = await repository.find_user(session, DEMO_CLIENT, known) if known else None
-        if user is not None:
-            return user
-        fresh = f"demo-{secrets.token_hex(16)}"
-        return await meet_user(session, DEMO_CLIENT, fresh, "访客", self._settings, self._clock.now())
+        if user is None:
+            fresh = f"{VISITOR_PREFIX}{secrets.token_hex(16)}"
+            user = await meet_user(session, DEMO_CLIENT, fresh, "访客", self._settings, now)
+        user.seen_at = now
+        return user

@@ -7,10 +7,10 @@ from Crypto.PublicKey import RSA
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import api_token, repository, signed_token
-from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, TokenError
+from server.auth.api_token import PADDINGS, PKCS1V15, Claims, Form, SealedToken, TokenError
 from server.auth.models import ClientKey, KeyKind
 from server.auth.policy import Policy, rules_of
-from server.auth.tokens import could_open
+from server.auth.tokens import could_open, form_of
 from server.auth.vault import Vault
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
@@ -72,12 +72,8 @@ class _Inspection:
         if not client.enabled:
             raise TokenError("client_disabled")
         self._passed(f"策略 {client.policy}", f"policy {client.policy}", "key")
-        claims, key = await self._open(parsed)
-        self._passed(
-            f"密钥 {key.kid}（{claims.padding or '签名'}）",
-            f"key {key.kid} ({claims.padding or 'signature'})",
-            "time",
-        )
+        claims, key = await self._open(parsed, form_of(client))
+        self._passed_key(claims, key, parsed, form_of(client))
         self._check_time(claims, Policy(client.policy))
         age = int((self._now - claims.issued_at).total_seconds())
         self._passed(f"{age} 秒前生成", f"made {age} s ago", "user")
@@ -88,26 +84,45 @@ class _Inspection:
         self._passed(f"{claims.user_id}（{known[0]}）", f"{claims.user_id} ({known[1]})", "uses")
         await self._check_uses(claims, Policy(client.policy))
 
-    async def _open(self, parsed: SealedToken | signed_token.SignedToken) -> tuple[Claims, ClientKey]:
+    def _passed_key(
+        self, claims: Claims, key: ClientKey, parsed: SealedToken | signed_token.SignedToken, form: Form
+    ) -> None:
+        zh: list[str] = [claims.padding or "签名"]
+        en: list[str] = [claims.padding or "signature"]
+        if isinstance(parsed, SealedToken):
+            size = RSA.import_key(key.public_pem).size_in_bytes()
+            if (blocks := len(api_token.cipher_text_of(parsed, size, form)) // size) > 1:
+                zh.append(f"{blocks} 段密文，max_blocks={form.max_blocks}")
+                en.append(f"{blocks} blocks, max_blocks={form.max_blocks}")
+            if form.pct_fields:
+                zh.append("用户编号和用户名按百分号编码解开，pct_fields=on")
+                en.append("user id and username percent-decoded, pct_fields=on")
+        self._passed(f"密钥 {key.kid}（{'；'.join(zh)}）", f"key {key.kid} ({'; '.join(en)})", "time")
+
+    async def _open(
+        self, parsed: SealedToken | signed_token.SignedToken, form: Form
+    ) -> tuple[Claims, ClientKey]:
         failure = TokenError("no_key")
         for key in await repository.list_open_keys(self._session, parsed.client_id, self._now):
             if not could_open(key, parsed):
                 continue
             try:
-                return await self._lanes.run("crypto", self._open_with, key, parsed), key
+                return await self._lanes.run("crypto", self._open_with, key, parsed, form), key
             except TokenError as error:
                 if failure.reason in ("no_key", "decrypt"):
                     failure = error
         raise failure
 
-    def _open_with(self, key: ClientKey, parsed: SealedToken | signed_token.SignedToken) -> Claims:
+    def _open_with(
+        self, key: ClientKey, parsed: SealedToken | signed_token.SignedToken, form: Form
+    ) -> Claims:
         """Blocks for the RSA operations."""
         if not isinstance(parsed, SealedToken):
             return signed_token.verify_signed(parsed, key.public_pem, self._settings.audience)
         assert key.sealed_private is not None
         pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
         paddings = (PKCS1V15,) if key.kind == KeyKind.RSA_V15 else PADDINGS
-        return api_token.open_token(parsed, RSA.import_key(pem), paddings)
+        return api_token.open_token(parsed, RSA.import_key(pem), paddings, form)
 
     def _check_time(self, claims: Claims, policy: Policy) -> None:
         if claims.expires_at is not None:
@@ -139,6 +154,15 @@ _EXPLANATIONS = {
     "client_disabled": Text("客户端已禁用（client enable）", "the client is disabled (client enable)"),
     "no_key": Text("没有可用的对应密钥", "the client has no such key that is still good"),
     "length": Text("密文长度与密钥不符", "the ciphertext's length is not the key's"),
+    "blocks": Text(
+        "密文分了几段，该客户端不允许：缩短用户名或留空；改不了生成方时用 client option max_blocks",
+        "has more blocks than this client may use: shorten the username or leave it empty; where the issuer cannot be "
+        "changed, client option max_blocks",
+    ),
+    "percent": Text(
+        "pct_fields=on 时用户编号和用户名应为 UTF-8 的百分号编码，% 写成 %25",
+        "with pct_fields=on, user id and username are percent-encoded UTF-8; a % is %25",
+    ),
     "decrypt": Text(
         "解不开：公钥不是现在的，或填充方式不是 OAEP",
         "cannot be decrypted: made with another public key, or the padding is not OAEP",

@@ -4,6 +4,7 @@ The first arguments are the same everywhere: the session of the transaction, and
 `Principal.actor`). A change reaches every process within five seconds.
 """
 
+import logging
 import re
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from server.auth.audit import audit
 from server.auth.models import APIKey, Audit, AuthSession, Client, ClientKey, KeyKind, KeyState, User
 from server.auth.policy import Policy
 from server.auth.principal import Role
-from server.auth.service import add_key_pair, next_kid, no_client
+from server.auth.service import NewClient, add_client, add_key_pair, next_kid, no_client
 from server.auth.sessions import end_sessions
 from server.auth.vault import Vault
 from server.core.errors import AlreadyExists, Conflict, Invalid, NotFound
@@ -24,6 +25,10 @@ from server.core.i18n import Text
 from server.core.ids import new_id
 from server.core.settings import AuthSettings
 
+log = logging.getLogger(__name__)
+
+# How long an imported key of less than 2048 bits is good for.
+_WEAK_KEY_KEPT = timedelta(days=180)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -33,6 +38,58 @@ async def get_client(session: AsyncSession, client_id: str) -> Client:
     if client is None:
         raise no_client(client_id, await repository.list_client_ids(session))
     return client
+
+
+async def import_client(
+    session: AsyncSession,
+    vault: Vault,
+    actor: str,
+    new: NewClient,
+    pem: str,
+    now: datetime,
+    *,
+    allow_weak: bool = False,
+) -> ClientKey:
+    """Make a client with the RSA key pair that its issuer uses already, so that nothing changes there.
+
+    A key of less than 2048 bits needs `allow_weak`, and ends after half a year. Raises Invalid, AlreadyExists.
+    """
+    try:
+        key = api_token.read_private_key(pem)
+    except TokenError:
+        raise Invalid(
+            Text(
+                "密钥应为未加密的 RSA 私钥（PEM），1024–4096 位",
+                "the key must be an RSA private key in PEM, without a passphrase, of 1024 to 4096 bits",
+            )
+        ) from None
+    bits = key.size_in_bits()
+    is_weak = bits < api_token.DEFAULT_KEY_BITS
+    if is_weak and not allow_weak:
+        raise Invalid(
+            Text(
+                f"{bits} 位的 RSA 密钥太弱；确实要用半年时加 --allow-weak-key",
+                f"an RSA key of {bits} bits is weak; --allow-weak-key takes it for half a year",
+            )
+        )
+    await add_client(session, vault, new, now, key, actor)
+    (row,) = await repository.list_keys(session, new.id)
+    if is_weak:
+        row.state, row.retire_at = KeyState.RETIRING, now + _WEAK_KEY_KEPT
+    audit(session, now, actor, "key.import", new.id, row.kid, bits=bits)
+    return row
+
+
+async def warn_of_weak_keys(session: AsyncSession, now: datetime) -> None:
+    """One line in the log for each RSA key of less than 2048 bits that is still good."""
+    for key in await repository.list_all_open_keys(session, KeyKind.RSA, now):
+        bits = RSA.import_key(key.public_pem).size_in_bits()
+        if bits < api_token.DEFAULT_KEY_BITS:
+            ends = f"{key.retire_at:%F}" if key.retire_at else "never"
+            log.warning(
+                "weak RSA key: give its client a new one with `client rotate`",
+                extra={"client": key.client_id, "key": key.kid, "bits": bits, "ends": ends},
+            )
 
 
 async def show_key(session: AsyncSession, actor: str, client_id: str, now: datetime) -> ClientKey:
@@ -57,13 +114,16 @@ async def rotate_key(
     key: RSA.RsaKey | None = None,
 ) -> ClientKey:
     """Give a client a new RSA key. The one before stays good for `overlap`, so that its issuer can change over; what was
-    still retiring ends now. Raises NotFound."""
+    retiring beside that one ends now. Raises NotFound."""
     await get_client(session, client_id)
-    for old in await _keys_of(session, client_id, KeyKind.RSA, now):
-        if old.state == KeyState.RETIRING:
-            _disable(old)
-        else:
+    keys = await _keys_of(session, client_id, KeyKind.RSA, now)
+    for old in keys:
+        if old.state == KeyState.ACTIVE:
             old.state, old.retire_at = KeyState.RETIRING, now + overlap
+        elif old is not keys[0]:
+            _disable(old)
+        elif old.retire_at is not None:  # a weak key, imported: the only one
+            old.retire_at = min(old.retire_at, now + overlap)
     await session.flush()
     fresh = await add_key_pair(session, vault, client_id, now, key=key)
     audit(
@@ -175,7 +235,7 @@ async def allow_pkcs1v15(
 async def set_client_enabled(
     session: AsyncSession, actor: str, client_id: str, *, enabled: bool, now: datetime
 ) -> Client:
-    """Switch a client on or off; off ends its sessions and tickets. Raises NotFound."""
+    """Switch a client on or off; off ends its sessions and tickets, and the answers that run for it. Raises NotFound."""
     client = await get_client(session, client_id)
     client.enabled = enabled
     ended = 0 if enabled else await end_sessions(session, client_id)
@@ -190,6 +250,38 @@ async def set_policy(
     client = await get_client(session, client_id)
     audit(session, now, actor, "client.policy", client_id, policy=policy, before=client.policy)
     client.policy = policy
+    return client
+
+
+async def set_options(
+    session: AsyncSession,
+    actor: str,
+    client_id: str,
+    now: datetime,
+    *,
+    max_blocks: int | None = None,
+    pct_fields: bool | None = None,
+) -> Client:
+    """Change what the client's version 1 tokens may differ in (api_token.Form); None leaves as it is.
+
+    Raises NotFound, Invalid.
+    """
+    client = await get_client(session, client_id)
+    if max_blocks is not None:
+        if not 1 <= max_blocks <= api_token.MAX_BLOCKS:
+            raise Invalid(Text("max_blocks 应为 1–4", "max_blocks is 1 to 4"))
+        client.max_blocks = max_blocks
+    if pct_fields is not None:
+        client.pct_fields = pct_fields
+    audit(
+        session,
+        now,
+        actor,
+        "client.option",
+        client_id,
+        max_blocks=client.max_blocks,
+        pct_fields=client.pct_fields,
+    )
     return client
 
 
@@ -233,7 +325,7 @@ async def get_user(session: AsyncSession, client_id: str, user_id: str) -> User:
 async def set_user_enabled(
     session: AsyncSession, actor: str, client_id: str, user_id: str, *, enabled: bool, now: datetime
 ) -> User:
-    """Let a user in or keep them out; out ends their sessions and tickets. Raises NotFound."""
+    """Let a user in or keep them out; out ends their sessions, tickets and running answers. Raises NotFound."""
     user = await get_user(session, client_id, user_id)
     user.enabled = enabled
     ended = 0 if enabled else await end_sessions(session, client_id, user_id)

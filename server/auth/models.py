@@ -48,6 +48,9 @@ class Client(Base):
     padding: Mapped[str | None] = mapped_column(String(16), default=None)
     # Origins whose pages may show ours in a frame, separated by spaces.
     frame_ancestors: Mapped[str] = mapped_column(String(1000), default="")
+    # What its version 1 tokens may differ in: api_token.Form.
+    max_blocks: Mapped[int] = mapped_column(default=1)
+    pct_fields: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -81,6 +84,8 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(16), default="reader")  # reader | manager | admin
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # When a visitor of the demo was last seen, to the minute; of others it is not kept.
+    seen_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
 
 
 class AuthSession(Base):

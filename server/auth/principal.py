@@ -31,6 +31,10 @@ ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
 }
 
 
+# What the `user_id` of an api key begins with.
+KEY_CALLER = "key:"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The caller of one request: a user of a client, or an api key of a client.

@@ -1,11 +1,23 @@
 """SQL about callers. Functions take the session first and never commit."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Delete, Update, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Update,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.models import (
     APIKey,
@@ -21,9 +33,10 @@ from server.auth.models import (
     TokenUse,
     User,
 )
+from server.auth.principal import KEY_CALLER
 from server.db.upsert import upsert
 
-_SWEPT_AT_ONCE = 100
+_SWEPT_AT_ONCE, _USERS_AT_ONCE = 500, 50
 
 
 async def _changed(session: AsyncSession, statement: Delete | Update) -> int:
@@ -51,12 +64,19 @@ async def list_keys(session: AsyncSession, client_id: str) -> list[ClientKey]:
 
 async def list_open_keys(session: AsyncSession, client_id: str, now: datetime) -> list[ClientKey]:
     """The client's keys of every kind that are still good, the active ones first."""
-    query = select(ClientKey).where(
-        ClientKey.client_id == client_id,
-        (ClientKey.state == KeyState.ACTIVE)
-        | ((ClientKey.state == KeyState.RETIRING) & (ClientKey.retire_at > now)),
-    )
+    query = select(ClientKey).where(ClientKey.client_id == client_id, _is_open(now))
     return list(await session.scalars(query.order_by(ClientKey.state, ClientKey.created_at.desc())))
+
+
+async def list_all_open_keys(session: AsyncSession, kind: KeyKind, now: datetime) -> list[ClientKey]:
+    """The keys of this kind, of all clients, that are still good."""
+    query = select(ClientKey).where(ClientKey.kind == kind, _is_open(now))
+    return list(await session.scalars(query.order_by(ClientKey.client_id, ClientKey.kid)))
+
+
+def _is_open(now: datetime) -> ColumnElement[bool]:
+    retiring = (ClientKey.state == KeyState.RETIRING) & (ClientKey.retire_at > now)
+    return (ClientKey.state == KeyState.ACTIVE) | retiring
 
 
 async def find_key(session: AsyncSession, client_id: str, kid: str) -> ClientKey | None:
@@ -144,6 +164,23 @@ async def find_api_key(session: AsyncSession, secret_hash: str) -> tuple[APIKey,
     return None if row is None else (row[0], row[1])
 
 
+async def list_standing(session: AsyncSession, callers: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these callers, (client id, user id or `key:<id>`) as Principal has them, who are enabled. One query."""
+    users = (
+        select(User.client_id, User.id)
+        .join(Client, Client.id == User.client_id)
+        .where(User.enabled, Client.enabled, tuple_(User.client_id, User.id).in_(callers))
+    )
+    key_caller = literal(KEY_CALLER).concat(APIKey.id)
+    key_ids = [user_id.removeprefix(KEY_CALLER) for _, user_id in callers]
+    keys = (
+        select(APIKey.client_id, key_caller)
+        .join(Client, Client.id == APIKey.client_id)
+        .where(APIKey.enabled, Client.enabled, APIKey.id.in_(key_ids))
+    )
+    return {(row[0], row[1]) for row in await session.execute(union_all(users, keys))}
+
+
 async def list_api_keys(session: AsyncSession, client_id: str | None) -> list[APIKey]:
     query = select(APIKey).order_by(APIKey.client_id, APIKey.created_at)
     if client_id is not None:
@@ -209,26 +246,42 @@ async def delete_oldest_sessions(session: AsyncSession, client_id: str, user_id:
         await session.execute(delete(AuthSession).where(AuthSession.secret_hash.in_(surplus)))
 
 
-async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Sweep sessions, tickets and counted uses that are of no use any more."""
+async def delete_expired(session: AsyncSession, now: datetime) -> int:
+    """Sweep a portion of the sessions, tickets, counted uses and begun sign-ons that ended; returns how many went.
+
+    Found by reading and deleted by key: a range would wait for rows that others are about to insert (MariaDB).
+    """
+    swept = 0
     for key, expires_at in (
         (AuthSession.secret_hash, AuthSession.expires_at),
         (Ticket.secret_hash, Ticket.expires_at),
         (TokenUse.hash, TokenUse.expires_at),
+        (SSOState.state_hash, SSOState.expires_at),
     ):
-        await _sweep(session, key, expires_at, now)
+        old = select(key).where(expires_at <= now).order_by(key).limit(_SWEPT_AT_ONCE)
+        if keys := list(await session.scalars(old)):
+            swept += await _changed(session, delete(key.class_).where(key.in_(keys)))
+    return swept
 
 
-async def _sweep(
-    session: AsyncSession,
-    key: InstrumentedAttribute[str],
-    expires_at: InstrumentedAttribute[datetime],
-    now: datetime,
-) -> None:
-    """Found by reading and deleted by key: a range would wait for rows that others are about to insert (MariaDB)."""
-    old = select(key).where(expires_at <= now).order_by(key).limit(_SWEPT_AT_ONCE)
-    if keys := list(await session.scalars(old)):
-        await session.execute(delete(key.class_).where(key.in_(keys)))
+async def touch_user(session: AsyncSession, user: User, now: datetime) -> None:
+    """The user was seen."""
+    mine = (User.client_id == user.client_id) & (User.id == user.id)
+    await session.execute(update(User).where(mine).values(seen_at=now))
+
+
+async def delete_unseen_users(
+    session: AsyncSession, client_id: str, prefix: str, before: datetime
+) -> list[str]:
+    """Delete a portion of the users whose id begins so and who were not seen since, with their logins; returns who went."""
+    # Not LIKE, which on SQLite takes `DEMO-` for `demo-`.
+    named = (User.client_id == client_id) & (func.substr(User.id, 1, len(prefix)) == prefix)
+    unseen = named & (func.coalesce(User.seen_at, User.created_at) <= before)
+    ids = list(await session.scalars(select(User.id).where(unseen).order_by(User.id).limit(_USERS_AT_ONCE)))
+    await session.execute(delete(User).where(unseen, User.id.in_(ids)))
+    # Whoever came back in between is still there.
+    back = set(await session.scalars(select(User.id).where(named, User.id.in_(ids))))
+    return [user_id for user_id in ids if user_id not in back]
 
 
 async def take_ticket(session: AsyncSession, secret_hash: str, now: datetime) -> Ticket | None:
@@ -266,7 +319,3 @@ async def take_sso_state(session: AsyncSession, state_hash: str, browser_hash: s
         SSOState.state_hash == state_hash, SSOState.browser_hash == browser_hash, SSOState.expires_at > now
     )
     return await _changed(session, mine) == 1
-
-
-async def delete_expired_sso_states(session: AsyncSession, now: datetime) -> None:
-    await _sweep(session, SSOState.state_hash, SSOState.expires_at, now)

@@ -7,7 +7,7 @@ from fastapi import Cookie, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from server.auth.cookies import check_origin, clear_session_cookie, set_session_cookie
-from server.auth.demo import DEMO_CLIENT, Demo
+from server.auth.demo import Demo
 from server.auth.deps import Anybody, address_of, find_credential
 from server.auth.handover import send_on, turn_away
 from server.auth.principal import Principal, Scope
@@ -15,6 +15,7 @@ from server.auth.schemas import LoginOut, SessionOut, SessionRequest, TicketOut,
 from server.auth.service import KEY_PREFIX, Authenticator
 from server.auth.sessions import TICKET_LIFE
 from server.auth.signon import SignOn
+from server.auth.users import DEMO_CLIENT
 from server.auth.wecom_login import WecomLogin
 from server.auth.wecom_routes import send_to_wecom
 from server.core.errors import AppError, Forbidden, Invalid, Unauthenticated

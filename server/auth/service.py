@@ -15,10 +15,10 @@ from server.auth.audit import CLI, audit
 from server.auth.guard import Guard
 from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
-from server.auth.principal import ROLE_SCOPES, Principal, Role, Scope
+from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
-from server.auth.tokens import Opened, Tokens, digest_of, learn_padding, recheck, refusal
-from server.auth.users import welcome
+from server.auth.tokens import Opened, Tokens, digest_of, form_of, learn_padding, recheck, refusal
+from server.auth.users import is_visitor, welcome
 from server.auth.vault import Vault, hash_session
 from server.core.errors import AlreadyExists, Invalid, NotFound, SettingsError, Unauthenticated
 from server.core.i18n import Text
@@ -115,7 +115,9 @@ class Authenticator:
         key, client = found
         if not (key.enabled and client.enabled):
             raise TokenError("disabled")
-        return Principal(client.id, f"key:{key.id}", client.description, frozenset(map(Scope, key.scopes)))
+        return Principal(
+            client.id, f"{KEY_CALLER}{key.id}", client.description, frozenset(map(Scope, key.scopes))
+        )
 
     async def _by_session(self, secret: str) -> Principal:
         secret_hash, now = hash_session(secret), self._clock.now()
@@ -129,6 +131,8 @@ class Authenticator:
         if now - login.last_used_at > _TOUCH:
             async with self._database.write() as session:
                 await repository.touch_auth_session(session, secret_hash, now)
+                if is_visitor(user):
+                    await repository.touch_user(session, user, now)
         return _principal_of(user, client, login.id)
 
     async def _by_token(self, opened: Opened) -> Principal:
@@ -242,13 +246,15 @@ async def make_token(
     session: AsyncSession, client_id: str, user_id: str, username: str, now: datetime
 ) -> str:
     """Make an api_token as the client's own system would, with its public key. Raises NotFound, Invalid."""
+    client = await repository.find_client(session, client_id)
     keys = [
         key for key in await repository.list_open_keys(session, client_id, now) if key.kind == KeyKind.RSA
     ]
     if not keys:
         raise no_client(client_id, await repository.list_client_ids(session))
     try:
-        return api_token.make_token(client_id, user_id, username, now, RSA.import_key(keys[0].public_pem))
+        public_key = RSA.import_key(keys[0].public_pem)
+        return api_token.make_token(client_id, user_id, username, now, public_key, form=form_of(client))
     except TokenError as error:
         raise Invalid(
             Text(

@@ -11,7 +11,7 @@ from Crypto.PublicKey import RSA
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import api_token, repository, signed_token
-from server.auth.api_token import PADDINGS, PKCS1V15, Claims, SealedToken, TokenError
+from server.auth.api_token import PADDINGS, PKCS1V15, PLAIN_FORM, Claims, Form, SealedToken, TokenError
 from server.auth.guard import Guard
 from server.auth.models import Client, ClientKey, KeyKind, KeyState, User
 from server.auth.policy import Policy, rules_of
@@ -43,7 +43,7 @@ _FORGED = {
         "client_mismatch",
         "timestamp",
     ),
-    *("user_id", "header", "json", "signature", "algorithm", "audience", "life"),
+    *("blocks", "percent", "user_id", "header", "json", "signature", "algorithm", "audience", "life"),
 }
 
 _INVALID = Text(
@@ -86,7 +86,7 @@ class Tokens:
     ) -> None:
         self._database, self._vault, self._settings = database, vault, settings
         self._clock, self._lanes, self._guard = runtime.clock, runtime.lanes, guard
-        self._opened: LRUCache[str, tuple[Claims, str]] = LRUCache(_REMEMBERED)
+        self._opened: LRUCache[str, tuple[Claims, str, Form]] = LRUCache(_REMEMBERED)
         self._forged: TTLCache[str, str] = TTLCache(_REMEMBERED, _FORGED_SECONDS)
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
         self._last_good: LRUCache[str, str] = LRUCache(1000)
@@ -132,8 +132,8 @@ class Tokens:
         self, parsed: SealedToken | SignedToken, digest: str, address: str
     ) -> tuple[Client, str, Claims]:
         issuer = self._issuers.get(parsed.client_id) or await self._find_issuer(parsed.client_id)
-        claims, key_id = self._opened.get(digest, (None, ""))
-        if claims is None or key_id not in {key.id for key in issuer.keys}:
+        claims, key_id, form = self._opened.get(digest, (None, "", PLAIN_FORM))
+        if claims is None or key_id not in issuer.key_ids or form != form_of(issuer.client):
             self._guard.check_token(address, parsed.client_id)
             try:
                 claims, key_id = await self._open(parsed, issuer)
@@ -143,7 +143,7 @@ class Tokens:
                 if issuer.key_ids == seen.key_ids:
                     raise
                 claims, key_id = await self._open(parsed, issuer)
-            self._opened[digest] = claims, key_id
+            self._opened[digest] = claims, key_id, form_of(issuer.client)
         if issuer.client is None:
             raise TokenError("unknown_client")
         return issuer.client, key_id, claims
@@ -186,7 +186,12 @@ class Tokens:
         candidates.sort(key=lambda key: key.kind == KeyKind.RSA_V15)
         try:
             claims, key_id = await self._lanes.run(
-                "crypto", self._decrypt, sealed, candidates, issuer.client.padding if issuer.client else None
+                "crypto",
+                self._decrypt,
+                sealed,
+                candidates,
+                issuer.client.padding if issuer.client else None,
+                form_of(issuer.client),
             )
         except TokenError:
             if keys:
@@ -197,14 +202,16 @@ class Tokens:
         self._last_good[sealed.client_id] = key_id
         return claims, key_id
 
-    def _decrypt(self, sealed: SealedToken, keys: list[ClientKey], learnt: str | None) -> tuple[Claims, str]:
+    def _decrypt(
+        self, sealed: SealedToken, keys: list[ClientKey], learnt: str | None, form: Form
+    ) -> tuple[Claims, str]:
         """Try the keys in order; blocks for the time of the RSA operations."""
         failure = TokenError("decrypt")
         oaep = sorted(PADDINGS, key=lambda padding: padding != learnt)
         for key in keys:
             paddings = [PKCS1V15] if key.kind == KeyKind.RSA_V15 else oaep
             try:
-                return api_token.open_token(sealed, self._private_key(key), paddings), key.id
+                return api_token.open_token(sealed, self._private_key(key), paddings, form), key.id
             except TokenError as error:
                 if failure.reason == "decrypt":
                     failure = error
@@ -284,6 +291,11 @@ def is_open(key: ClientKey, now: datetime) -> bool:
     if key.state == KeyState.RETIRING:
         return key.retire_at is not None and key.retire_at > now
     return key.state == KeyState.ACTIVE
+
+
+def form_of(client: Client | None) -> Form:
+    """What the client's version 1 tokens may differ in."""
+    return Form(client.max_blocks, client.pct_fields) if client else PLAIN_FORM
 
 
 def could_open(key: ClientKey, parsed: SealedToken | SignedToken) -> bool:

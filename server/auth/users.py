@@ -13,6 +13,13 @@ from server.core.i18n import Text
 from server.core.settings import AuthSettings
 
 _HOUR = timedelta(hours=1)
+# The contract's number for "a browser comes by itself", and what the ids of these visitors begin with.
+DEMO_CLIENT, VISITOR_PREFIX = "0", "demo-"
+
+
+def is_visitor(user: User) -> bool:
+    """Somebody who came to the demo by its passphrase: kept for a day only."""
+    return user.client_id == DEMO_CLIENT and user.id.startswith(VISITOR_PREFIX)
 
 
 async def meet_user(
@@ -49,11 +56,15 @@ async def welcome(
 
 async def _check_quota(session: AsyncSession, client_id: str, settings: AuthSettings, now: datetime) -> None:
     total, recent = await repository.count_users(session, client_id, now - _HOUR)
-    if total >= settings.max_users or recent >= settings.new_users_per_hour:
+    limits, names = (settings.max_users, settings.new_users_per_hour), ("max_users", "new_users_per_hour")
+    if client_id == DEMO_CLIENT:
+        limits = (settings.max_demo_users, settings.demo_users_per_hour)
+        names = ("max_demo_users", "demo_users_per_hour")
+    if total >= limits[0] or recent >= limits[1]:
         raise TooManyRequests(
             Text(
-                "该客户端的新用户过多，请联系管理员（[auth] max_users、new_users_per_hour）",
-                "this client brings too many new users; ask your operator ([auth] max_users, new_users_per_hour)",
+                f"该客户端的新用户过多，请联系管理员（[auth] {'、'.join(names)}）",
+                f"this client brings too many new users; ask your operator ([auth] {', '.join(names)})",
             ),
             code="user_quota",
             retry_after=3600,

@@ -34,6 +34,7 @@ class Message(Base):
     __table_args__ = (
         ForeignKeyConstraint(["session_id"], ["session.id"], ondelete="CASCADE"),
         Index("ix_message_session_id_created_at", "session_id", "created_at"),
+        Index("ix_message_client_id_user_id", "client_id", "user_id"),
         MARIADB,
     )
 
@@ -49,7 +50,7 @@ class Message(Base):
     docs: Mapped[list[str]] = mapped_column(JSON)
     # How retrieval came to its hits.
     trace: Mapped[dict[str, Any]] = mapped_column(JSON)
-    # writing | done | cut (the reader went away, or the process was killed) | failed
+    # writing | done | cut (the reader went away or was disabled, or the process was killed) | failed
     state: Mapped[str] = mapped_column(String(16), default="writing")
     error_code: Mapped[str | None] = mapped_column(String(32), default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

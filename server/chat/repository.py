@@ -1,9 +1,10 @@
 """SQL about conversations. Functions take the session first and never commit."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -45,3 +46,9 @@ async def cut_message(session: AsyncSession, message_id: str) -> None:
     """Mark a message as cut, unless it has ended meanwhile."""
     query = update(Message).where(Message.id == message_id, Message.state == "writing")
     await session.execute(query.values(state="cut"))
+
+
+async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> None:
+    """All that these users of a client asked, and were answered."""
+    for table in (Message, Session):
+        await session.execute(delete(table).where(table.client_id == client_id, table.user_id.in_(user_ids)))

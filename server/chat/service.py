@@ -15,7 +15,8 @@ from server.chat.events import Event, Failed, Finished, Sources, Started, TextDe
 from server.chat.history import Given, Round
 from server.chat.models import Message, Session
 from server.chat.prompts import Mode, Prompts
-from server.core.errors import AppError, SessionNotFound
+from server.chat.running import RunningAnswers
+from server.core.errors import AppError, CallerDisabled, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -63,6 +64,7 @@ class Ask:
 class Turn:
     """A question that has passed every check and is about to be answered."""
 
+    caller: Principal
     ask: Ask
     message_id: str
     model: ChatModel
@@ -95,6 +97,7 @@ class ChatService:
         self._database, self._kb, self._gateway, self._prompts = database, kb, gateway, prompts
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
         self._settings, self._address = settings, address
+        self.running = RunningAnswers(database)
 
     async def prepare(self, caller: Principal, ask: Ask) -> Turn:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
@@ -111,7 +114,7 @@ class ChatService:
         limit = self._settings.history_rounds
         rounds = await self._lanes.run("io", history.to_rounds, ask.history, limit) if ask.history else []
         message_id = await self._store_question(caller, ask, model.name)
-        return Turn(ask, message_id, model, kb, rounds, self._clock.now())
+        return Turn(caller, ask, message_id, model, kb, rounds, self._clock.now())
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
         """Answer step by step. Ends with Finished or Failed; whatever happens, what was said is stored."""
@@ -121,7 +124,7 @@ class ChatService:
             hits = await self._find(turn)
             if turn.kb is not None:
                 yield Sources(hits, turn.docs)
-            async with aclosing(self._bounded(turn.model, await self._request(turn, hits))) as deltas:
+            async with aclosing(self._bounded(turn, await self._request(turn, hits))) as deltas:
                 async for delta in deltas:
                     if delta.usage is not None:
                         yield Usage(delta.usage.prompt, delta.usage.completion)
@@ -129,6 +132,8 @@ class ChatService:
                         turn.reply.append(delta.text)
                         yield TextDelta(delta.text)
             turn.state, last = "done", Finished(turn.message_id)
+        except CallerDisabled as error:
+            last = Failed(error)  # kept as an answer whose reader went away
         except AppError as error:
             last = self._fail(turn, error)
         except Exception:
@@ -141,24 +146,25 @@ class ChatService:
         await asyncio.wait({stored})
         yield last
 
-    async def _bounded(self, model: ChatModel, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """The model's answer up to the limits of the settings. Raises UpstreamCut there, after what still fitted."""
+    async def _bounded(self, turn: Turn, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """The model's answer up to the limits of the settings. Raises UpstreamCut there, after what still fitted, and
+        CallerDisabled."""
+        model = turn.model
         limit, left = self._settings.max_answer_time, self._settings.max_answer_chars
         deadline = asyncio.get_running_loop().time() + limit.total_seconds()
-        async with aclosing(model.stream(request)) as deltas:
-            while True:
-                try:
-                    # Around this wait only: the time-out must not reach whoever takes what is yielded.
-                    async with asyncio.timeout_at(deadline):
-                        delta = await anext(deltas, None)
-                except TimeoutError:
-                    raise upstream.too_slow(model.name, limit) from None
-                if delta is None:
-                    return
-                yield replace(delta, text=delta.text[:left])
-                left -= len(delta.text)
-                if left < 0:
-                    raise upstream.too_long(model.name, self._settings.max_answer_chars)
+        with self.running.of(turn.caller) as run:
+            async with aclosing(model.stream(request)) as deltas:
+                while True:
+                    try:
+                        delta = await run.take(deltas, deadline)
+                    except TimeoutError:
+                        raise upstream.too_slow(model.name, limit) from None
+                    if delta is None:
+                        return
+                    yield replace(delta, text=delta.text[:left])
+                    left -= len(delta.text)
+                    if left < 0:
+                        raise upstream.too_long(model.name, self._settings.max_answer_chars)
 
     async def _find(self, turn: Turn) -> list[Hit]:
         if turn.kb is None:

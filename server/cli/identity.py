@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import inspection, management, master_key, service
 from server.auth.audit import CLI
+from server.auth.models import Client
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.core.errors import AlreadyExists, Invalid
@@ -56,6 +57,15 @@ def _client_commands(group: Any) -> None:
     add.add_argument("--id", required=True)
     add.add_argument("--description", default="")
     add.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
+    add.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="the RSA private key in PEM that its issuer uses already, instead of a new one",
+    )
+    add.add_argument(
+        "--allow-weak-key", action="store_true", help="take one of 1024 bits and more, for half a year"
+    )
     policy: dict[str, Any] = {
         "choices": [str(policy) for policy in Policy],
         "help": "what its tokens are good for: every call (compat, the default: what existing issuers and pages expect), "
@@ -82,6 +92,16 @@ def _client_commands(group: Any) -> None:
     _of_client(group, "enable", "let it in again", enable_client).set_defaults(enabled=True)
     change = _of_client(group, "policy", "change what its tokens are good for", set_policy)
     change.add_argument("policy", **policy)
+    option = _of_client(
+        group, "option", "change what its version 1 tokens may differ in; all is off by default", set_options
+    )
+    option.add_argument(
+        "options",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="max_blocks=1 to 4: RSA blocks of a token, for an issuer that cannot do with one (prefer a shorter or an empty "
+        "username); pct_fields=on|off: user id and username are percent-encoded",
+    )
     register = _of_client(
         group, "add-signing-key", "register its own public key, for signed tokens", add_signing_key
     )
@@ -154,6 +174,8 @@ def _of_client(group: Any, name: str, words: str, run: Run) -> argparse.Argument
 def add_client(settings: Settings, options: argparse.Namespace) -> int:
     _check_new(options.out)
     new = service.NewClient(options.id, options.description, Policy(options.policy))
+    if options.key is not None:
+        return _import_client(settings, options, new)
     public_key = _change(
         settings,
         lambda do: service.add_client(do.session, do.vault, new, do.now),
@@ -166,6 +188,24 @@ def add_client(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def _import_client(settings: Settings, options: argparse.Namespace, new: service.NewClient) -> int:
+    pem = options.key.read_text(encoding="ascii", errors="replace")
+    key = _change(
+        settings,
+        lambda do: management.import_client(
+            do.session, do.vault, do.actor, new, pem, do.now, allow_weak=options.allow_weak_key
+        ),
+    )
+    _hand_out(key.public_pem, options.out)
+    _say(f"客户端 {new.id} 已添加，沿用原来的密钥", f"client {new.id} is added, with the key it had")
+    if key.retire_at is not None:
+        _say(
+            f"这把密钥太弱，{key.retire_at:%F} 停用；在那之前用 client rotate 换新的",
+            f"this key is weak and ends on {key.retire_at:%F}; replace it before with client rotate",
+        )
+    return 0
+
+
 def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
     async def read(do: _Do) -> list[Sequence[object]]:
         rows: list[Sequence[object]] = []
@@ -173,10 +213,21 @@ def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
             keys = await management.list_keys(do.session, client.id)
             shown = ", ".join(f"{key.kid} ({key.kind}, {key.state})" for key in keys)
             state = "enabled" if client.enabled else "disabled"
-            rows.append((client.id, state, client.policy, shown, client.frame_ancestors, client.description))
+            rows.append(
+                (
+                    client.id,
+                    state,
+                    client.policy,
+                    shown,
+                    _options_of(client),
+                    client.frame_ancestors,
+                    client.description,
+                )
+            )
         return rows
 
-    _table(("id", "state", "policy", "keys", "frame ancestors", "description"), _change(settings, read))
+    head = ("id", "state", "policy", "keys", "options", "frame ancestors", "description")
+    _table(head, _change(settings, read))
     return 0
 
 
@@ -231,6 +282,33 @@ def set_policy(settings: Settings, options: argparse.Namespace) -> int:
     _change(settings, lambda do: management.set_policy(do.session, do.actor, options.client, policy, do.now))
     _say(f"客户端 {options.client} 的策略为 {policy}", f"the policy of {options.client} is {policy}")
     return 0
+
+
+def set_options(settings: Settings, options: argparse.Namespace) -> int:
+    given = dict(_parse_option(text) for text in options.options)
+    _change(
+        settings, lambda do: management.set_options(do.session, do.actor, options.client, do.now, **given)
+    )
+    _say(f"客户端 {options.client} 已设置 {' '.join(options.options)}", f"set for {options.client}")
+    return 0
+
+
+def _options_of(client: Client) -> str:
+    """As `client option` takes them, without those that have their default."""
+    blocks = [f"max_blocks={client.max_blocks}"] if client.max_blocks > 1 else []
+    return " ".join([*blocks, *(["pct_fields=on"] if client.pct_fields else [])])
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    match name, value:
+        case "max_blocks", _ if value.isdecimal():
+            return name, int(value)
+        case "pct_fields", "on" | "off":
+            return name, value == "on"
+        case _:
+            known = "max_blocks=1…4, pct_fields=on|off"
+            raise Invalid(Text(f"没有选项 {text}；可用：{known}", f"no option {text}; there are: {known}"))
 
 
 def add_signing_key(settings: Settings, options: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@
      │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
      │                                                          name_too_long, empty_file, untrusted_page
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,
-     │                                                          sign_on_failed
+     │   │                                                      sign_on_failed
+     │   └─ CallerDisabled                                 401  caller_disabled
      ├─ Forbidden                                          403  forbidden, foreign_origin
      ├─ NotFound                                           404  not_found
      │   ├─ KBNotFound                                     404  kb_not_found
@@ -91,6 +92,20 @@ class Unauthenticated(AppError):
     """One public answer for every bad credential; the true reason goes to the log only."""
 
     code, status = "invalid_token", 401
+
+
+class CallerDisabled(Unauthenticated):
+    """Somebody who was let in is not any more; told in an answer that was running then."""
+
+    code = "caller_disabled"
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text(
+                "该用户或客户端已被禁用，回答到此为止",
+                "this user or client was disabled; the answer ends here",
+            )
+        )
 
 
 class Forbidden(AppError):

@@ -132,6 +132,8 @@ class AuthSettings(Section):
     new_users_per_hour: int = Field(default=1000, ge=1)
     max_users: int = Field(default=100_000, ge=1)
     demo: bool = True
+    demo_users_per_hour: int = Field(default=200, ge=1)
+    max_demo_users: int = Field(default=5000, ge=1)
     master_key: SecretStr | None = None
 
     _secret = field_validator("master_key")(_check_secret)

@@ -45,6 +45,12 @@ class Process:
         """The code with which a credential is refused on a route."""
         return await _code(self.authenticator.authenticate(credential, address))
 
+    def forget(self) -> None:
+        """What a minute does: callers and refusals are forgotten, tokens that were opened are not."""
+        self.authenticator._principals.clear()
+        self.authenticator._tokens._forged.clear()
+        self.authenticator._tokens._issuers.clear()
+
     async def login(self, credential: str, address: str = HOME) -> str:
         return (await self.signon.login(credential, address)).secret
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from server.auth.api_token import (
     PADDINGS,
+    PKCS1V15,
+    Form,
     Padding,
     TokenError,
     check_age,
@@ -213,3 +215,87 @@ def test_a_cut_token_is_refused(length: int) -> None:
 def test_any_text_is_refused_without_a_fault(token: str) -> None:
     with pytest.raises(TokenError):
         open_token(parse_token(token), KEY)
+
+
+class TestForms:
+    """What a client may be allowed, for an issuer that cannot be changed."""
+
+    LONG = "很长的名字" * 12
+
+    def read(self, token: str, form: Form, padding: Padding = PADDINGS[0]) -> tuple[str, str]:
+        claims = open_token(parse_token(token), KEY, [padding], form)
+        return claims.user_id, claims.username
+
+    def refused(self, token: str, form: Form) -> str:
+        with pytest.raises(TokenError) as caught:
+            self.read(token, form)
+        return caught.value.reason
+
+    @pytest.mark.parametrize("padding", [*PADDINGS, PKCS1V15])
+    def test_blocks(self, padding: Padding) -> None:
+        token = make_token("c1", "u1", self.LONG, NOW, KEY.public_key(), padding, Form(max_blocks=2))
+        assert self.read(token, Form(max_blocks=2), padding) == ("u1", self.LONG)
+        assert self.read(token, Form(max_blocks=4), padding) == ("u1", self.LONG)
+
+    @pytest.mark.parametrize("raw", [True, False])
+    @pytest.mark.parametrize("count", [1, 2, 3, 4])
+    def test_as_many_as_are_allowed(self, raw: bool, count: int) -> None:
+        """The base64 of three blocks is as long as four raw ones."""
+        public = KEY.public_key()
+        parts = [b"c1|u1|", b"A" * 20, b"B" * 20, b"|1700000000"]
+        parts = [*parts[: count - 1], b"".join(parts[count - 1 :])]
+        inner = b"".join(PKCS1_OAEP.new(public).encrypt(part) for part in parts)
+        token = base64.b64encode(b"c1|" + (inner if raw else base64.b64encode(inner))).decode()
+        form = Form(max_blocks=count)
+        claims = open_token(parse_token(token), KEY, ["oaep-1/1"], form)
+        assert (claims.user_id, claims.username) == ("u1", "A" * 20 + "B" * 20)
+        for fewer in range(1, count):
+            assert self.refused(token, Form(max_blocks=fewer)) in ("blocks", "base64")
+        if not raw and count > 1:
+            assert _refused(token) == "blocks", "off by default"
+
+    def test_what_does_not_fit_and_what_is_no_block(self) -> None:
+        with pytest.raises(TokenError, match="plaintext_too_long"):
+            make_token("c1", "u1", self.LONG, NOW, KEY.public_key())
+        for size in (255, 257, 511):
+            token = base64.b64encode(b"c1|" + base64.b64encode(b"\1" * size)).decode()
+            assert self.refused(token, Form(max_blocks=4)) == "length"
+
+    def test_a_block_of_another_key(self) -> None:
+        mine, other = (
+            PKCS1_OAEP.new(key.public_key()).encrypt(text)
+            for key, text in ((KEY, b"c1|u1|n|"), (OTHER, b"1700000000"))
+        )
+        token = base64.b64encode(b"c1|" + base64.b64encode(mine + other)).decode()
+        with pytest.raises(TokenError, match="decrypt"):
+            open_token(parse_token(token), KEY, PADDINGS, Form(max_blocks=2))
+
+    @pytest.mark.parametrize(
+        ("user", "name"),
+        [("u1", "张|三"), ("50%", "100% + 1"), ("a%20b", ""), ("张三", "%7C"), ("a b", "x+y")],
+    )
+    def test_percent_encoding(self, user: str, name: str) -> None:
+        token = make_token("c1", user, name, NOW, KEY.public_key(), form=Form(pct_fields=True))
+        assert self.read(token, Form(pct_fields=True)) == (user, name)
+
+    @pytest.mark.parametrize(
+        ("plain", "reason"),
+        [
+            ("c1|a%2|n|1700000000", "percent"),
+            ("c1|a|100%|1700000000", "percent"),
+            ("c1|a%zz|n|1700000000", "percent"),
+            ("c1|a|%ff|1700000000", "percent"),
+            ("c1|victim%7Cx|n|1700000000", "user_id"),
+            ("c1|a%00|n|1700000000", "user_id"),
+            ("c1|a%20|n|1700000000", "user_id"),
+            ("c1|a|b|n|1700000000", "fields"),
+        ],
+    )
+    def test_percent_encoding_gone_wrong(self, plain: str, reason: str) -> None:
+        token = base64.b64encode(b"c1|" + PKCS1_OAEP.new(KEY.public_key()).encrypt(plain.encode())).decode()
+        with pytest.raises(TokenError, match=reason):
+            open_token(parse_token(token), KEY, PADDINGS, Form(pct_fields=True))
+
+    def test_off_by_default(self) -> None:
+        token = make_token("c1", "a%20b", "%E5", NOW, KEY.public_key())
+        assert self.read(token, Form()) == ("a%20b", "%E5")

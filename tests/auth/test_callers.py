@@ -8,13 +8,14 @@ import httpx2
 import pytest
 from sqlalchemy import select, update
 
-from server.auth.demo import DEMO_CLIENT, Demo, make_passphrase, read_passphrase
+from server.auth.demo import Demo, make_passphrase, read_passphrase
 from server.auth.guard import Guard
 from server.auth.models import APIKey, AuthSession, Client, ClientKey, Ticket, User
 from server.auth.principal import Role
 from server.auth.service import Authenticator
 from server.auth.sessions import start_session
 from server.auth.tokens import Tokens
+from server.auth.users import DEMO_CLIENT
 from server.core.clock import FrozenClock
 from server.core.errors import TooManyRequests, Unauthenticated
 from server.core.runtime import Runtime

@@ -3,24 +3,41 @@
 import base64
 import secrets
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from Crypto.Cipher import PKCS1_v1_5
+from Crypto.PublicKey import ECC, RSA
+from Crypto.Util.number import getPrime
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from server.auth import management
-from server.auth.api_token import PKCS1V15, check_implicit_rejection, make_token, new_key_pair, public_pem
+from server.app import create_app
+from server.auth import management, service
+from server.auth.api_token import (
+    PKCS1V15,
+    Form,
+    check_implicit_rejection,
+    make_token,
+    new_key_pair,
+    private_pem,
+    public_pem,
+)
 from server.auth.audit import CLI
 from server.auth.inspection import inspect_token
 from server.auth.models import ClientKey, KeyState
 from server.auth.policy import Policy
 from server.auth.principal import Role
-from server.auth.service import add_api_key, check_pkcs1v15
+from server.auth.service import NewClient, add_api_key, check_pkcs1v15
 from server.core.errors import AlreadyExists, Invalid, NotFound
+from server.core.settings import Settings
 from server.core.threads import Lanes
 from tests.auth.conftest import World
 from tests.conftest import key_pair
+from tests.support.api import serving
 
 NEW, NEWER, V15 = new_key_pair(), new_key_pair(), new_key_pair()
+WEAK = new_key_pair(1024)
 WEEK = timedelta(days=7)
 
 
@@ -98,6 +115,80 @@ class TestKeys:
         assert key.public_pem == public_pem(key_pair("c1"))
         (row, *_) = await world.audit()
         assert (row.actor, row.action, row.client_id, row.target) == ("c1/boss", "key.show", "c1", "k1")
+
+
+class TestImport:
+    """An issuer's own key pair is taken over."""
+
+    async def take(self, world: World, key, client: str = "c1", **options: bool) -> ClientKey:
+        async with world.database.write() as session:
+            new = NewClient(client, policy=Policy.COMPAT)
+            pem = key if isinstance(key, str) else private_pem(key)
+            return await management.import_client(
+                session, world.vault, CLI, new, pem, world.clock.at, **options
+            )
+
+    @pytest.mark.parametrize("form", [1, 8])
+    async def test_a_good_key(self, world: World, form: int) -> None:
+        key = await self.take(world, NEW.export_key(pkcs=form).decode())
+        assert (key.state, key.retire_at, key.public_pem) == (KeyState.ACTIVE, None, public_pem(NEW))
+        assert await world.process().user(world.token("c1", key=NEW))
+        (row,) = [row for row in await world.audit() if row.action == "key.import"]
+        assert (row.client_id, row.target, row.detail) == ("c1", "k1", {"bits": 2048})
+
+    async def test_a_large_key(self, world: World) -> None:
+        pem = rsa.generate_private_key(65537, 4096).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        assert (await self.take(world, pem.decode())).state == KeyState.ACTIVE
+        assert await world.process().user(world.token("c1", key=RSA.import_key(pem)))
+
+    async def test_a_weak_key_on_demand_with_an_end_and_a_warning(
+        self, world: World, settings: Settings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(Invalid, match="--allow-weak-key"):
+            await self.take(world, WEAK)
+        key = await self.take(world, WEAK, allow_weak=True)
+        end = world.clock.at + timedelta(days=180)
+        assert (key.state, key.retire_at) == (KeyState.RETIRING, end)
+        await world.client("c2")
+        async with serving(create_app(settings)):
+            pass
+        (told,) = [vars(record) for record in caplog.records if "weak RSA key" in record.message]
+        assert (told["client"], told["key"], told["bits"], told["ends"]) == ("c1", "k1", 1024, f"{end:%F}")
+        world.clock.at = end - timedelta(seconds=1)
+        assert await world.process().user(world.token("c1", key=WEAK))
+        world.clock.at = end
+        assert await world.process().refusal(world.token("c1", "u2", key=WEAK)) == "invalid_token"
+
+    async def test_the_way_to_a_good_key_overlaps(self, world: World) -> None:
+        await self.take(world, WEAK, allow_weak=True)
+        await _rotate(world)
+        world.clock.at += WEEK - timedelta(seconds=1)
+        assert await world.process().user(world.token("c1", key=WEAK))
+        assert await world.process().user(world.token("c1", key=NEW))
+        world.clock.at += timedelta(seconds=1)
+        assert await world.process().refusal(world.token("c1", "u2", key=WEAK)) == "invalid_token"
+
+    async def test_what_is_no_key_of_ours(self, world: World) -> None:
+        p, q = getPrime(500), getPrime(500)
+        small = private_pem(RSA.construct((p * q, 65537, pow(65537, -1, (p - 1) * (q - 1)))))
+        locked = NEW.export_key(
+            passphrase="x", pkcs=8, protection="PBKDF2WithHMAC-SHA1AndDES-EDE3-CBC"
+        ).decode()
+        for bad in (
+            "",
+            "x",
+            public_pem(NEW),
+            small,
+            locked,
+            ECC.generate(curve="p256").export_key(format="PEM"),
+        ):
+            with pytest.raises(Invalid, match="1024 to 4096"):
+                await self.take(world, bad, allow_weak=True)
+        await self.take(world, NEW)
+        with pytest.raises(AlreadyExists):
+            await self.take(world, NEW)
 
 
 class TestPKCS1v15:
@@ -191,6 +282,44 @@ class TestClientsAndUsers:
         assert rows["client.policy"] == {"policy": "strict", "before": "compat"}
         assert rows["user.role"] == {"role": "manager", "before": "reader"}
 
+    async def test_options(self, world: World, c1) -> None:
+        """They hold for the next token and, when they are taken back, for those that were opened before."""
+
+        def token(user: str, name: str, form: Form) -> str:
+            return make_token("c1", user, name, world.clock.at, key_pair("c1").public_key(), form=form)
+
+        async def option(**options: Any) -> None:
+            async with world.database.write() as session:
+                await management.set_options(session, CLI, "c1", world.clock.at, **options)
+
+        process = world.process()
+        long, named = token("u1", "名" * 60, Form(max_blocks=2)), token("a b", "x", Form(pct_fields=True))
+        assert await process.refusal(long) == "invalid_token"
+        assert (await process.user(named)).user_id == "a%20b"
+        await option(max_blocks=2)
+        await option(pct_fields=True)
+        process.forget()
+        assert (await process.user(long)).username == "名" * 60
+        assert (await process.user(named)).user_id == "a b"
+        await option(max_blocks=1, pct_fields=False)
+        process.forget()
+        assert await process.refusal(long) == "invalid_token"
+        assert (await process.user(named)).user_id == "a%20b"
+        rows = [row.detail for row in await world.audit() if row.action == "client.option"]
+        assert rows[1] == {"max_blocks": 2, "pct_fields": True}
+        for bad in (0, 5):
+            with pytest.raises(Invalid, match="1 to 4"):
+                await option(max_blocks=bad)
+
+    async def test_tokens_are_made_as_the_client_makes_them(self, world: World, c1) -> None:
+        async with world.database.write() as session:
+            with pytest.raises(Invalid, match="shorten"):
+                await service.make_token(session, "c1", "50%", "名" * 60, world.clock.at)
+            await management.set_options(session, CLI, "c1", world.clock.at, max_blocks=4, pct_fields=True)
+            token = await service.make_token(session, "c1", "50%", "名" * 60, world.clock.at)
+        user = await world.process().user(token)
+        assert (user.user_id, user.username) == ("50%", "名" * 60)
+
     async def test_users_by_pages(self, world: World, c1) -> None:
         process = world.process()
         for number in range(3):
@@ -267,6 +396,22 @@ class TestInspection:
         assert steps[2][2] == "key k1 (oaep-256/256)"
         assert steps[3][2] == "made 3 s ago"
         assert steps[5][2].startswith("good for 3 more exchanges")
+
+    async def test_what_a_client_is_allowed(self, world: World, c1) -> None:
+        key, now = key_pair("c1").public_key(), world.clock.at
+        long = make_token("c1", "u1", "名" * 60, now, key, form=Form(max_blocks=2))
+        (*_, (step, passed, found)) = await self.look(world, long)
+        assert (step, passed) == ("key", False)
+        assert "max_blocks" in found
+        async with world.database.write() as session:
+            await management.set_options(session, CLI, "c1", now, max_blocks=3, pct_fields=True)
+        assert (
+            "2 blocks, max_blocks=3; user id and username percent-decoded"
+            in (await self.look(world, long))[2][2]
+        )
+        (*_, (step, passed, found)) = await self.look(world, make_token("c1", "5%", "", now, key))
+        assert (step, passed) == ("key", False)
+        assert "%25" in found
 
     async def test_bad_ones(self, world: World, c1) -> None:
         await world.client("off")

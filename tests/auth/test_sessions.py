@@ -4,12 +4,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
 
-from server.auth.demo import DEMO_CLIENT, make_passphrase, read_passphrase
-from server.auth.models import AuthSession, User
+from server.auth.demo import make_passphrase, read_passphrase
+from server.auth.models import User
 from server.auth.policy import Policy
 from server.auth.principal import Role
+from server.auth.users import DEMO_CLIENT
 from server.core.settings import Settings, load_settings
 from tests.auth.conftest import World
 from tests.conftest import Callers
@@ -111,14 +111,6 @@ class TestOwnSessions:
         assert [await process.refusal(secret) for secret in secrets[:2]] == ["invalid_token"] * 2
         for secret in secrets[2:]:
             await process.user(secret)
-
-    async def test_what_ended_is_swept(self, world: World) -> None:
-        await world.client("c1")
-        await world.process().login(world.token("c1"))
-        world.clock.at += timedelta(hours=9)
-        await world.process().login(world.token("c1"))
-        async with world.database.read() as session:
-            assert len(list(await session.scalars(select(AuthSession)))) == 1
 
 
 class TestTickets:

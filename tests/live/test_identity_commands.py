@@ -7,7 +7,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from Crypto.PublicKey import RSA
 
+from server.auth.api_token import new_key_pair, private_pem, public_pem
 from tests.conftest import ROOT
 from tests.support.live import Server
 
@@ -58,6 +60,26 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     assert _status(server, _token(server, "u4")) == 200
     server.cli("client", "frame-ancestors", "--client", "oa", "https://oa.example.com")
     assert "https://oa.example.com" in server.cli("client", "list")
+    server.cli("client", "option", "--client", "oa", "max_blocks=2", "pct_fields=on")
+    assert "max_blocks=2 pct_fields=on" in server.cli("client", "list")
+    assert _status(server, _token(server, "50%")) == 200
+    server.cli("client", "option", "--client", "oa", "max_blocks=1", "pct_fields=off")
+    assert "max_blocks" not in server.cli("client", "list")
+
+
+def test_a_key_that_an_issuer_has_already(server: Server, tmp_path: Path) -> None:
+    pem = tmp_path / "old.pem"
+    pem.write_text(private_pem(new_key_pair(1024)))
+    add = ("client", "add", "--id", "old", "--key", str(pem))
+    refused = _run(server, *add)
+    assert (refused.returncode, "--allow-weak-key" in refused.stderr) == (1, True)
+    done = _run(server, *add, "--allow-weak-key")
+    assert done.returncode == 0, done.stderr
+    assert "this key is weak and ends on 20" in done.stderr
+    assert done.stdout == public_pem(RSA.import_key(pem.read_text())) + "\n"
+    token = server.cli("token", "make", "--client", "old", "--user", "u").strip()
+    assert _status(server, token) == 200
+    assert "k1 (rsa, retiring)" in server.cli("client", "list")
 
 
 def test_users_and_sessions(server: Server) -> None:
@@ -112,6 +134,9 @@ def test_everything_stands_in_the_audit(server: Server) -> None:
         (["api-key", "revoke", "ak_none"], "no such api key"),
         (["session", "end", "--client", "oa", "--session", "none"], "no such session"),
         (["client", "frame-ancestors", "--client", "oa", "javascript:x"], "https://HOST"),
+        (["client", "option", "--client", "oa", "max_blocks=5"], "1 to 4"),
+        (["client", "option", "--client", "oa", "pct_fields=yes"], "pct_fields=on|off"),
+        (["client", "option", "--client", "nobody", "pct_fields=on"], "no client nobody"),
         (["client", "add-signing-key", "--client", "oa", "/nonexistent.pem"], "/nonexistent.pem"),
     ],
 )

@@ -1,0 +1,97 @@
+"""The answers that this process is writing, and for whom: an answer ends when its caller is disabled.
+
+At once where that is done in this process (`server.admin.deps.Desk`), within seconds where it is done in another one or
+on the command line.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.auth.principal import Principal
+from server.auth.repository import list_standing
+from server.core.errors import Busy, CallerDisabled
+from server.db.session import Database
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Seconds between two looks: what the Authenticator remembers a caller for.
+_PERIOD = 5.0
+
+
+class Run:
+    """One answer being written."""
+
+    def __init__(self, caller: Principal) -> None:
+        self.caller = (caller.client_id, caller.user_id)
+        self._is_cut = False
+        self._wait: asyncio.Timeout | None = None
+
+    async def take(self, items: AsyncIterator[T], deadline: float) -> T | None:
+        """The next item, None after the last; `deadline` is a time of the loop. Raises CallerDisabled, TimeoutError."""
+        if self._is_cut:
+            raise CallerDisabled
+        try:
+            # Around this wait only: the time-out must not reach whoever is given the item.
+            async with asyncio.timeout_at(deadline) as self._wait:
+                return await anext(items, None)
+        except TimeoutError:
+            if self._is_cut:
+                raise CallerDisabled from None
+            raise
+        finally:
+            self._wait = None
+
+    def cut(self) -> None:
+        """Let no further item through, and wait for none: the deadline is now."""
+        self._is_cut = True
+        if self._wait is not None and not self._wait.expired():
+            self._wait.reschedule(asyncio.get_running_loop().time())
+
+
+class RunningAnswers:
+    """All of them, looked after together: one query however many there are, and none when there are none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._runs: set[Run] = set()
+
+    @contextmanager
+    def of(self, caller: Principal) -> Iterator[Run]:
+        """An answer for this caller, while it is being written."""
+        run = Run(caller)
+        self._runs.add(run)
+        try:
+            yield run
+        finally:
+            self._runs.discard(run)
+
+    async def check(self) -> None:
+        """Cut the answers of whoever is disabled or gone; while the database is away, nobody's."""
+        if not self._runs:
+            return
+        seen = list(self._runs)
+        try:
+            async with self._database.read() as session:
+                standing = await list_standing(session, {run.caller for run in seen})
+        except (SQLAlchemyError, Busy):
+            log.warning("callers of running answers not checked", exc_info=True)
+            return
+        for run in seen:
+            if run.caller not in standing:
+                log.info(
+                    "answer cut, its caller is disabled",
+                    extra={"client": run.caller[0], "user": run.caller[1]},
+                )
+                run.cut()
+
+    async def watch(self) -> None:
+        """Check again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(_PERIOD)
+            await self.check()
