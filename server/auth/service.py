@@ -46,6 +46,7 @@ class Authenticator:
     ) -> None:
         self._database, self._vault, self._tokens = database, vault, tokens
         self._settings, self._clock = settings, runtime.clock
+        self.skew = tokens.skew
         self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, _PRINCIPAL_SECONDS)
 
     async def authenticate(self, credential: str | None, address: str = "") -> Principal:

@@ -14,6 +14,7 @@ from server.auth.guard import Guard
 from server.auth.models import Client, ClientKey, KeyKind
 from server.auth.policy import Policy, rules_of
 from server.auth.signed_token import SignedToken
+from server.auth.skew import ClockSkew
 from server.auth.vault import Vault
 from server.core.errors import TooManyRequests, Unauthenticated
 from server.core.i18n import Text
@@ -85,6 +86,7 @@ class Tokens:
         self._forged: TTLCache[str, str] = TTLCache(_REMEMBERED, _FORGED_SECONDS)
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
         self._last_good: LRUCache[str, str] = LRUCache(1000)
+        self.skew = ClockSkew()
 
     async def open(self, token: str, address: str, *, exchanging: bool) -> Opened:
         """Return what the token says. Raises TokenError, and TooManyRequests where floods come from.
@@ -130,6 +132,7 @@ class Tokens:
             else:
                 claims, key_id = self._open_signed(parsed, keys)
             self._opened[digest, form] = claims, key_id
+            self.skew.note(claims, now)
         if client is None:
             raise TokenError("unknown_client")
         return client, claims

@@ -1,5 +1,6 @@
 """What an operator does over HTTP, and what an administrator of one client may do of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from server.auth import api_token
 from server.auth.models import Audit
 from server.auth.principal import Role
-from tests.conftest import Callers
+from tests.conftest import Callers, key_pair
 from tests.support.api import Caller
 
 CLIENT = "/admin/clients/acme"
@@ -135,6 +136,13 @@ async def test_a_token_is_explained(callers: Callers, operator: Caller) -> None:
     token = await callers.token("acme", "u1")
     steps = await _data(operator, "POST", "/admin/tokens/inspect", {"token": token})
     assert all(step["passed"] for step in steps)
+    assert "来自" not in str(steps)
+    ahead = callers.services.runtime.clock.now() + timedelta(seconds=100)
+    fast = api_token.make_token("acme", "u1", "", ahead, key_pair("acme").public_key())
+    await callers._caller(Api_Token=fast).get("/auth/sessions")
+    steps = await _data(operator, "POST", "/admin/tokens/inspect", {"token": token})
+    (time,) = [step["found"] for step in steps if step["step"] == "time"]
+    assert "来自" in time, "what the server saw of this client's clock"
     *_, last = await _data(operator, "POST", "/admin/tokens/inspect", {"token": token[:-9]})
     assert last["passed"] is False
     assert last["found"]

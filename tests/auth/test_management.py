@@ -413,6 +413,12 @@ class TestInspection:
         assert (step, passed) == ("key", False)
         assert "%25" in found
 
+    async def test_the_issuers_clock(self, world: World, c1) -> None:
+        ahead = await self.look(world, world.token("c1", age=-timedelta(seconds=75)))
+        assert ahead[3] == ("time", True, "made 0 s ago; the issuer's clock is ahead by 75 s at least")
+        (*_, (_, passed, found)) = await self.look(world, world.token("c1", age=-timedelta(hours=1)))
+        assert (passed, "ahead by 3600 s" in found) == (False, True)
+
     async def test_bad_ones(self, world: World, c1) -> None:
         await world.client("off")
         async with world.database.write() as session:

@@ -10,11 +10,12 @@ import pytest
 from server.auth.api_token import make_token
 from server.auth.models import Client, User
 from server.auth.policy import Policy
+from server.auth.skew import Ahead
 from server.core.errors import TooManyRequests
 from tests.auth.conftest import HOME, World
 from tests.conftest import key_pair
 
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 OTHER = "192.0.2.2"
 
 
@@ -35,6 +36,36 @@ async def test_age_and_skew(world: World, policy: Policy, window: timedelta, ske
         )
     assert await process.no_login(world.token("c1", age=window + SECOND)) == "token_expired"
     assert await process.no_login(world.token("c1", age=-skew - SECOND)) == "invalid_token"
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
+    return [(vars(r)["client"], vars(r)["seconds"]) for r in caplog.records if "clock is ahead" in r.message]
+
+
+async def test_a_clock_that_runs_ahead_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Once an hour and client, also where nobody can come in because of it."""
+    await world.client("c1", Policy.EXCHANGE)
+    await world.client("c2", Policy.COMPAT)
+    process = world.process()
+    skew = process.authenticator.skew
+    await process.login(world.token("c1", age=MINUTE))
+    assert skew.of("c1") is None, "on its way for a minute, or made by a clock that is behind"
+    await process.login(world.token("c1", age=-MINUTE))
+    assert _warnings(caplog) == [], "a minute is nothing to tell"
+    assert skew.of("c1") == Ahead(60, world.clock.at)
+    await process.login(world.token("c1", age=-MINUTE - SECOND))
+    await process.user(world.token("c2", age=-2 * MINUTE))
+    assert await process.no_login(world.token("c1", age=-60 * MINUTE)) == "invalid_token"
+    assert _warnings(caplog) == [("c1", 61), ("c2", 120)]
+    assert skew.of("c1") == Ahead(3600, world.clock.at)
+    world.clock.at += 60 * MINUTE
+    token = world.token("c1", age=-90 * SECOND)
+    await process.login(token)
+    assert _warnings(caplog)[2:] == [("c1", 90)]
+    latest = skew.of("c1")
+    world.clock.at += 30 * SECOND
+    await process.login(token)
+    assert skew.of("c1") == latest, "a token tells once: later it is less ahead"
 
 
 async def test_only_compat_tokens_are_credentials_everywhere(world: World) -> None:
