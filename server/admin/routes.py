@@ -319,6 +319,7 @@ def _client_out(client: Client) -> ClientOut:
         frame_ancestors=client.frame_ancestors.split(),
         max_blocks=client.max_blocks,
         pct_fields=client.pct_fields,
+        networks=client.networks.split(),
         create_time=client.created_at,
     )
 

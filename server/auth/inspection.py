@@ -86,7 +86,10 @@ class _Inspection:
             raise TokenError("unknown_client")
         if not client.enabled:
             raise TokenError("client_disabled")
-        self._passed(f"策略 {client.policy}", f"policy {client.policy}", "key")
+        zh, en = f"策略 {client.policy}", f"policy {client.policy}"
+        if client.networks:  # where this token will come from is not known here
+            zh, en = f"{zh}；只接受来自 {client.networks}", f"{en}; from {client.networks} only"
+        self._passed(zh, en, "key")
         claims, key = await self._open(parsed, form_of(client))
         self._passed_key(claims, key, parsed, form_of(client))
         age = int((self._now - claims.issued_at).total_seconds())

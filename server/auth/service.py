@@ -57,6 +57,8 @@ class Authenticator:
         if not credential:
             raise Unauthenticated(_MISSING, code="token_missing")
         digest = digest_of(credential)
+        if not credential.startswith((KEY_PREFIX, SESSION_PREFIX)):
+            digest += address  # a token may be good from some addresses only
         if (known := self._principals.get(digest)) is not None:
             return known
         try:

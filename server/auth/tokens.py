@@ -12,6 +12,7 @@ from server.auth import api_token, repository, signed_token
 from server.auth.api_token import PADDINGS, PKCS1V15, PLAIN_FORM, Claims, Form, SealedToken, TokenError
 from server.auth.guard import Guard
 from server.auth.models import Client, ClientKey, KeyKind
+from server.auth.networks import is_allowed
 from server.auth.policy import Policy, rules_of
 from server.auth.signed_token import SignedToken
 from server.auth.skew import ClockSkew
@@ -104,6 +105,8 @@ class Tokens:
             if error.reason in _FORGED:
                 self._forged[digest] = error.reason
             raise
+        if not is_allowed(address, client.networks):
+            raise TokenError("address")
         return self._judge(client, claims, exchanging=exchanging)
 
     def _parse(self, token: str, digest: str) -> SealedToken | SignedToken:

@@ -76,14 +76,17 @@ async def test_a_client_from_its_first_key_to_its_end(callers: Callers, operator
             "frame_ancestors": ["https://oa.example.com"],
             "max_blocks": 2,
             "pct_fields": True,
+            "networks": ["10.0.0.0/8", "::1"],
         },
     )
     assert changed["enabled"] is False
     assert changed["policy"] == "strict"
     assert (changed["max_blocks"], changed["pct_fields"]) == (2, True)
-    for bad in ({"max_blocks": 5}, {"max_blocks": 0}, {"pct_fields": "maybe"}):
+    assert changed["networks"] == ["10.0.0.0/8", "::1/128"]
+    for bad in ({"max_blocks": 5}, {"max_blocks": 0}, {"pct_fields": "maybe"}, {"networks": ["x"]}):
         assert (await _send(operator, "PATCH", "/admin/clients/oa", bad)).status_code == 422
-    changed = await _data(operator, "PATCH", "/admin/clients/oa", {"pct_fields": False})
+    changed = await _data(operator, "PATCH", "/admin/clients/oa", {"pct_fields": False, "networks": []})
+    assert changed["networks"] == []
     assert (changed["max_blocks"], changed["pct_fields"], changed["policy"]) == (2, False, "strict")
     assert changed["frame_ancestors"] == ["https://oa.example.com"]
     assert (await user.get("/knowledge_base/list_knowledge_bases")).status_code == 401

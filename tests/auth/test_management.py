@@ -306,7 +306,7 @@ class TestClientsAndUsers:
         assert await process.refusal(long) == "invalid_token"
         assert (await process.user(named)).user_id == "a%20b"
         rows = [row.detail for row in await world.audit() if row.action == "client.option"]
-        assert rows[1] == {"max_blocks": 2, "pct_fields": True}
+        assert rows[1] == {"max_blocks": 2, "pct_fields": True, "networks": []}
         for bad in (0, 5):
             with pytest.raises(Invalid, match="1 to 4"):
                 await option(max_blocks=bad)

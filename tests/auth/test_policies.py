@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from server.auth import management
 from server.auth.api_token import make_token
+from server.auth.audit import CLI
 from server.auth.models import Client, User
 from server.auth.policy import Policy
 from server.auth.skew import Ahead
@@ -36,6 +38,55 @@ async def test_age_and_skew(world: World, policy: Policy, window: timedelta, ske
         )
     assert await process.no_login(world.token("c1", age=window + SECOND)) == "token_expired"
     assert await process.no_login(world.token("c1", age=-skew - SECOND)) == "invalid_token"
+
+
+async def _only_from(world: World, *networks: str) -> None:
+    async with world.database.write() as session:
+        await management.set_options(session, CLI, "c1", world.clock.at, networks=list(networks))
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("10.9.8.7", True),
+        ("192.0.2.1", True),
+        ("::ffff:10.1.1.1", True),
+        ("2001:db8::7", True),
+        ("192.0.2.2", False),
+        ("2001:db9::7", False),
+        ("", False),
+        ("unix:", False),
+    ],
+)
+async def test_tokens_from_some_networks_only(world: World, address: str, good: bool) -> None:
+    await world.client("c1", Policy.COMPAT)
+    await _only_from(world, "10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
+    process, token = world.process(), world.token("c1")
+    if good:
+        assert await process.user(token, address)
+        assert await process.login(token, address)
+        return
+    assert await process.refusal(token, address) == "invalid_token"
+    assert await process.no_login(token, address) == "invalid_token"
+    await process.runtime.tasks.drain()
+    (row,) = [row for row in await world.audit() if row.action == "session.refuse"]
+    assert (row.detail["reason"], row.detail["address"]) == ("address", address)
+    assert process.guard._forged_by_address.count(address) == 0, "it is no forgery"
+
+
+async def test_what_was_good_from_one_address_is_not_from_another(world: World) -> None:
+    """Whatever is remembered of it; and a session goes where its owner goes."""
+    await world.client("c1", Policy.COMPAT)
+    process, token = world.process(), world.token("c1")
+    await _only_from(world, HOME)
+    assert await process.user(token, HOME)
+    assert await process.refusal(token, OTHER) == "invalid_token"
+    assert await process.user(await process.login(token, HOME), OTHER)
+    stale = world.token("c1", "u2", age=timedelta(hours=9))
+    assert await process.refusal(stale, HOME) == "token_expired"
+    assert await process.refusal(stale, OTHER) == "invalid_token", "nothing is told there"
+    await _only_from(world)
+    assert await process.user(token, OTHER)
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
