@@ -262,7 +262,13 @@ async def inspect_token(
     language = negotiate(request.headers.get("accept-language"))
     async with desk.database.read() as session:
         steps = await inspection.inspect_token(
-            session, desk.vault, desk.runtime.lanes, body.token, desk.settings.auth, desk.now
+            session,
+            desk.vault,
+            desk.runtime.lanes,
+            body.token,
+            desk.settings.auth,
+            desk.now,
+            desk.authenticator.skew,
         )
     return Envelope(
         data=[
@@ -313,6 +319,7 @@ def _client_out(client: Client) -> ClientOut:
         frame_ancestors=client.frame_ancestors.split(),
         max_blocks=client.max_blocks,
         pct_fields=client.pct_fields,
+        networks=client.networks.split(),
         create_time=client.created_at,
     )
 

@@ -32,11 +32,13 @@ class ClientPatch(Strict):
     """RSA blocks that a version 1 token may have; 1 unless an old issuer cannot do without."""
     pct_fields: bool | None = None
     """User id and username in version 1 tokens are percent-encoded."""
+    networks: Annotated[list[str], Field(max_length=50)] | None = None
+    """Where its tokens are taken from: `10.0.0.0/8`, `192.168.1.5`; an empty list is anywhere."""
 
     @property
     def options(self) -> dict[str, Any]:
         """What of `management.set_options` is to be changed."""
-        return self.model_dump(include={"max_blocks", "pct_fields"}, exclude_none=True)
+        return self.model_dump(include={"max_blocks", "pct_fields", "networks"}, exclude_none=True)
 
 
 class ClientOut(BaseModel):
@@ -47,6 +49,7 @@ class ClientOut(BaseModel):
     frame_ancestors: list[str]
     max_blocks: int
     pct_fields: bool
+    networks: list[str]
     create_time: datetime
 
 

@@ -10,6 +10,7 @@ from server.auth import api_token, repository, signed_token
 from server.auth.api_token import PADDINGS, PKCS1V15, Claims, Form, SealedToken, TokenError
 from server.auth.models import ClientKey, KeyKind
 from server.auth.policy import Policy, rules_of
+from server.auth.skew import ClockSkew
 from server.auth.tokens import could_open, form_of
 from server.auth.vault import Vault
 from server.core.i18n import Text
@@ -27,10 +28,20 @@ class Step:
 
 
 async def inspect_token(
-    session: AsyncSession, vault: Vault, lanes: Lanes, token: str, settings: AuthSettings, now: datetime
+    session: AsyncSession,
+    vault: Vault,
+    lanes: Lanes,
+    token: str,
+    settings: AuthSettings,
+    now: datetime,
+    skew: ClockSkew | None = None,
 ) -> list[Step]:
-    """Say step by step what a token is, up to the first step that it fails. Nothing is counted or changed."""
+    """Say step by step what a token is, up to the first step that it fails. Nothing is counted or changed.
+
+    `skew`: what this process knows of the clients' clocks, where it serves them.
+    """
     inspection = _Inspection(session, vault, lanes, settings, now)
+    inspection.skew = skew or ClockSkew()
     try:
         await inspection.run(token)
     except TokenError as error:
@@ -46,11 +57,15 @@ class _Inspection:
     ) -> None:
         self._session, self._vault, self._lanes = session, vault, lanes
         self._settings, self._now = settings, now
-        self._step = "form"
+        self._step, self._clocks = "form", Text("", "")
+        self.skew = ClockSkew()
         self.steps: list[Step] = []
 
     def failed(self, error: TokenError) -> None:
-        self.steps.append(Step(self._step, passed=False, found=_explanation(error.reason)))
+        found = _explanation(error.reason)
+        if self._step == "time":
+            found = Text(found.zh + self._clocks.zh, found.en + self._clocks.en)
+        self.steps.append(Step(self._step, passed=False, found=found))
 
     def _passed(self, zh: str, en: str, then: str) -> None:
         self.steps.append(Step(self._step, passed=True, found=Text(zh, en)))
@@ -71,18 +86,40 @@ class _Inspection:
             raise TokenError("unknown_client")
         if not client.enabled:
             raise TokenError("client_disabled")
-        self._passed(f"策略 {client.policy}", f"policy {client.policy}", "key")
+        zh, en = f"策略 {client.policy}", f"policy {client.policy}"
+        if client.networks:  # where this token will come from is not known here
+            zh, en = f"{zh}；只接受来自 {client.networks}", f"{en}; from {client.networks} only"
+        self._passed(zh, en, "key")
         claims, key = await self._open(parsed, form_of(client))
         self._passed_key(claims, key, parsed, form_of(client))
-        self._check_time(claims, Policy(client.policy))
         age = int((self._now - claims.issued_at).total_seconds())
-        self._passed(f"{age} 秒前生成", f"made {age} s ago", "user")
+        self._clocks = self._tell_clocks(client.id, age)
+        self._check_time(claims, Policy(client.policy))
+        self._passed(
+            f"{max(0, age)} 秒前生成{self._clocks.zh}",
+            f"made {max(0, age)} s ago{self._clocks.en}",
+            "user",
+        )
         user = await repository.find_user(self._session, client.id, claims.user_id)
         if user is not None and not user.enabled:
             raise TokenError("user_disabled")
         known = ("已有用户", "known") if user else ("新用户", "new")
         self._passed(f"{claims.user_id}（{known[0]}）", f"{claims.user_id} ({known[1]})", "uses")
         await self._check_uses(claims, Policy(client.policy))
+
+    def _tell_clocks(self, client_id: str, age: int) -> Text:
+        """What this token (`age` in seconds), or else an earlier one of its client, says of the issuer's clock."""
+        if age < 0:
+            return Text(
+                f"；生成方的时钟至少快 {-age} 秒", f"; the issuer's clock is ahead by {-age} s at least"
+            )
+        if (seen := self.skew.of(client_id)) is not None:
+            at, seconds = f"{seen.seen_at:%F %T} UTC", seen.seconds
+            return Text(
+                f"；{at} 有一个 token 来自 {seconds} 秒之后：核对生成方的时钟",
+                f"; at {at} one came from {seconds} s in the future: check the issuer's clock",
+            )
+        return Text("", "")
 
     def _passed_key(
         self, claims: Claims, key: ClientKey, parsed: SealedToken | signed_token.SignedToken, form: Form

@@ -15,6 +15,7 @@ from server.auth import api_token, repository, signed_token
 from server.auth.api_token import TokenError
 from server.auth.audit import audit
 from server.auth.models import APIKey, Audit, AuthSession, Client, ClientKey, KeyKind, KeyState, User
+from server.auth.networks import join_networks
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.service import NewClient, add_client, add_key_pair, next_kid, no_client
@@ -261,8 +262,10 @@ async def set_options(
     *,
     max_blocks: int | None = None,
     pct_fields: bool | None = None,
+    networks: list[str] | None = None,
 ) -> Client:
-    """Change what the client's version 1 tokens may differ in (api_token.Form); None leaves as it is.
+    """Change what the client's version 1 tokens may differ in (api_token.Form), and where its tokens of any version are
+    taken from; None leaves as it is, no networks are all.
 
     Raises NotFound, Invalid.
     """
@@ -273,6 +276,8 @@ async def set_options(
         client.max_blocks = max_blocks
     if pct_fields is not None:
         client.pct_fields = pct_fields
+    if networks is not None:
+        client.networks = _join_networks(networks)
     audit(
         session,
         now,
@@ -281,6 +286,7 @@ async def set_options(
         client_id,
         max_blocks=client.max_blocks,
         pct_fields=client.pct_fields,
+        networks=client.networks.split(),
     )
     return client
 
@@ -408,6 +414,21 @@ async def list_audit(
 
 async def _keys_of(session: AsyncSession, client_id: str, kind: KeyKind, now: datetime) -> list[ClientKey]:
     return [key for key in await repository.list_open_keys(session, client_id, now) if key.kind == kind]
+
+
+def _join_networks(networks: list[str]) -> str:
+    try:
+        joined = join_networks(networks)
+    except ValueError as error:
+        raise Invalid(
+            Text(
+                f"networks 应为网段或地址，如 10.0.0.0/8、192.168.1.5：{error}",
+                f"networks are networks or addresses, like 10.0.0.0/8 or 192.168.1.5: {error}",
+            )
+        ) from None
+    if len(joined) > 1000:
+        raise Invalid(Text("networks 总长不超过 1000 个字符", "networks have at most 1000 characters"))
+    return joined
 
 
 def _disable(key: ClientKey) -> None:

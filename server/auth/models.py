@@ -51,6 +51,8 @@ class Client(Base):
     # What its version 1 tokens may differ in: api_token.Form.
     max_blocks: Mapped[int] = mapped_column(default=1)
     pct_fields: Mapped[bool] = mapped_column(default=False)
+    # Where its tokens are taken from, separated by spaces; empty is anywhere.
+    networks: Mapped[str] = mapped_column(String(1000), default="")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 

@@ -54,6 +54,7 @@ class Authenticator:
     ) -> None:
         self._database, self._vault, self._tokens, self._guard = database, vault, tokens, guard
         self._settings, self._clock = settings, runtime.clock
+        self.skew = tokens.skew
         self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, _PRINCIPAL_SECONDS)
         # Credentials that were good when they were asked about last: they need not wait among strangers.
         self._good: LRUCache[str, bool] = LRUCache(_CACHED_CREDENTIALS)
@@ -66,7 +67,9 @@ class Authenticator:
         if not credential:
             raise Unauthenticated(_MISSING, code="token_missing")
         digest = digest_of(credential)
-        if (known := self._principals.get(digest)) is not None:
+        # A token may be good from some addresses only.
+        place = digest if credential.startswith((KEY_PREFIX, SESSION_PREFIX)) else digest + address
+        if (known := self._principals.get(place)) is not None:
             return known
         was_good = self._good.pop(digest, False)
         try:
@@ -74,7 +77,7 @@ class Authenticator:
                 principal = await self._resolve(credential, address)
         except TokenError as error:
             raise refusal(error, credential) from None
-        self._principals[digest], self._good[digest] = principal, True
+        self._principals[place], self._good[digest] = principal, True
         return principal
 
     def foresee(self, credential: str, address: str) -> None:
@@ -90,12 +93,12 @@ class Authenticator:
         """Ask the database again about this caller, or about all of a client. Other processes do so within seconds by
         themselves."""
         mine = [
-            digest
-            for digest, principal in self._principals.items()
+            place
+            for place, principal in self._principals.items()
             if principal.client_id == client_id and user_id in (None, principal.user_id)
         ]
-        for digest in mine:
-            self._principals.pop(digest, None)
+        for place in mine:
+            self._principals.pop(place, None)
         self._tokens.forget(client_id)
 
     async def _resolve(self, credential: str, address: str) -> Principal:

@@ -14,8 +14,10 @@ from server.auth import api_token, repository, signed_token
 from server.auth.api_token import PADDINGS, PKCS1V15, PLAIN_FORM, Claims, Form, SealedToken, TokenError
 from server.auth.guard import Guard
 from server.auth.models import Client, ClientKey, KeyKind, KeyState, User
+from server.auth.networks import is_allowed
 from server.auth.policy import Policy, rules_of
 from server.auth.signed_token import SignedToken
+from server.auth.skew import ClockSkew
 from server.auth.vault import Vault
 from server.core.errors import Unauthenticated
 from server.core.i18n import Text
@@ -91,6 +93,7 @@ class Tokens:
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
         self._last_good: LRUCache[str, str] = LRUCache(1000)
         self._issuers: TTLCache[str, _Issuer] = TTLCache(1000, _ISSUER_SECONDS)
+        self.skew = ClockSkew()
 
     async def open(self, token: str, address: str, *, exchanging: bool) -> Opened:
         """Return what the token says. Raises TokenError, and TooManyRequests where floods come from.
@@ -108,6 +111,8 @@ class Tokens:
             if error.reason in _FORGED:
                 self._forged[digest] = error.reason
             raise
+        if not is_allowed(address, client.networks):
+            raise TokenError("address")
         return self._judge(client, key_id, claims, exchanging=exchanging)
 
     def forget(self, client_id: str) -> None:
@@ -144,6 +149,7 @@ class Tokens:
                     raise
                 claims, key_id = await self._open(parsed, issuer)
             self._opened[digest] = claims, key_id, form_of(issuer.client)
+            self.skew.note(claims, self._clock.now())
         if issuer.client is None:
             raise TokenError("unknown_client")
         return issuer.client, key_id, claims

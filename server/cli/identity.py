@@ -93,14 +93,18 @@ def _client_commands(group: Any) -> None:
     change = _of_client(group, "policy", "change what its tokens are good for", set_policy)
     change.add_argument("policy", **policy)
     option = _of_client(
-        group, "option", "change what its version 1 tokens may differ in; all is off by default", set_options
+        group,
+        "option",
+        "change what its tokens may differ in and come from; all is off by default",
+        set_options,
     )
     option.add_argument(
         "options",
         nargs="+",
         metavar="NAME=VALUE",
         help="max_blocks=1 to 4: RSA blocks of a token, for an issuer that cannot do with one (prefer a shorter or an empty "
-        "username); pct_fields=on|off: user id and username are percent-encoded",
+        "username); pct_fields=on|off: user id and username are percent-encoded; networks=10.0.0.0/8,192.168.1.5: where its tokens "
+        "are taken from, nothing behind the = is anywhere",
     )
     register = _of_client(
         group, "add-signing-key", "register its own public key, for signed tokens", add_signing_key
@@ -296,7 +300,9 @@ def set_options(settings: Settings, options: argparse.Namespace) -> int:
 def _options_of(client: Client) -> str:
     """As `client option` takes them, without those that have their default."""
     blocks = [f"max_blocks={client.max_blocks}"] if client.max_blocks > 1 else []
-    return " ".join([*blocks, *(["pct_fields=on"] if client.pct_fields else [])])
+    fields = ["pct_fields=on"] if client.pct_fields else []
+    networks = [f"networks={client.networks.replace(' ', ',')}"] if client.networks else []
+    return " ".join([*blocks, *fields, *networks])
 
 
 def _parse_option(text: str) -> tuple[str, Any]:
@@ -306,8 +312,10 @@ def _parse_option(text: str) -> tuple[str, Any]:
             return name, int(value)
         case "pct_fields", "on" | "off":
             return name, value == "on"
+        case "networks", _ if "=" in text:
+            return name, [network for network in value.split(",") if network]
         case _:
-            known = "max_blocks=1…4, pct_fields=on|off"
+            known = "max_blocks=1…4, pct_fields=on|off, networks=10.0.0.0/8,…"
             raise Invalid(Text(f"没有选项 {text}；可用：{known}", f"no option {text}; there are: {known}"))
 
 

@@ -1,5 +1,6 @@
 """What an operator does over HTTP, and what an administrator of one client may do of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from server.auth import api_token
 from server.auth.models import Audit
 from server.auth.principal import Role
-from tests.conftest import Callers
+from tests.conftest import Callers, key_pair
 from tests.support.api import Caller
 
 CLIENT = "/admin/clients/acme"
@@ -75,14 +76,17 @@ async def test_a_client_from_its_first_key_to_its_end(callers: Callers, operator
             "frame_ancestors": ["https://oa.example.com"],
             "max_blocks": 2,
             "pct_fields": True,
+            "networks": ["10.0.0.0/8", "::1"],
         },
     )
     assert changed["enabled"] is False
     assert changed["policy"] == "strict"
     assert (changed["max_blocks"], changed["pct_fields"]) == (2, True)
-    for bad in ({"max_blocks": 5}, {"max_blocks": 0}, {"pct_fields": "maybe"}):
+    assert changed["networks"] == ["10.0.0.0/8", "::1/128"]
+    for bad in ({"max_blocks": 5}, {"max_blocks": 0}, {"pct_fields": "maybe"}, {"networks": ["x"]}):
         assert (await _send(operator, "PATCH", "/admin/clients/oa", bad)).status_code == 422
-    changed = await _data(operator, "PATCH", "/admin/clients/oa", {"pct_fields": False})
+    changed = await _data(operator, "PATCH", "/admin/clients/oa", {"pct_fields": False, "networks": []})
+    assert changed["networks"] == []
     assert (changed["max_blocks"], changed["pct_fields"], changed["policy"]) == (2, False, "strict")
     assert changed["frame_ancestors"] == ["https://oa.example.com"]
     assert (await user.get("/knowledge_base/list_knowledge_bases")).status_code == 401
@@ -135,6 +139,13 @@ async def test_a_token_is_explained(callers: Callers, operator: Caller) -> None:
     token = await callers.token("acme", "u1")
     steps = await _data(operator, "POST", "/admin/tokens/inspect", {"token": token})
     assert all(step["passed"] for step in steps)
+    assert "来自" not in str(steps)
+    ahead = callers.services.runtime.clock.now() + timedelta(seconds=100)
+    fast = api_token.make_token("acme", "u1", "", ahead, key_pair("acme").public_key())
+    await callers._caller(Api_Token=fast).get("/auth/sessions")
+    steps = await _data(operator, "POST", "/admin/tokens/inspect", {"token": token})
+    (time,) = [step["found"] for step in steps if step["step"] == "time"]
+    assert "来自" in time, "what the server saw of this client's clock"
     *_, last = await _data(operator, "POST", "/admin/tokens/inspect", {"token": token[:-9]})
     assert last["passed"] is False
     assert last["found"]

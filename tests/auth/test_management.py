@@ -306,7 +306,7 @@ class TestClientsAndUsers:
         assert await process.refusal(long) == "invalid_token"
         assert (await process.user(named)).user_id == "a%20b"
         rows = [row.detail for row in await world.audit() if row.action == "client.option"]
-        assert rows[1] == {"max_blocks": 2, "pct_fields": True}
+        assert rows[1] == {"max_blocks": 2, "pct_fields": True, "networks": []}
         for bad in (0, 5):
             with pytest.raises(Invalid, match="1 to 4"):
                 await option(max_blocks=bad)
@@ -412,6 +412,12 @@ class TestInspection:
         (*_, (step, passed, found)) = await self.look(world, make_token("c1", "5%", "", now, key))
         assert (step, passed) == ("key", False)
         assert "%25" in found
+
+    async def test_the_issuers_clock(self, world: World, c1) -> None:
+        ahead = await self.look(world, world.token("c1", age=-timedelta(seconds=75)))
+        assert ahead[3] == ("time", True, "made 0 s ago; the issuer's clock is ahead by 75 s at least")
+        (*_, (_, passed, found)) = await self.look(world, world.token("c1", age=-timedelta(hours=1)))
+        assert (passed, "ahead by 3600 s" in found) == (False, True)
 
     async def test_bad_ones(self, world: World, c1) -> None:
         await world.client("off")

@@ -8,15 +8,18 @@ from datetime import timedelta
 
 import pytest
 
+from server.auth import management
 from server.auth.api_token import make_token
+from server.auth.audit import CLI
 from server.auth.models import Client, User
 from server.auth.policy import Policy
+from server.auth.skew import Ahead
 from server.auth.tokens import digest_of
 from server.core.errors import TooManyRequests
 from tests.auth.conftest import HOME, World
 from tests.conftest import key_pair
 
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 OTHER = "192.0.2.2"
 
 
@@ -37,6 +40,86 @@ async def test_age_and_skew(world: World, policy: Policy, window: timedelta, ske
         )
     assert await process.no_login(world.token("c1", age=window + SECOND)) == "token_expired"
     assert await process.no_login(world.token("c1", age=-skew - SECOND)) == "invalid_token"
+
+
+async def _only_from(world: World, *networks: str) -> None:
+    async with world.database.write() as session:
+        await management.set_options(session, CLI, "c1", world.clock.at, networks=list(networks))
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("10.9.8.7", True),
+        ("192.0.2.1", True),
+        ("::ffff:10.1.1.1", True),
+        ("2001:db8::7", True),
+        ("192.0.2.2", False),
+        ("2001:db9::7", False),
+        ("", False),
+        ("unix:", False),
+    ],
+)
+async def test_tokens_from_some_networks_only(world: World, address: str, good: bool) -> None:
+    await world.client("c1", Policy.COMPAT)
+    await _only_from(world, "10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
+    process, token = world.process(), world.token("c1")
+    if good:
+        assert await process.user(token, address)
+        assert await process.login(token, address)
+        return
+    assert await process.refusal(token, address) == "invalid_token"
+    assert await process.no_login(token, address) == "invalid_token"
+    await process.runtime.tasks.drain()
+    (row,) = [row for row in await world.audit() if row.action == "session.refuse"]
+    assert (row.detail["reason"], row.detail["address"]) == ("address", address)
+    assert process.guard._forged_by_address.count(address) == 0, "it is no forgery"
+
+
+async def test_what_was_good_from_one_address_is_not_from_another(world: World) -> None:
+    """Whatever is remembered of it; and a session goes where its owner goes."""
+    await world.client("c1", Policy.COMPAT)
+    process, token = world.process(), world.token("c1")
+    await _only_from(world, HOME)
+    assert await process.user(token, HOME)
+    assert await process.refusal(token, OTHER) == "invalid_token"
+    assert await process.user(await process.login(token, HOME), OTHER)
+    stale = world.token("c1", "u2", age=timedelta(hours=9))
+    assert await process.refusal(stale, HOME) == "token_expired"
+    assert await process.refusal(stale, OTHER) == "invalid_token", "nothing is told there"
+    await _only_from(world)
+    process.forget()
+    assert await process.user(token, OTHER)
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
+    return [(vars(r)["client"], vars(r)["seconds"]) for r in caplog.records if "clock is ahead" in r.message]
+
+
+async def test_a_clock_that_runs_ahead_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Once an hour and client, also where nobody can come in because of it."""
+    await world.client("c1", Policy.EXCHANGE)
+    await world.client("c2", Policy.COMPAT)
+    process = world.process()
+    skew = process.authenticator.skew
+    await process.login(world.token("c1", age=MINUTE))
+    assert skew.of("c1") is None, "on its way for a minute, or made by a clock that is behind"
+    await process.login(world.token("c1", age=-MINUTE))
+    assert _warnings(caplog) == [], "a minute is nothing to tell"
+    assert skew.of("c1") == Ahead(60, world.clock.at)
+    await process.login(world.token("c1", age=-MINUTE - SECOND))
+    await process.user(world.token("c2", age=-2 * MINUTE))
+    assert await process.no_login(world.token("c1", age=-60 * MINUTE)) == "invalid_token"
+    assert _warnings(caplog) == [("c1", 61), ("c2", 120)]
+    assert skew.of("c1") == Ahead(3600, world.clock.at)
+    world.clock.at += 60 * MINUTE
+    token = world.token("c1", age=-90 * SECOND)
+    await process.login(token)
+    assert _warnings(caplog)[2:] == [("c1", 90)]
+    latest = skew.of("c1")
+    world.clock.at += 30 * SECOND
+    await process.login(token)
+    assert skew.of("c1") == latest, "a token tells once: later it is less ahead"
 
 
 async def test_only_compat_tokens_are_credentials_everywhere(world: World) -> None:

@@ -62,6 +62,6 @@ async def test_identity(database: Database) -> None:
         }
     assert left == {"user": 1, "api_key": 1, "auth_session": 0, "knowledge_base": 1, "session": 1}
     assert (client.policy, client.frame_ancestors) == ("compat", ""), "its pages exist and go on"
-    assert (client.max_blocks, client.pct_fields) == (1, False)
+    assert (client.max_blocks, client.pct_fields, client.networks) == (1, False, "")
     assert (pair.kid, pair.kind, pair.state, pair.retire_at) == ("k1", "rsa", "active", None)
     assert vault.open(pair.sealed_private or b"", context="acme|ck_1") == private_pem(key).encode()

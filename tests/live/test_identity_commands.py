@@ -63,7 +63,14 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     server.cli("client", "option", "--client", "oa", "max_blocks=2", "pct_fields=on")
     assert "max_blocks=2 pct_fields=on" in server.cli("client", "list")
     assert _status(server, _token(server, "50%")) == 200
-    server.cli("client", "option", "--client", "oa", "max_blocks=1", "pct_fields=off")
+    option = ("client", "option", "--client", "oa")
+    server.cli(*option, "max_blocks=1", "pct_fields=off", "networks=10.0.0.0/8,192.168.1.5")
+    assert "networks=10.0.0.0/8,192.168.1.5/32" in server.cli("client", "list")
+    assert _status(server, _token(server, "u5")) == 401
+    server.cli(*option, "networks=127.0.0.0/8")
+    assert _status(server, _token(server, "u6")) == 200
+    server.cli(*option, "networks=")
+    assert "networks" not in server.cli("client", "list")
     assert "max_blocks" not in server.cli("client", "list")
 
 
@@ -136,6 +143,8 @@ def test_everything_stands_in_the_audit(server: Server) -> None:
         (["client", "frame-ancestors", "--client", "oa", "javascript:x"], "https://HOST"),
         (["client", "option", "--client", "oa", "max_blocks=5"], "1 to 4"),
         (["client", "option", "--client", "oa", "pct_fields=yes"], "pct_fields=on|off"),
+        (["client", "option", "--client", "oa", "networks=10.0.0.1/8"], "10.0.0.1/8 has host bits set"),
+        (["client", "option", "--client", "oa", "networks"], "no option networks"),
         (["client", "option", "--client", "nobody", "pct_fields=on"], "no client nobody"),
         (["client", "add-signing-key", "--client", "oa", "/nonexistent.pem"], "/nonexistent.pem"),
     ],
