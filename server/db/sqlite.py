@@ -82,6 +82,11 @@ class Connection(aiosqlite.Connection):
     def cursor(self) -> "_Cursor":  # type: ignore[override]
         return _Cursor(self)
 
+    async def rollback(self) -> None:
+        """Only where there is something to take back: SQLAlchemy asks once more when it gets the connection back."""
+        if self.in_transaction:
+            await super().rollback()
+
     async def run(self, function: Callable[..., None], *args: object) -> None:
         """Call `function(connection, *args)` with the plain connection in the connection's thread."""
         await self._execute(function, self._conn, *args)  # type: ignore[no-untyped-call]
