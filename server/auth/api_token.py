@@ -28,6 +28,8 @@ from Crypto.Hash import SHA1, SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature.pss import MGF1
 
+from server.auth.principal import KEY_CALLER
+
 Padding = Literal["oaep-256/256", "oaep-256/1", "oaep-1/1", "pkcs1v15"]
 PKCS1V15: Padding = "pkcs1v15"
 # What a key for OAEP is tried with.
@@ -234,7 +236,13 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def check_user_id(user_id: str) -> str:
-    """1–64 bytes, nothing invisible, no `|`, no space at either end; taken as it is, without normalisation."""
+    """1–64 bytes, nothing invisible, no `|`, no space at either end; taken as it is, without normalisation.
+
+    Not as the ids of api keys are: such a user would own the key's conversations, and as an administrator of their client
+    pass for an operator of all.
+    """
+    if user_id.startswith(KEY_CALLER):
+        raise TokenError("user_id")
     if not 1 <= len(user_id.encode("utf-8", "replace")) <= 64 or user_id != user_id.strip() or "|" in user_id:
         raise TokenError("user_id")
     if any(unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in user_id):

@@ -1,10 +1,12 @@
 """What an operator does over HTTP, and what an administrator of one client may do of it."""
 
+import base64
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
+from Crypto.Cipher import PKCS1_OAEP
 from Crypto.PublicKey import ECC, RSA
 from sqlalchemy import select
 
@@ -224,6 +226,16 @@ async def test_who_may_not(callers: Callers, boss: Caller, method: str, path: st
         assert answer.status_code == expected, answer.text
         for name in ("k1", "BEGIN PUBLIC"):
             assert name not in answer.text or path in OPERATORS_ONLY
+
+
+async def test_nobody_passes_for_an_operator(callers: Callers, boss: Caller) -> None:
+    """An administrator cannot make somebody whose id is like an api key's, which operates all clients."""
+    plain = f"acme|key:evil||{int(callers.services.runtime.clock.now().timestamp())}".encode()
+    sealed = PKCS1_OAEP.new(key_pair("acme").public_key()).encrypt(plain)
+    evil = callers._caller(Api_Token=base64.b64encode(b"acme|" + sealed).decode())
+    assert (await evil.get("/auth/sessions")).status_code == 401
+    raised = await _send(boss, "PATCH", f"{CLIENT}/users/key:evil", {"role": "admin"})
+    assert raised.status_code == 404
 
 
 async def test_an_administrator_stays_at_home(callers: Callers, boss: Caller) -> None:

@@ -147,13 +147,16 @@ def test_strange_timestamps_are_refused(text: str) -> None:
         (_token("c1|" + "u" * 65 + "|n|1700000000"), "user_id"),
         (_token("c1|u\u200b1|n|1700000000"), "user_id"),
         (_token("c1|u\n1|n|1700000000"), "user_id"),
+        (_token("c1|key:ak_1|n|1700000000"), "user_id"),
     ],
 )
 def test_bad_tokens_are_refused_with_their_reason(token: str, reason: str) -> None:
     assert _refused(token) == reason
 
 
-@pytest.mark.parametrize("user_id", ["admin'--", "<script>", "张三", "a b", "u" * 64, "😀"])
+@pytest.mark.parametrize(
+    "user_id", ["key", "my key:1", "admin'--", "<script>", "张三", "a b", "u" * 64, "😀"]
+)
 def test_odd_but_legal_user_ids(user_id: str) -> None:
     assert check_user_id(user_id) == user_id
 
