@@ -80,7 +80,7 @@ async def test_a_statement_is_one_trip(database: Database, monkeypatch: pytest.M
 
     async def counted(self: Connection, function, *args):
         trips.append(getattr(function, "__name__", ""))
-        return await execute(self, function, *args)
+        return await execute(self, function, *args)  # type: ignore[no-untyped-call]
 
     async with database.read() as session:
         await session.execute(select(Client))  # connected, begun, compiled
