@@ -59,6 +59,21 @@ def test_every_route_names_its_caller_or_is_public(application: FastAPI) -> None
     assert "security" in application.openapi()["paths"]["/auth/session"]["delete"]
 
 
+def test_the_exchanges_name_their_headers(application: FastAPI) -> None:
+    for path in ("/auth/session", "/auth/ticket"):
+        parameters = application.openapi()["paths"][path]["post"]["parameters"]
+        assert [(one["name"], one["in"]) for one in parameters] == [
+            ("Api-Token", "header"),
+            ("Authorization", "header"),
+        ]
+
+
+def test_every_operation_on_identities_is_described(application: FastAPI) -> None:
+    for path, operations in application.openapi()["paths"].items():
+        if path.startswith(("/admin/", "/auth/")):
+            assert all(o.get("description") for o in operations.values()), path
+
+
 def _calls(tree: ast.AST) -> set[str]:
     return {
         node.func.id

@@ -46,6 +46,7 @@ Paging = Annotated[PageParams, Depends()]
 
 @router.get("/admin/clients")
 async def list_clients(caller: Admin, desk: DeskDep) -> Envelope[list[ClientOut]]:
+    """All clients; for a person with the role `admin`, their own one."""
     async with desk.database.read() as session:
         clients = await management.list_clients(session)
     mine = [client for client in clients if is_operator(caller) or client.id == caller.client_id]
@@ -73,7 +74,7 @@ async def add_client(caller: Operator, desk: DeskDep, body: ClientIn) -> Envelop
 async def change_client(
     caller: Admin, desk: DeskDep, client_id: str, body: ClientPatch
 ) -> Envelope[ClientOut]:
-    """Only an operator disables and enables."""
+    """Change what is given: policy, frame ancestors, options. Only an operator (an api key) disables and enables."""
     if body.enabled is not None and not is_operator(caller):
         raise Forbidden(
             Text("没有权限：只有运维可以停用客户端", "not allowed: only an operator disables clients")
@@ -97,6 +98,7 @@ async def change_client(
 
 @router.get("/admin/clients/{client_id}/keys")
 async def list_keys(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[list[KeyOut]]:
+    """All keys of a client, of every kind and state, without their text; the oldest first."""
     async with desk.look(caller, client_id) as session:
         return Envelope(data=[_key_out(key) for key in await management.list_keys(session, client_id)])
 
@@ -110,9 +112,11 @@ async def show_key(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[Pub
 
 
 @router.post("/admin/clients/{client_id}/keys/rotate")
-async def rotate_key(caller: Admin, desk: DeskDep, client_id: str, body: RotateIn) -> Envelope[PublicKeyOut]:
-    """A new key; the old one stays good for `overlap_days`, so that the issuer can change over."""
-    key, overlap = await desk.draw_key(), timedelta(days=body.overlap_days)
+async def rotate_key(
+    caller: Admin, desk: DeskDep, client_id: str, body: RotateIn | None = None
+) -> Envelope[PublicKeyOut]:
+    """A new key; the old one stays good for `overlap_days` (7 without a body), so that the issuer can change over."""
+    key, overlap = await desk.draw_key(), timedelta(days=(body or RotateIn()).overlap_days)
     async with desk.change(caller, client_id) as session:
         row = await management.rotate_key(
             session, desk.vault, caller.actor, client_id, overlap, desk.now, key
@@ -156,6 +160,7 @@ async def revoke_key(caller: Admin, desk: DeskDep, client_id: str, kid: str) -> 
 async def list_users(
     caller: Admin, desk: DeskDep, client_id: str, paging: Paging
 ) -> Envelope[Page[ManagedUserOut]]:
+    """The people whom a client vouched for, by id."""
     async with desk.look(caller, client_id) as session:
         users, total = await management.list_users(
             session, client_id, offset=paging.offset, limit=paging.page_size
@@ -168,7 +173,7 @@ async def list_users(
 async def change_user(
     caller: Admin, desk: DeskDep, client_id: str, user_id: str, body: UserPatch
 ) -> Envelope[ManagedUserOut]:
-    """Disabling a person ends their sessions."""
+    """Change a person's role, or whether they are let in. Disabling ends their sessions, tickets and running answers."""
     async with desk.change(caller, client_id) as session:
         user = await management.get_user(session, client_id, user_id)
         if body.role is not None:
@@ -184,6 +189,7 @@ async def change_user(
 async def list_client_sessions(
     caller: Admin, desk: DeskDep, client_id: str, user_id: str | None = None
 ) -> Envelope[list[ManagedSessionOut]]:
+    """The sessions of a client, or of one user, that are still good; the newest first."""
     async with desk.look(caller, client_id) as session:
         rows = await management.list_sessions(session, client_id, user_id, desk.settings.auth, desk.now)
     return Envelope(
@@ -215,6 +221,7 @@ async def end_client_sessions(
 async def end_client_session(
     caller: Admin, desk: DeskDep, client_id: str, session_id: str
 ) -> Envelope[CountOut]:
+    """End one session."""
     async with desk.change(caller, client_id) as session:
         ended = await management.end_logins(session, caller.actor, client_id, None, desk.now, session_id)
     return Envelope(data=CountOut(count=ended))
@@ -225,6 +232,7 @@ async def end_client_session(
 
 @router.get("/admin/clients/{client_id}/api-keys")
 async def list_api_keys(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[list[APIKeyOut]]:
+    """A client's api keys, without their secrets, which nobody knows."""
     async with desk.look(caller, client_id) as session:
         keys = await management.list_api_keys(session, client_id)
     return Envelope(data=[_api_key_out(key) for key in keys])
@@ -246,6 +254,7 @@ async def add_api_key(caller: Admin, desk: DeskDep, client_id: str, body: APIKey
 
 @router.delete("/admin/clients/{client_id}/api-keys/{key_id}")
 async def revoke_api_key(caller: Admin, desk: DeskDep, client_id: str, key_id: str) -> Envelope[APIKeyOut]:
+    """End an api key, and the answers that run for it."""
     async with desk.change(caller, client_id) as session:
         key = await management.revoke_api_key(session, caller.actor, key_id, desk.now, client_id)
     return Envelope(data=_api_key_out(key))

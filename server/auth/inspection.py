@@ -1,17 +1,19 @@
 """A token explained to whoever wonders why it is refused: the checks of `Tokens`, one by one, told aloud."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from Crypto.PublicKey import RSA
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.auth import api_token, repository, signed_token
+from server.auth import api_token, mistakes, repository, signed_token
 from server.auth.api_token import PADDINGS, PKCS1V15, Claims, Form, SealedToken, TokenError
-from server.auth.models import ClientKey, KeyKind
-from server.auth.policy import Policy, rules_of
+from server.auth.mistakes import Mistake
+from server.auth.models import Client, ClientKey, KeyKind
+from server.auth.policy import Policy, Rules, rules_of
+from server.auth.signed_token import SignedToken
 from server.auth.skew import ClockSkew
-from server.auth.tokens import could_open, form_of
+from server.auth.tokens import could_open, form_of, is_open
 from server.auth.vault import Vault
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
@@ -62,7 +64,7 @@ class _Inspection:
         self.steps: list[Step] = []
 
     def failed(self, error: TokenError) -> None:
-        found = _explanation(error.reason)
+        found = mistakes.explain(error)
         if self._step == "time":
             found = Text(found.zh + self._clocks.zh, found.en + self._clocks.en)
         self.steps.append(Step(self._step, passed=False, found=found))
@@ -72,26 +74,16 @@ class _Inspection:
         self._step = then
 
     async def run(self, token: str) -> None:
-        parsed: SealedToken | signed_token.SignedToken
-        signed = signed_token.is_signed(token)
-        parsed = signed_token.parse_signed(token) if signed else api_token.parse_token(token)
+        parsed = self._parse(token)
+        version = 1 if isinstance(parsed, SealedToken) else 2
         name = parsed.client_id + (f"~{parsed.kid}" if parsed.kid else "")
-        self._passed(
-            f"第 {2 if signed else 1} 版，客户端 {name}",
-            f"version {2 if signed else 1}, client {name}",
-            "client",
-        )
-        client = await repository.find_client(self._session, parsed.client_id)
-        if client is None:
-            raise TokenError("unknown_client")
-        if not client.enabled:
-            raise TokenError("client_disabled")
+        self._passed(f"第 {version} 版，客户端 {name}", f"version {version}, client {name}", "client")
+        client = await self._find_client(parsed.client_id)
         zh, en = f"策略 {client.policy}", f"policy {client.policy}"
         if client.networks:  # where this token will come from is not known here
             zh, en = f"{zh}；只接受来自 {client.networks}", f"{en}; from {client.networks} only"
         self._passed(zh, en, "key")
-        claims, key = await self._open(parsed, form_of(client))
-        self._passed_key(claims, key, parsed, form_of(client))
+        claims = await self._open(parsed, client)
         age = int((self._now - claims.issued_at).total_seconds())
         self._clocks = self._tell_clocks(client.id, age)
         self._check_time(claims, Policy(client.policy))
@@ -121,8 +113,58 @@ class _Inspection:
             )
         return Text("", "")
 
+    def _parse(self, token: str) -> SealedToken | SignedToken:
+        if wrapping := mistakes.find_wrapping(token):
+            raise Mistake("base64", wrapping)
+        try:
+            if signed_token.is_signed(token):
+                return signed_token.parse_signed(token)
+            return api_token.parse_token(token)
+        except TokenError as error:
+            raise Mistake(error.reason, mistakes.explain_form(token, error)) from None
+
+    async def _find_client(self, client_id: str) -> Client:
+        client = await repository.find_client(self._session, client_id)
+        if client is None:
+            there = ", ".join(await repository.list_client_ids(self._session))
+            words = Text(
+                f"没有客户端 {client_id}；已有：{there}",
+                f"there is no client {client_id}; there are: {there}",
+            )
+            raise Mistake("unknown_client", words)
+        if not client.enabled:
+            raise TokenError("client_disabled")
+        return client
+
+    async def _open(self, parsed: SealedToken | SignedToken, client: Client) -> Claims:
+        keys = await repository.list_keys(self._session, client.id)
+        usable = [key for key in keys if is_open(key, self._now) and could_open(key, parsed)]
+        form, failure = form_of(client), TokenError("no_key")
+        for key in usable:
+            try:
+                claims = await self._lanes.run("crypto", self._open_with, key, parsed, form)
+            except TokenError as error:
+                if failure.reason in ("no_key", "decrypt"):
+                    failure = error
+            else:
+                self._passed_key(claims, key, parsed, form)
+                return claims
+        if failure.reason in _OTHER_KEY:
+            await self._look_for_closed(keys, parsed, form)
+        if isinstance(parsed, SignedToken):
+            if failure.reason not in _OTHER_KEY:
+                self._passed(f"密钥 {parsed.kid}（签名）", f"key {parsed.kid} (signature)", "claims")
+            if usable:
+                raise Mistake(
+                    failure.reason, mistakes.explain_signed(parsed, self._settings.audience, failure)
+                )
+        elif failure.reason in ("length", "base64"):
+            sizes = [RSA.import_key(key.public_pem).size_in_bytes() for key in usable]
+            raise Mistake(failure.reason, mistakes.explain_cipher_text(parsed, sizes, failure))
+        raise failure if usable else self._no_key(keys, parsed)
+
     def _passed_key(
-        self, claims: Claims, key: ClientKey, parsed: SealedToken | signed_token.SignedToken, form: Form
+        self, claims: Claims, key: ClientKey, parsed: SealedToken | SignedToken, form: Form
     ) -> None:
         zh: list[str] = [claims.padding or "签名"]
         en: list[str] = [claims.padding or "signature"]
@@ -135,24 +177,60 @@ class _Inspection:
                 zh.append("用户编号和用户名按百分号编码解开，pct_fields=on")
                 en.append("user id and username percent-decoded, pct_fields=on")
         self._passed(f"密钥 {key.kid}（{'；'.join(zh)}）", f"key {key.kid} ({'; '.join(en)})", "time")
+        if isinstance(parsed, SignedToken) and (ignored := mistakes.ignored_claims(parsed)):
+            self._step = "claims"
+            self._passed(f"不认识、不理会的：{ignored.zh}", f"unknown and ignored: {ignored.en}", "time")
 
-    async def _open(
-        self, parsed: SealedToken | signed_token.SignedToken, form: Form
-    ) -> tuple[Claims, ClientKey]:
-        failure = TokenError("no_key")
-        for key in await repository.list_open_keys(self._session, parsed.client_id, self._now):
-            if not could_open(key, parsed):
+    async def _look_for_closed(
+        self, keys: list[ClientKey], parsed: SealedToken | SignedToken, form: Form
+    ) -> None:
+        """Raises Mistake when it was made with a key that is not good any more."""
+        for key in keys:
+            if is_open(key, self._now) or not could_open(key, parsed):
                 continue
-            try:
-                return await self._lanes.run("crypto", self._open_with, key, parsed, form), key
-            except TokenError as error:
-                if failure.reason in ("no_key", "decrypt"):
-                    failure = error
-        raise failure
+            if await self._lanes.run("crypto", self._fits, key, parsed, form):
+                raise Mistake("no_key", await self._ended(key, keys))
 
-    def _open_with(
-        self, key: ClientKey, parsed: SealedToken | signed_token.SignedToken, form: Form
-    ) -> Claims:
+    async def _ended(self, key: ClientKey, keys: list[ClientKey]) -> Text:
+        """When and how a key ended."""
+        if key.retire_at is not None:
+            at, zh, en = key.retire_at, "轮换到期", "it was replaced"
+        elif row := await repository.find_audit(self._session, key.client_id, "key.revoke", key.kid):
+            at, zh, en = row.at, "已作废", "it was revoked"
+        else:  # the second rotation after it came ends a key
+            later = [other.created_at for other in keys if other.kind == key.kind]
+            at = ([when for when in later if when > key.created_at] + [key.created_at] * 2)[1]
+            zh, en = "轮换两次", "it was replaced twice"
+        return Text(
+            f"用密钥 {key.kid} 生成，它在 {at:%F %R} UTC 停用（{zh}）：换用现在的密钥",
+            f"was made with key {key.kid}, which ended at {at:%F %R} UTC ({en}): use the one of today",
+        )
+
+    def _no_key(self, keys: list[ClientKey], parsed: SealedToken | SignedToken) -> TokenError:
+        kinds = {KeyKind.SIGNING} if isinstance(parsed, SignedToken) else {KeyKind.RSA, KeyKind.RSA_V15}
+        there = ", ".join(key.kid for key in keys if key.kind in kinds and is_open(key, self._now))
+        if isinstance(parsed, SignedToken) and not there:
+            words = Text(
+                "这个客户端没有登记签名公钥（client add-signing-key）",
+                "the client has no such key: none for signed tokens (client add-signing-key)",
+            )
+        else:
+            words = Text(
+                f"没有可用的密钥 {parsed.kid or ''}；可用：{there or '无'}",
+                f"the client has no such key that is still good; there are: {there or 'none'}",
+            )
+        return Mistake("no_key", words)
+
+    def _fits(self, key: ClientKey, parsed: SealedToken | SignedToken, form: Form) -> bool:
+        """Was this made with that key? Blocks for the RSA operations."""
+        try:
+            self._open_with(key, parsed, form)
+        except TokenError as error:
+            # PKCS#1 v1.5 opens everything to something.
+            return key.kind != KeyKind.RSA_V15 and error.reason not in {*_OTHER_KEY, "base64", "blocks"}
+        return True
+
+    def _open_with(self, key: ClientKey, parsed: SealedToken | SignedToken, form: Form) -> Claims:
         """Blocks for the RSA operations."""
         if not isinstance(parsed, SealedToken):
             return signed_token.verify_signed(parsed, key.public_pem, self._settings.audience)
@@ -162,77 +240,51 @@ class _Inspection:
         return api_token.open_token(parsed, RSA.import_key(pem), paddings, form)
 
     def _check_time(self, claims: Claims, policy: Policy) -> None:
+        rules, age = rules_of(policy, self._settings), self._now - claims.issued_at
+        try:
+            if claims.expires_at is not None:
+                signed_token.check_life(claims, self._now)
+            else:
+                api_token.check_age(claims, self._now, max_age=rules.max_age, max_skew=rules.max_skew)
+        except TokenError as error:
+            raise Mistake(error.reason, self._lateness(claims, age, rules, error.reason)) from None
+
+    def _lateness(self, claims: Claims, age: timedelta, rules: Rules, reason: str) -> Text:
+        if reason == "future":
+            allowed = signed_token.MAX_SKEW if claims.expires_at else rules.max_skew
+            return Text(
+                f"时间在未来 {_seconds(-age)} 秒，最多允许 {_seconds(allowed)} 秒：核对生成方的时钟",
+                f"is {_seconds(-age)} s from the future, {_seconds(allowed)} s are allowed: check the issuer's clock",
+            )
         if claims.expires_at is not None:
-            signed_token.check_life(claims, self._now)
-            return
-        rules = rules_of(policy, self._settings)
-        api_token.check_age(claims, self._now, max_age=rules.max_age, max_skew=rules.max_skew)
+            over = _seconds(self._now - claims.expires_at)
+            return Text(f"已过期：exp 在 {over} 秒前", f"has expired: exp was {over} s ago")
+        return Text(
+            f"已过期：{_seconds(age)} 秒前生成，最多 {_seconds(rules.max_age)} 秒",
+            f"has expired: it was made {_seconds(age)} s ago, {_seconds(rules.max_age)} s are allowed",
+        )
 
     async def _check_uses(self, claims: Claims, policy: Policy) -> None:
         limit = 1 if claims.expires_at is not None else rules_of(policy, self._settings).max_uses
         used = await repository.find_uses(self._session, claims.use_hash)
         if limit is not None and used >= limit:
-            raise TokenError("replayed")
+            raise Mistake(
+                "replayed",
+                Text(f"已换过 {used} 次，最多 {limit} 次", f"was used {used} times, {limit} are allowed"),
+            )
         if limit is None:
             self._passed("可直接用于每个请求", "good for any number of calls", "")
         else:
             self._passed(
-                f"还能换 {limit - used} 次会话（POST /auth/session）",
+                f"只能换会话（POST /auth/session），还能换 {limit - used} 次",
                 f"good for {limit - used} more exchanges (POST /auth/session)",
                 "",
             )
 
 
-_EXPLANATIONS = {
-    "base64": Text("不是合法的 base64", "is not base64"),
-    "too_long": Text("超过 2048 个字符", "has more than 2048 characters"),
-    "malformed": Text("解开后应为 客户端编号|密文", "should decode to client id | ciphertext"),
-    "unknown_client": Text("没有这个客户端", "there is no such client"),
-    "client_disabled": Text("客户端已禁用（client enable）", "the client is disabled (client enable)"),
-    "no_key": Text("没有可用的对应密钥", "the client has no such key that is still good"),
-    "length": Text("密文长度与密钥不符", "the ciphertext's length is not the key's"),
-    "blocks": Text(
-        "密文分了几段，该客户端不允许：缩短用户名或留空；改不了生成方时用 client option max_blocks",
-        "has more blocks than this client may use: shorten the username or leave it empty; where the issuer cannot be "
-        "changed, client option max_blocks",
-    ),
-    "percent": Text(
-        "pct_fields=on 时用户编号和用户名应为 UTF-8 的百分号编码，% 写成 %25",
-        "with pct_fields=on, user id and username are percent-encoded UTF-8; a % is %25",
-    ),
-    "decrypt": Text(
-        "解不开：公钥不是现在的，或填充方式不是 OAEP",
-        "cannot be decrypted: made with another public key, or the padding is not OAEP",
-    ),
-    "utf8": Text("明文不是 UTF-8", "the plaintext is not UTF-8"),
-    "fields": Text(
-        "明文应恰有四段：client_id|user_id|username|timestamp",
-        "the plaintext should have exactly four parts: client_id|user_id|username|timestamp",
-    ),
-    "client_mismatch": Text("明文里的客户端与外层不同", "the client inside is not the one outside"),
-    "timestamp": Text(
-        "时间应为 10 位秒（可带小数）或 13 位毫秒",
-        "the time should be 10 digits of seconds or 13 of milliseconds",
-    ),
-    "user_id": Text(
-        "user_id 应为 1–64 字节，不含不可见字符和首尾空格，不以 key: 开头",
-        "a user_id has 1 to 64 bytes, without invisible characters and spaces at its ends, and does not begin with key:",
-    ),
-    "expired": Text("已过期", "has expired"),
-    "future": Text("时间在未来：核对生成方的时钟", "is from the future: check the issuer's clock"),
-    "replayed": Text("使用次数已用完", "was used as often as it may be"),
-    "user_disabled": Text("用户已禁用（user enable）", "the user is disabled (user enable)"),
-    "header": Text(
-        f"JWS 头只能有 alg、kid 和 typ={signed_token.TYPE}",
-        f"the JWS header has alg, kid and typ={signed_token.TYPE}, nothing else",
-    ),
-    "json": Text("头或载荷不是合法的 JSON", "header or payload is not valid JSON"),
-    "signature": Text("签名不对", "the signature is wrong"),
-    "algorithm": Text("alg 与登记的密钥不符", "alg does not fit the registered key"),
-    "audience": Text("aud 不是 [auth] audience", "aud is not [auth] audience"),
-    "life": Text("exp 应晚于 iat，且不超过 600 秒", "exp should be after iat, by 600 s at most"),
-}
+# Reasons that another key could heal.
+_OTHER_KEY = {"no_key", "decrypt", "length", "signature", "algorithm"}
 
 
-def _explanation(reason: str) -> Text:
-    return _EXPLANATIONS.get(reason, Text(reason, reason))
+def _seconds(time: timedelta) -> int:
+    return int(time.total_seconds())

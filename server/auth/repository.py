@@ -313,6 +313,12 @@ async def list_audit(
     )
 
 
+async def find_audit(session: AsyncSession, client_id: str, action: str, target: str) -> Audit | None:
+    """The last time that this was done to it."""
+    query = select(Audit).where(Audit.client_id == client_id, Audit.action == action, Audit.target == target)
+    return await session.scalar(query.order_by(Audit.id.desc()).limit(1))
+
+
 async def take_sso_state(session: AsyncSession, state_hash: str, browser_hash: str, now: datetime) -> bool:
     """Delete the state if it is this browser's and still good. Of two who try at once, one gets True."""
     mine = delete(SSOState).where(

@@ -44,6 +44,16 @@ _PASSPHRASE_FORM = {
         },
     }
 }
+# The credential may stand in the body instead, so that these are no security scheme.
+_CREDENTIAL = {
+    "parameters": [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": words}
+        for name, words in (
+            ("Api-Token", "What vouches for the caller, unless the body carries it."),
+            ("Authorization", "The same as `Bearer …`; one of the two."),
+        )
+    ]
+}
 
 
 async def _signon(request: Request) -> SignOn:
@@ -97,7 +107,7 @@ async def _enter(
     return answer
 
 
-@sessions_router.post("/auth/session")
+@sessions_router.post("/auth/session", openapi_extra=_CREDENTIAL)
 async def start_session(
     request: Request,
     response: Response,
@@ -105,7 +115,11 @@ async def start_session(
     settings: SettingsDep,
     body: SessionRequest | None = None,
 ) -> Envelope[SessionOut]:
-    """Exchange an api_token or a ticket for a session. How often one token may be exchanged is its client's policy."""
+    """Exchange an api_token or a ticket for a session (`st_…`), which goes into `Authorization: Bearer` of every call then.
+
+    The credential comes in the body, or as header: `Api-Token`, or `Authorization: Bearer`. How often one token may be
+    exchanged is its client's policy.
+    """
     body = body or SessionRequest()
     if body.cookie:
         if not settings.h5.cookie:
@@ -170,11 +184,15 @@ async def _end(caller: Principal, session_id: str | None, signon: SignOn, reques
     cast("Authenticator", request.app.state.authenticator).forget(caller.client_id, caller.user_id)
 
 
-@sessions_router.post("/auth/ticket")
+@sessions_router.post("/auth/ticket", openapi_extra=_CREDENTIAL)
 async def issue_ticket(
     request: Request, response: Response, signon: SignOnDep, body: TicketRequest | None = None
 ) -> Envelope[TicketOut]:
-    """A ticket for the page's address, good once and for a minute; asked for by the issuer's back end."""
+    """A ticket for the page's address, good once and for a minute; asked for by the issuer's back end.
+
+    The credential is an api_token, in the body or as header, or an api key with the scope `vouch` as header (`Api-Token`,
+    or `Authorization: Bearer`); with a key, `user_id` says who comes.
+    """
     body = body or TicketRequest()
     credential = _credential(body.api_token, request)
     if not credential.startswith(KEY_PREFIX):
@@ -196,8 +214,8 @@ def _credential(given: str | None, request: Request) -> str:
     credential = given or find_credential(request)
     if not credential:
         words = Text(
-            "缺少凭证：请在请求体里给 api_token 或 ticket，或用请求头 Api-Token",
-            "no credential: give api_token or ticket in the body, or the header Api-Token",
+            "Authentication required: 缺少Api-Token! 请在请求体里给 api_token 或 ticket，或加请求头 Api-Token",
+            "Authentication required: give api_token or ticket in the body, or the header Api-Token",
         )
         raise Unauthenticated(words, code="token_missing")
     return credential

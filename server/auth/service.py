@@ -35,8 +35,8 @@ _PRINCIPAL_SECONDS = 5
 _TOUCH = timedelta(minutes=1)
 
 _MISSING = Text(
-    "Authentication required: 缺少Api-Token! 请在请求头里加 Api-Token，或 Authorization: Bearer sk-…",
-    "Authentication required: send the header Api-Token, or Authorization: Bearer sk-…",
+    "Authentication required: 缺少Api-Token! 请在请求头里加 Api-Token，或 Authorization: Bearer st_… / sk-…",
+    "Authentication required: send the header Api-Token, or Authorization: Bearer st_… / sk-…",
 )
 
 

@@ -1,7 +1,8 @@
 """The api_token, version 2: a JWS that the issuer signs with a private key of its own. Pure: no database, no HTTP.
 
     header   alg (EdDSA, ES256, PS256 or RS256), kid, typ = c2l-client+jwt, and nothing else
-    payload  iss = client id, aud = this server's audience, sub = user id, name, iat, exp (at most 600 s after iat), jti
+    payload  iss = client id, aud = this server's audience (many libraries write a list of one), sub = user id, name, iat,
+             exp (at most 600 s after iat), jti
 
 Other than version 1 this is authentication: the server holds nothing that could make a token. Version 1 has no dots, so
 three parts between dots are version 2.
@@ -67,7 +68,7 @@ def parse_signed(token: str) -> SignedToken:
     if len(token) > MAX_TOKEN_CHARS:
         raise TokenError("too_long")
     head, body, _ = token.split(".")
-    header, payload = _json(head), _json(body)
+    header, payload = read_part(head), read_part(body)
     client_id, kid = payload.get("iss"), header.get("kid")
     if not header.keys() <= _HEADERS or header.get("typ") != TYPE:
         raise TokenError("header")
@@ -87,7 +88,7 @@ def verify_signed(signed: SignedToken, public_pem: str, audience: str) -> Claims
         raise TokenError("signature") from None
     payload = _object(verified.payload or b"")
     user_id, name, jti = payload.get("sub"), payload.get("name", ""), payload.get("jti")
-    if payload.get("aud") != audience:
+    if payload.get("aud") not in (audience, [audience]):
         raise TokenError("audience")
     if not (isinstance(user_id, str) and isinstance(name, str) and isinstance(jti, str)):
         raise TokenError("fields")
@@ -148,7 +149,8 @@ def _load_public(pem: str) -> Ed25519PublicKey | EllipticCurvePublicKey | RSAPub
     raise TokenError("key")
 
 
-def _json(part: str) -> dict[str, Any]:
+def read_part(part: str) -> dict[str, Any]:
+    """The header or the payload, signed or not. Raises TokenError."""
     try:
         return _object(urlsafe_b64decode(part.encode("ascii", "replace")))
     except ValueError:  # base64 or its alphabet

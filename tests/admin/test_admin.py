@@ -1,7 +1,7 @@
 """What an operator does over HTTP, and what an administrator of one client may do of it."""
 
 import base64
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -92,6 +92,14 @@ async def test_a_client_from_its_first_key_to_its_end(callers: Callers, operator
     assert (changed["max_blocks"], changed["pct_fields"], changed["policy"]) == (2, False, "strict")
     assert changed["frame_ancestors"] == ["https://oa.example.com"]
     assert (await user.get("/knowledge_base/list_knowledge_bases")).status_code == 401
+
+
+async def test_a_rotation_without_a_body_overlaps_a_week(operator: Caller) -> None:
+    assert (await _data(operator, "POST", f"{CLIENT}/keys/rotate"))["kid"] == "k2"
+    old, _ = await _data(operator, "GET", f"{CLIENT}/keys")
+    assert old["state"] == "retiring"
+    life = datetime.fromisoformat(old["retire_time"]) - datetime.now(UTC)
+    assert timedelta(days=6) < life <= timedelta(days=7)
 
 
 async def test_signing_keys_and_pkcs1v15(operator: Caller) -> None:

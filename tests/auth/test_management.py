@@ -4,6 +4,7 @@ import base64
 import secrets
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from Crypto.Cipher import PKCS1_v1_5
@@ -437,6 +438,66 @@ class TestInspection:
             name, passed, found = (await self.look(world, token))[-1]
             assert (name, passed) == (step, False), found
             assert all(word in found for word in words.split() if word != "such"), found
+
+    async def test_what_is_no_token(self, world: World, c1) -> None:
+        good = world.token("c1")
+        cases = {
+            "st_abc": "is a session",
+            "tk_abc": "is a ticket",
+            "sk-abc": "is an api key",
+            f'"{good}"': "quotes",
+            f"Bearer {good}": "Bearer at its beginning",
+            f"Api-Token: {good}": "Api-Token: at its beginning",
+            quote(base64.b64encode(b"c1|" + bytes([251, 255]) * 128).decode()): "percent-encoded (%2",
+            good[:-3]: "was cut",
+            good[:60] + "。": "character 61 is",
+            "eyJhbGciOiJFZERTQSJ9.eyJ": "has three parts between dots; this has 2",
+        }
+        for token, words in cases.items():
+            name, passed, found = (await self.look(world, token))[-1]
+            assert (name, passed) == ("form", False), found
+            assert words in found
+
+    async def test_a_ciphertext_that_cannot_be_one(self, world: World, c1) -> None:
+        inner = base64.b64decode(world.token("c1")).partition(b"|")[2]
+        cases = {
+            b"c1|" + inner[:200]: "has 150 bytes and the key 256",
+            b"c1|" + inner[:201]: "has 150 bytes and the key 256",
+            b"c1|" + base64.b64encode(b"x" * 300): "length is not the key's",
+            b"c1|c1|u1||1700000000": "is not encrypted",
+        }
+        for raw, words in cases.items():
+            name, passed, found = (await self.look(world, base64.b64encode(raw).decode()))[-1]
+            assert (name, passed) == ("key", False), found
+            assert words in found
+
+    async def test_a_key_that_ended(self, world: World, c1) -> None:
+        old, at = world.token("c1"), world.clock.at
+        await _rotate(world)
+        world.clock.at += WEEK
+        ended = f"made with key k1, which ended at {at + WEEK:%F %R} UTC (it was replaced)"
+        assert ended in (await self.look(world, old))[-1][2]
+        assert ended in (await self.look(world, _named(old, "k1")))[-1][2]
+        await _rotate(world, NEWER)
+        new = world.token("c1", key=NEW)
+        async with world.database.write() as session:
+            await management.revoke_key(session, CLI, "c1", "k2", world.clock.at)
+        found = (await self.look(world, new))[-1][2]
+        assert f"made with key k2, which ended at {world.clock.at:%F %R} UTC (it was revoked)" in found
+
+    async def test_a_key_that_was_replaced_twice(self, world: World, c1) -> None:
+        old = world.token("c1")
+        for key in (NEW, NEWER):
+            world.clock.at += timedelta(hours=1)
+            await _rotate(world, key)
+        found = (await self.look(world, old))[-1][2]
+        assert f"made with key k1, which ended at {world.clock.at:%F %R} UTC (it was replaced twice)" in found
+
+    async def test_a_key_for_another_padding_that_ended_explains_nothing(self, world: World, c1) -> None:
+        async with world.database.write() as session:
+            await management.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
+            await management.revoke_key(session, CLI, "c1", "k2", world.clock.at)
+        assert "another public key" in (await self.look(world, world.token("c1", key=NEW)))[-1][2]
 
     async def test_used_up(self, world: World) -> None:
         await world.client("c1", Policy.STRICT)

@@ -18,9 +18,11 @@ from joserfc.jws import serialize_compact
 from server.auth import management
 from server.auth.api_token import TokenError, public_pem
 from server.auth.audit import CLI
+from server.auth.inspection import inspect_token
 from server.auth.policy import Policy
 from server.auth.signed_token import parse_signed, verify_signed
 from server.core.errors import AlreadyExists, Invalid
+from server.core.threads import Lanes
 from tests.auth.conftest import Process, World
 from tests.conftest import key_pair
 
@@ -161,7 +163,7 @@ REFUSED: dict[str, Callable[[Issuer], str]] = {
     "kid of the RSA key": lambda i: i.token(header={"kid": "k1"}),
     "aud missing": lambda i: i.token(aud=...),
     "aud another's": lambda i: i.token(aud="other"),
-    "aud a list": lambda i: i.token(aud=["chat2llm"]),
+    "aud a list of two": lambda i: i.token(aud=["chat2llm", "x"]),
     "iss unknown": lambda i: i.token(iss="nobody"),
     "iss missing": lambda i: i.token(iss=...),
     "iss a number": lambda i: i.token(iss=1),
@@ -263,3 +265,101 @@ def test_a_flipped_bit_is_refused(position: int, bit: int) -> None:
     if changed.count(".") == 2:
         with pytest.raises(TokenError):
             verify_signed(parse_signed(changed), PEM, "chat2llm")
+
+
+@pytest.mark.parametrize(("aud", "is_good"), [(["chat2llm"], True), (["other"], False), ([], False)])
+async def test_an_audience_in_a_list_of_one(
+    world: World, issuer: Issuer, aud: list[str], is_good: bool
+) -> None:
+    token = issuer.token(aud=aud)
+    if is_good:
+        assert await world.process().login(token)
+    else:
+        assert await world.process().no_login(token) == "invalid_token"
+
+
+class TestInspection:
+    """Everything that is wrong with a signed token is told at once, by the names of its claims."""
+
+    async def look(self, world: World, token: str) -> list[tuple[str, bool, str]]:
+        async with world.database.read() as session:
+            steps = await inspect_token(session, world.vault, Lanes(), token, world.settings, world.clock.at)
+        return [(step.name, step.passed, step.found.en) for step in steps]
+
+    async def test_a_good_one(self, world: World, issuer: Issuer) -> None:
+        steps = await self.look(world, issuer.token())
+        assert [name for name, passed, _ in steps if passed] == [
+            *("form", "client", "key", "time", "user", "uses")
+        ]
+        assert steps[0][2] == "version 2, client c1~mine"
+        assert steps[-1][2].startswith("good for 1 more")
+
+    async def test_claims_that_nobody_reads(self, world: World, issuer: Issuer) -> None:
+        steps = await self.look(world, issuer.token(name=..., username="张三", nbf=1))
+        assert ("claims", True, "unknown and ignored: nbf; username (name is meant)") in steps
+        assert steps[-1][:2] == ("uses", True)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"aud": ..., "jti": ...},
+                'aud is missing: "chat2llm"; jti is missing: a text of 1 to 128 characters',
+            ),
+            ({"sub": ..., "user_id": "u1"}, "sub is missing (user_id stands there)"),
+            ({"aud": "other"}, 'aud is "other", and should be "chat2llm"'),
+            ({"sub": 17}, "sub is 17, and should be a text of 1 to 64 bytes"),
+            ({"name": None}, "name is null, and should be a text"),
+            ({"iat": 1700000000000}, "iat is 1700000000000, and should be seconds, a number of 10 digits"),
+            ({"iat": 1700000000, "exp": 1700003600}, "exp - iat is 3600 s, and should be 1 to 600"),
+            ({"sub": "a|b"}, 'sub is "a|b", and should be a text of 1 to 64 bytes, without |'),
+        ],
+    )
+    async def test_claims(self, world: World, issuer: Issuer, changes: dict[str, Any], words: str) -> None:
+        *_, before, last = await self.look(world, issuer.token(**changes))
+        assert before == ("key", True, "key mine (signature)")
+        assert last[:2] == ("claims", False)
+        assert words in last[2]
+
+    async def test_headers(self, world: World, issuer: Issuer) -> None:
+        cases = {
+            issuer.token(
+                header={"typ": "JWT", "x5t": "1"}
+            ): 'typ is "JWT", and should be c2l-client+jwt; the header must not have x5t',
+            _sign({"alg": "EdDSA"}, issuer.payload()): "the header has no kid; the header has no typ",
+            issuer.token(header={"kid": "a b"}): 'kid is "a b", and should be the name',
+            issuer.token(iss=..., client_id="c1"): "iss is missing (client_id stands there)",
+            f"{_b64(b'x')}.{_b64(b'{}')}.AA": "is not valid JSON",
+        }
+        for token, words in cases.items():
+            name, passed, found = (await self.look(world, token))[-1]
+            assert (name, passed) == ("form", False)
+            assert words in found
+
+    async def test_keys(self, world: World, issuer: Issuer) -> None:
+        await world.client("other")
+        good = issuer.token()
+        cases = {
+            good[:-20]: "the signature has 49 bytes instead of 64: the token was cut",
+            _sign(
+                {"alg": "EdDSA", **HEADER}, issuer.payload(), OKPKey.generate_key("Ed25519")
+            ): "signature is wrong",
+            issuer.token("ES256"): "alg does not fit",
+            issuer.token(header={"kid": "yours"}): "there are: mine",
+            Issuer(world, "other").token(): "none for signed tokens",
+        }
+        for token, words in cases.items():
+            name, passed, found = (await self.look(world, token))[-1]
+            assert (name, passed) == ("key", False)
+            assert words in found
+        async with world.database.write() as session:
+            await management.revoke_key(session, CLI, "c1", "mine", world.clock.at)
+        found = (await self.look(world, good))[-1][2]
+        assert f"made with key mine, which ended at {world.clock.at:%F %R} UTC (it was revoked)" in found
+
+    async def test_time(self, world: World, issuer: Issuer) -> None:
+        now = int(world.clock.at.timestamp())
+        found = (await self.look(world, issuer.token(iat=now - 300, exp=now - 5)))[-1]
+        assert found == ("time", False, "has expired: exp was 5 s ago")
+        found = (await self.look(world, issuer.token(iat=now + 100, exp=now + 200)))[-1]
+        assert found[2].startswith("is 100 s from the future, 60 s are allowed")

@@ -38,7 +38,7 @@ def _build(*command: str | Path, **environ: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _program(*command: str | Path) -> Maker:
+def _program(*command: str | Path) -> Callable[..., str]:
     def make(pem: Path, *who: str) -> str:
         # Java reads its arguments in the locale's encoding.
         environ = os.environ | {"LC_ALL": "C.UTF-8"}
@@ -211,3 +211,16 @@ MAKERS: list[Callable[[Path], Maker]] = [
     browser_code_in_node,
     browser_code_in_chromium,
 ]
+
+
+def python_signing() -> Callable[..., str]:
+    return _program(sys.executable, KIT / "python" / "signed_token.py")
+
+
+def node_signing() -> Callable[..., str]:
+    _needs("node")
+    return _program("node", KIT / "node" / "signed_token.mjs")
+
+
+# Signed tokens from (private key file, kid, client_id, user_id, name).
+SIGNERS: list[Callable[[], Callable[..., str]]] = [python_signing, node_signing]

@@ -25,8 +25,8 @@ export async function makeApiToken(publicKey, clientId, userId, username = '') {
     throw new RangeError('client_id must be 1 to 32 letters, digits, _ or -')
   }
   const idBytes = utf8.encode(userId).length
-  if (idBytes < 1 || idBytes > 64 || userId.includes('|') || userId !== userId.trim()) {
-    throw new RangeError('user_id must be 1 to 64 bytes, without | and without spaces at its ends')
+  if (idBytes < 1 || idBytes > 64 || /\||\p{C}/u.test(userId) || userId !== userId.trim()) {
+    throw new RangeError('user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends')
   }
   if (username.includes('|')) {
     throw new RangeError('username must not contain |')

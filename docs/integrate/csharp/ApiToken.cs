@@ -17,6 +17,9 @@ public static class ApiToken
     private static readonly RSAEncryptionPadding Padding = RSAEncryptionPadding.OaepSHA1;
     private const int HashBytes = 20;
 
+    // Not \p{C}, which refuses the halves of characters like 𠮷, too.
+    private const string Unwanted = @"[|\p{Cc}\p{Cf}\p{Co}\p{Cn}]";
+
     /// <summary>Returns a token for this user that is made now.</summary>
     /// <exception cref="ArgumentException">for what chat2llm would refuse</exception>
     public static string Make(RSA publicKey, string clientId, string userId, string username = "")
@@ -26,9 +29,10 @@ public static class ApiToken
             throw new ArgumentException("client_id must be 1 to 32 letters, digits, _ or -");
         }
         int idBytes = Encoding.UTF8.GetByteCount(userId);
-        if (idBytes < 1 || idBytes > 64 || userId.Contains("|") || userId != userId.Trim())
+        if (idBytes < 1 || idBytes > 64 || Regex.IsMatch(userId, Unwanted) || userId != userId.Trim())
         {
-            throw new ArgumentException("user_id must be 1 to 64 bytes, without | and without spaces at its ends");
+            throw new ArgumentException(
+                "user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends");
         }
         if (username.Contains("|"))
         {

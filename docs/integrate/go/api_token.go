@@ -22,14 +22,15 @@ import (
 )
 
 var clientIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+var unwanted = regexp.MustCompile(`\||\pC`)
 
 // MakeAPIToken returns a token for this user that is made now, or an error for what chat2llm would refuse.
 func MakeAPIToken(key *rsa.PublicKey, clientID, userID, username string) (string, error) {
 	if !clientIDForm.MatchString(clientID) {
 		return "", errors.New("client_id must be 1 to 32 letters, digits, _ or -")
 	}
-	if userID == "" || len(userID) > 64 || strings.Contains(userID, "|") || userID != strings.TrimSpace(userID) {
-		return "", errors.New("user_id must be 1 to 64 bytes, without | and without spaces at its ends")
+	if userID == "" || len(userID) > 64 || unwanted.MatchString(userID) || userID != strings.TrimSpace(userID) {
+		return "", errors.New("user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends")
 	}
 	if strings.Contains(username, "|") {
 		return "", errors.New("username must not contain |")

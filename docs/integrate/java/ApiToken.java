@@ -10,6 +10,7 @@ import java.security.spec.MGF1ParameterSpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.time.Instant;
 import java.util.Base64;
+import java.util.regex.Pattern;
 import javax.crypto.Cipher;
 import javax.crypto.spec.OAEPParameterSpec;
 import javax.crypto.spec.PSource;
@@ -25,6 +26,7 @@ import javax.crypto.spec.PSource;
  */
 public final class ApiToken {
     private static final int HASH_BYTES = 32;
+    private static final Pattern UNWANTED = Pattern.compile("[|\\p{C}]");
 
     // Both hashes are named: with the name of the transformation alone, Java's own provider takes SHA-1 for MGF1.
     private static final OAEPParameterSpec OAEP_SHA256 =
@@ -43,9 +45,9 @@ public final class ApiToken {
             throw new IllegalArgumentException("client_id must be 1 to 32 letters, digits, _ or -");
         }
         int idBytes = userId.getBytes(StandardCharsets.UTF_8).length;
-        if (idBytes < 1 || idBytes > 64 || userId.contains("|") || !userId.equals(userId.trim())) {
+        if (idBytes < 1 || idBytes > 64 || UNWANTED.matcher(userId).find() || !userId.equals(userId.trim())) {
             throw new IllegalArgumentException(
-                    "user_id must be 1 to 64 bytes, without | and without spaces at its ends");
+                    "user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends");
         }
         if (username.contains("|")) {
             throw new IllegalArgumentException("username must not contain |");

@@ -23,8 +23,10 @@ function make_api_token(OpenSSLAsymmetricKey $publicKey, string $clientId, strin
     if (!preg_match('/^[A-Za-z0-9_-]{1,32}$/D', $clientId)) {
         throw new InvalidArgumentException('client_id must be 1 to 32 letters, digits, _ or -');
     }
-    if ($userId === '' || strlen($userId) > 64 || str_contains($userId, '|') || $userId !== trim($userId)) {
-        throw new InvalidArgumentException('user_id must be 1 to 64 bytes, without | and without spaces at its ends');
+    if (!preg_match('/^[^|\p{C}]+$/Du', $userId) || strlen($userId) > 64 || $userId !== trim($userId)) {
+        throw new InvalidArgumentException(
+            'user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends'
+        );
     }
     if (str_contains($username, '|')) {
         throw new InvalidArgumentException('username must not contain |');

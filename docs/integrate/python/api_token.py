@@ -11,6 +11,7 @@ import base64
 import re
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 from Crypto.Cipher import PKCS1_OAEP
@@ -22,8 +23,11 @@ def make_api_token(public_key: RSA.RsaKey, client_id: str, user_id: str, usernam
     """Return a token for this user that is made now. Raises ValueError for what chat2llm would refuse."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", client_id):
         raise ValueError("client_id must be 1 to 32 letters, digits, _ or -")
-    if not 1 <= len(user_id.encode()) <= 64 or "|" in user_id or user_id != user_id.strip():
-        raise ValueError("user_id must be 1 to 64 bytes, without | and without spaces at its ends")
+    unwanted = any(char == "|" or unicodedata.category(char).startswith("C") for char in user_id)
+    if unwanted or not 1 <= len(user_id.encode()) <= 64 or user_id != user_id.strip():
+        raise ValueError(
+            "user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends"
+        )
     if "|" in username:
         raise ValueError("username must not contain |")
 

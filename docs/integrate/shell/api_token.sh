@@ -19,21 +19,24 @@ if [ $# -ne 4 ]; then
 fi
 key=$1 client_id=$2 user_id=$3 username=$4
 hash_bytes=32 # SHA-256
+bad_user_id='user_id must be 1 to 64 bytes, without |, invisible characters and spaces at its ends'
+# The invisible characters that copying brings along; chat2llm refuses all there are.
+zero_width=$(printf '\342\200\213') byte_order=$(printf '\357\273\277')
 
 case $client_id in
   '' | *[!A-Za-z0-9_-]*) fail 'client_id must be 1 to 32 letters, digits, _ or -' ;;
 esac
 [ ${#client_id} -le 32 ] || fail 'client_id must be 1 to 32 letters, digits, _ or -'
 case $user_id in
-  '' | *'|'* | ' '* | *' ') fail 'user_id must be 1 to 64 bytes, without | and without spaces at its ends' ;;
+  '' | *'|'* | *[[:cntrl:]]* | *"$zero_width"* | *"$byte_order"* | ' '* | *' ') fail "$bad_user_id" ;;
 esac
-[ ${#user_id} -le 64 ] || fail 'user_id must be 1 to 64 bytes, without | and without spaces at its ends'
+[ ${#user_id} -le 64 ] || fail "$bad_user_id"
 case $username in
   *'|'*) fail 'username must not contain |' ;;
 esac
 
 plain="$client_id|$user_id|$username|$(date +%s)"
-bits=$(openssl pkey -pubin -in "$key" -noout -text | sed -n 's/.*Public-Key: (\([0-9]*\) bit).*/\1/p')
+bits=$(openssl pkey -pubin -in "$key" -noout -text 2>/dev/null | sed -n 's/.*Public-Key: (\([0-9]*\) bit).*/\1/p')
 [ -n "$bits" ] || fail "no RSA public key in $key"
 too_long=$((${#plain} - (bits / 8 - 2 * hash_bytes - 2)))
 [ $too_long -le 0 ] || fail "$too_long bytes too long for this key: shorten the username or leave it empty"
