@@ -86,11 +86,10 @@ class SignOn:
         self._noting = RateLimit(_NOTED, 1)
 
     async def login(self, credential: str, address: str) -> Login:
-        """Turn a token or a ticket into a session.
+        """Turn a token or a ticket into a session. Its arrival is counted before: `check_arrival`.
 
         Raises Unauthenticated with one answer for all that is bad, TooManyRequests.
         """
-        self._guard.check_exchange(address)
         opened = None
         try:
             if credential.startswith(TICKET_PREFIX):
@@ -168,7 +167,7 @@ class SignOn:
             )
 
     def check_arrival(self, address: str) -> None:
-        """Before anything is written for somebody unknown. Raises TooManyRequests."""
+        """Count somebody unknown, before anything is read or written for them. Raises TooManyRequests."""
         self._guard.check_exchange(address)
 
     async def hand_over(self, session: AsyncSession, user: User, origin: Origin) -> Arrival:

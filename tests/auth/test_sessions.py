@@ -56,7 +56,8 @@ async def test_a_token_becomes_a_session(callers: Callers) -> None:
         ({"api_token": "x", "ticket": "y"}, 422, "invalid_input"),
         ({"api_token": ""}, 422, "invalid_input"),
         ({"token": "x"}, 422, "invalid_input"),
-        ({"api_token": "x" * 5000}, 422, "invalid_input"),
+        ({"api_token": "x" * 5000}, 401, "invalid_token"),
+        ({"api_token": "x" * 17_000}, 413, "too_large"),
     ],
 )
 async def test_bad_exchanges(callers: Callers, body: dict[str, str], status: int, code: str) -> None:
