@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from server.admin.deps import Admin, DeskDep, Operator, is_operator
+from server.admin.deps import Admin, Desk, DeskDep, Operator, is_operator
 from server.admin.schemas import (
     APIKeyIn,
     APIKeyOut,
@@ -164,20 +164,35 @@ async def list_users(
     return Envelope(data=Page(items=items, total=total, page=paging.page, page_size=paging.page_size))
 
 
-@router.patch("/admin/clients/{client_id}/users/{user_id}")
+@router.patch("/admin/clients/{client_id}/users")
 async def change_user(
     caller: Admin, desk: DeskDep, client_id: str, user_id: str, body: UserPatch
 ) -> Envelope[ManagedUserOut]:
-    """Disabling a person ends their sessions."""
+    """Give `user_id` a role, or disable them, which ends their sessions. The id stands in the query, since it may hold what
+    an address does not keep: `/`, `..`."""
+    return Envelope(data=await _change_user(caller, desk, client_id, user_id, body))
+
+
+@router.patch("/admin/clients/{client_id}/users/{user_id}")
+async def change_ordinary_user(
+    caller: Admin, desk: DeskDep, client_id: str, user_id: str, body: UserPatch
+) -> Envelope[ManagedUserOut]:
+    """The same for an id of letters, digits, `_` and `-`; take the query for every other."""
+    return Envelope(data=await _change_user(caller, desk, client_id, user_id, body))
+
+
+async def _change_user(
+    caller: Principal, desk: Desk, client_id: str, user_id: str, patch: UserPatch
+) -> ManagedUserOut:
     async with desk.change(caller, client_id) as session:
         user = await management.get_user(session, client_id, user_id)
-        if body.role is not None:
-            user = await management.set_role(session, caller.actor, client_id, user_id, body.role, desk.now)
-        if body.enabled is not None:
+        if patch.role is not None:
+            user = await management.set_role(session, caller.actor, client_id, user_id, patch.role, desk.now)
+        if patch.enabled is not None:
             user = await management.set_user_enabled(
-                session, caller.actor, client_id, user_id, enabled=body.enabled, now=desk.now
+                session, caller.actor, client_id, user_id, enabled=patch.enabled, now=desk.now
             )
-    return Envelope(data=_user_out(user))
+    return _user_out(user)
 
 
 @router.get("/admin/clients/{client_id}/sessions")

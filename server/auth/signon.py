@@ -132,8 +132,8 @@ class SignOn:
         except TokenError:
             raise Invalid(
                 Text(
-                    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格",
-                    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends",
+                    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格，也不能是 . 或 ..",
+                    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends, and is not . or ..",
                 )
             ) from None
         async with self._database.write() as session:

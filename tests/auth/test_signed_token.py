@@ -167,6 +167,7 @@ REFUSED: dict[str, Callable[[Issuer], str]] = {
     "iss a number": lambda i: i.token(iss=1),
     "sub missing": lambda i: i.token(sub=...),
     "sub with a bar": lambda i: i.token(sub="a|b"),
+    "sub dots": lambda i: i.token(sub=".."),
     "sub empty": lambda i: i.token(sub=""),
     "sub invisible": lambda i: i.token(sub="u\u200b1"),
     "name a number": lambda i: i.token(name=1),
