@@ -4,7 +4,7 @@ An api key with the scope `admin` operates all clients; a person with the role `
 to another is not there for them.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,6 +30,7 @@ from server.admin.schemas import (
     UserPatch,
 )
 from server.auth import inspection, management, service
+from server.auth.management import Rotation
 from server.auth.models import APIKey, Client, ClientKey, User
 from server.auth.principal import Principal, Scope
 from server.auth.service import NewClient
@@ -55,18 +56,14 @@ async def list_clients(caller: Admin, desk: DeskDep) -> Envelope[list[ClientOut]
 @router.post("/admin/clients")
 async def add_client(caller: Operator, desk: DeskDep, body: ClientIn) -> Envelope[PublicKeyOut]:
     """A new client with its first key, whose public half goes to the issuer's server."""
+    new = NewClient(body.client_id, body.description, body.policy)
+    async with desk.database.read() as session:
+        await service.check_new(session, new)
     key = await desk.draw_key()
     async with desk.database.write() as session:
-        await service.add_client(
-            session,
-            desk.vault,
-            NewClient(body.client_id, body.description, body.policy),
-            desk.now,
-            key,
-            caller.actor,
-        )
+        await service.add_client(session, desk.vault, new, desk.now, key, caller.actor)
         row = await management.show_key(session, caller.actor, body.client_id, desk.now)
-    return Envelope(data=_public_key_out(row))
+    return Envelope(data=_public_key_out(row, desk.now))
 
 
 @router.patch("/admin/clients/{client_id}")
@@ -98,7 +95,8 @@ async def change_client(
 @router.get("/admin/clients/{client_id}/keys")
 async def list_keys(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[list[KeyOut]]:
     async with desk.look(caller, client_id) as session:
-        return Envelope(data=[_key_out(key) for key in await management.list_keys(session, client_id)])
+        keys = await management.list_keys(session, client_id)
+    return Envelope(data=[_key_out(key, desk.now) for key in keys])
 
 
 @router.post("/admin/clients/{client_id}/keys/show")
@@ -106,18 +104,24 @@ async def show_key(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[Pub
     """The public key for the issuer. Whoever has it can be any user of the client, so a look is noted in the audit."""
     async with desk.change(caller, client_id) as session:
         key = await management.show_key(session, caller.actor, client_id, desk.now)
-    return Envelope(data=_public_key_out(key))
+    return Envelope(data=_public_key_out(key, desk.now))
 
 
 @router.post("/admin/clients/{client_id}/keys/rotate")
 async def rotate_key(caller: Admin, desk: DeskDep, client_id: str, body: RotateIn) -> Envelope[PublicKeyOut]:
-    """A new key; the old one stays good for `overlap_days`, so that the issuer can change over."""
-    key, overlap = await desk.draw_key(), timedelta(days=body.overlap_days)
+    """A new key; the old one stays good for `overlap_days`, so that the issuer can change over. 409 while an older one
+    is still good."""
+    days = body.overlap_days
+    overlap = desk.settings.auth.key_overlap if days is None else timedelta(days=days)
+    rotation = Rotation(overlap, force=body.force)
+    async with desk.look(caller, client_id) as session:
+        await management.check_rotation(session, client_id, rotation, desk.now)
+    key = await desk.draw_key()
     async with desk.change(caller, client_id) as session:
         row = await management.rotate_key(
-            session, desk.vault, caller.actor, client_id, overlap, desk.now, key
+            session, desk.vault, caller.actor, client_id, rotation, desk.now, key
         )
-    return Envelope(data=_public_key_out(row))
+    return Envelope(data=_public_key_out(row, desk.now))
 
 
 @router.post("/admin/clients/{client_id}/keys/signing")
@@ -129,16 +133,18 @@ async def add_signing_key(
         key = await management.add_signing_key(
             session, caller.actor, client_id, body.public_key, desk.now, body.kid
         )
-    return Envelope(data=_key_out(key))
+    return Envelope(data=_key_out(key, desk.now))
 
 
 @router.post("/admin/clients/{client_id}/keys/pkcs1v15")
 async def allow_pkcs1v15(caller: Operator, desk: DeskDep, client_id: str) -> Envelope[PublicKeyOut]:
     """For an issuer that cannot do OAEP: a key pair for PKCS#1 v1.5 and nothing else."""
+    async with desk.look(caller, client_id) as session:
+        await management.check_no_pkcs1v15(session, client_id, desk.now)
     key = await desk.draw_key()
     async with desk.change(caller, client_id) as session:
         row = await management.allow_pkcs1v15(session, desk.vault, caller.actor, client_id, desk.now, key)
-    return Envelope(data=_public_key_out(row))
+    return Envelope(data=_public_key_out(row, desk.now))
 
 
 @router.delete("/admin/clients/{client_id}/keys/{kid}")
@@ -146,7 +152,7 @@ async def revoke_key(caller: Admin, desk: DeskDep, client_id: str, kid: str) -> 
     """End a key now, and every session of the client."""
     async with desk.change(caller, client_id) as session:
         key = await management.revoke_key(session, caller.actor, client_id, kid, desk.now)
-    return Envelope(data=_key_out(key))
+    return Envelope(data=_key_out(key, desk.now))
 
 
 # ── users and sessions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -332,14 +338,15 @@ def _client_out(client: Client) -> ClientOut:
     )
 
 
-def _key_out(key: ClientKey) -> KeyOut:
+def _key_out(key: ClientKey, now: datetime) -> KeyOut:
+    state = management.state_of(key, now)
     return KeyOut(
-        kid=key.kid, kind=key.kind, state=key.state, create_time=key.created_at, retire_time=key.retire_at
+        kid=key.kid, kind=key.kind, state=state, create_time=key.created_at, retire_time=key.retire_at
     )
 
 
-def _public_key_out(key: ClientKey) -> PublicKeyOut:
-    return PublicKeyOut(**_key_out(key).model_dump(), public_key=key.public_pem)
+def _public_key_out(key: ClientKey, now: datetime) -> PublicKeyOut:
+    return PublicKeyOut(**_key_out(key, now).model_dump(), public_key=key.public_pem)
 
 
 def _user_out(user: User) -> ManagedUserOut:

@@ -165,6 +165,27 @@ class NewClient:
     policy: Policy = Policy.COMPAT
 
 
+async def check_new(session: AsyncSession, new: NewClient) -> None:
+    """Raises Invalid for a bad id or description, AlreadyExists for a known id."""
+    if not api_token.CLIENT_ID.fullmatch(new.id):
+        raise Invalid(
+            Text(
+                "客户端编号只能是 1–32 个字母、数字、_ 或 -", "a client id is 1 to 32 letters, digits, _ or -"
+            )
+        )
+    if len(new.description) > 100:
+        raise Invalid(Text("客户端描述最长 100 个字符", "a client's description has at most 100 characters"))
+    if api_token.has_invisible(new.description):
+        raise Invalid(
+            Text(
+                "客户端描述不能有换行和不可见字符",
+                "a client's description is one line, without invisible characters",
+            )
+        )
+    if await repository.find_client(session, new.id):
+        raise AlreadyExists(Text(f"客户端 {new.id} 已存在", f"client {new.id} exists already"))
+
+
 async def add_client(
     session: AsyncSession,
     vault: Vault,
@@ -177,16 +198,7 @@ async def add_client(
 
     Raises Invalid for a bad id or description, AlreadyExists for a known id.
     """
-    if not api_token.CLIENT_ID.fullmatch(new.id):
-        raise Invalid(
-            Text(
-                "客户端编号只能是 1–32 个字母、数字、_ 或 -", "a client id is 1 to 32 letters, digits, _ or -"
-            )
-        )
-    if len(new.description) > 100:
-        raise Invalid(Text("客户端描述最长 100 个字符", "a client's description has at most 100 characters"))
-    if await repository.find_client(session, new.id):
-        raise AlreadyExists(Text(f"客户端 {new.id} 已存在", f"client {new.id} exists already"))
+    await check_new(session, new)
     session.add(
         Client(id=new.id, description=new.description, enabled=True, policy=new.policy, created_at=now)
     )

@@ -1,15 +1,22 @@
 """What an operator does over HTTP, and what an administrator of one client may do of it."""
 
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
 from Crypto.PublicKey import ECC, RSA
+from fastapi import FastAPI
 from sqlalchemy import select
 
+from server.app import create_app
 from server.auth import api_token
 from server.auth.models import Audit
 from server.auth.principal import Role
+from server.core.settings import Settings
+from server.core.threads import Lane, Lanes
 from tests.conftest import Callers
 from tests.support.api import Caller
 
@@ -86,6 +93,67 @@ async def test_a_client_from_its_first_key_to_its_end(callers: Callers, operator
     assert (changed["max_blocks"], changed["pct_fields"], changed["policy"]) == (2, False, "strict")
     assert changed["frame_ancestors"] == ["https://oa.example.com"]
     assert (await user.get("/knowledge_base/list_knowledge_bases")).status_code == 401
+
+
+@pytest.fixture
+def drawn(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lanes that were used, once the server is asked for a key."""
+    lanes: list[str] = []
+    run = Lanes.run
+
+    async def noted(self: Lanes, lane: Lane, *call: Any) -> Any:
+        lanes.append(lane)
+        return await run(self, lane, *call)
+
+    monkeypatch.setattr(Lanes, "run", noted)
+    return lanes
+
+
+async def test_no_key_is_drawn_for_whoever_may_not_have_one(
+    callers: Callers, operator: Caller, boss: Caller, drawn: list[str]
+) -> None:
+    await _data(operator, "POST", "/admin/clients/other/keys/pkcs1v15")
+    await _data(operator, "POST", "/admin/clients/other/keys/rotate", {})
+    assert drawn.count("keys") == 2, "beside the lane of logins"
+    for caller, path, body, status in (
+        (boss, "/admin/clients/other/keys/rotate", {}, 404),
+        (operator, "/admin/clients/nobody/keys/rotate", {}, 404),
+        (operator, "/admin/clients/other/keys/rotate", {}, 409),
+        (operator, "/admin/clients/other/keys/pkcs1v15", None, 409),
+        (operator, "/admin/clients", {"client_id": "other"}, 409),
+        (operator, "/admin/clients", {"client_id": "o o"}, 422),
+        (operator, "/admin/clients", {"client_id": "oa", "description": "a\x1b[2J"}, 422),
+        (operator, "/admin/clients", {"client_id": "oa", "description": "a\nb"}, 422),
+    ):
+        assert (await _send(caller, "POST", path, body)).status_code == status
+    assert drawn.count("keys") == 2
+    await _data(operator, "POST", "/admin/clients/other/keys/rotate", {"force": True})
+
+
+async def test_few_wait_for_a_key(app: FastAPI, operator: Caller) -> None:
+    lanes, done = app.state.desk.runtime.lanes, threading.Event()
+    waiting = [asyncio.ensure_future(lanes.run("keys", done.wait, 20)) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    try:
+        answer = await _send(operator, "POST", f"{CLIENT}/keys/rotate", {})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+        assert (await operator.get("/health")).status_code == 200
+    finally:
+        done.set()
+        await asyncio.gather(*waiting)
+
+
+class TestOverlap:
+    @pytest.fixture
+    def app(self, settings: Settings) -> FastAPI:
+        auth = settings.auth.model_copy(update={"key_overlap": timedelta(days=3)})
+        return create_app(settings.model_copy(update={"auth": auth}))
+
+    async def test_the_old_key_is_good_for_as_long_as_is_configured(self, operator: Caller) -> None:
+        await _data(operator, "POST", f"{CLIENT}/keys/rotate", {})
+        old, _ = await _data(operator, "GET", f"{CLIENT}/keys")
+        left = datetime.fromisoformat(old["retire_time"]) - datetime.now(UTC)
+        assert timedelta(days=2, hours=23) < left <= timedelta(days=3)
 
 
 async def test_signing_keys_and_pkcs1v15(operator: Caller) -> None:
