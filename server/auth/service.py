@@ -31,7 +31,7 @@ KEY_PREFIX = "sk-"
 _CACHED_CREDENTIALS = 10_000
 # A disabled client, user or key is refused everywhere after this long at the latest.
 _PRINCIPAL_SECONDS = 5
-# A session's last use is written at most this often.
+# A session's last use is written at most this often, or four times in `session_idle`.
 _TOUCH = timedelta(minutes=1)
 
 _MISSING = Text(
@@ -54,7 +54,10 @@ class Authenticator:
     ) -> None:
         self._database, self._vault, self._tokens, self._guard = database, vault, tokens, guard
         self._settings, self._clock = settings, runtime.clock
-        self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, _PRINCIPAL_SECONDS)
+        self._touch = min(_TOUCH, settings.session_idle / 4)
+        # While a caller is remembered, their session's use is not seen.
+        seconds = min(_PRINCIPAL_SECONDS, self._touch.total_seconds())
+        self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, seconds)
         # Credentials that were good when they were asked about last: they need not wait among strangers.
         self._good: LRUCache[str, bool] = LRUCache(_CACHED_CREDENTIALS)
 
@@ -128,7 +131,7 @@ class Authenticator:
         login, user, client = found
         if now >= min(login.expires_at, login.last_used_at + self._settings.session_idle):
             raise TokenError("expired")
-        if now - login.last_used_at > _TOUCH:
+        if now - login.last_used_at > self._touch:
             async with self._database.write() as session:
                 await repository.touch_auth_session(session, secret_hash, now)
                 if is_visitor(user):

@@ -102,6 +102,19 @@ class TestOwnSessions:
         for caller in (await callers.user("acme", "u1"), await callers.key("acme", "chat")):
             assert (await caller.http.delete("/auth/session")).status_code == 404
 
+    @pytest.mark.parametrize("idle", [timedelta(seconds=4), timedelta(seconds=50), timedelta(minutes=3)])
+    async def test_who_is_active_stays_however_short_idle_is(self, world: World, idle: timedelta) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process(session_idle=idle)
+        login = await process.login(world.token("c1"))
+        for _ in range(12):
+            world.clock.at += idle / 3
+            await world.process(session_idle=idle).user(login)
+        world.clock.at += idle
+        assert await world.process(session_idle=idle).refusal(login) == "token_expired"
+        # What is remembered hides the use from the database: shorter than the session may rest.
+        assert process.authenticator._principals.ttl <= idle.total_seconds() / 4
+
     async def test_the_oldest_of_too_many_ends(self, world: World) -> None:
         await world.client("c1", Policy.COMPAT)
         process = world.process()
