@@ -78,7 +78,7 @@ def create_app(
     app.state.body_limits = BodyLimits(json=settings.server.max_json_size, form=settings.kb.max_upload_size)
     install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
     include_routers(app, settings)
-    mount_pages(app)
+    mount_pages(app, demo=settings.auth.demo)
     app.add_middleware(Door)
     if settings.server.cors_origins:
         origins = [origin.strip() for origin in settings.server.cors_origins.split(",")]

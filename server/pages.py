@@ -6,7 +6,7 @@ from typing import cast
 import fastapi_offline
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -59,18 +59,28 @@ async def _embedders(scope: Scope) -> str:
     return await cast("Framing", scope["app"].state.framing).origins_of(client)
 
 
-def mount_pages(app: FastAPI) -> None:
+def mount_pages(app: FastAPI, *, demo: bool) -> None:
     """Serve the page under /h5/ and send the root there; serve the documentation without any other host's help."""
     _mount_documentation(app)
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     if folder is None:
         return
+    _say_what_is_on(app, demo=demo)
     app.mount("/h5", Pages(directory=folder, html=True), name="h5")
 
     async def root() -> RedirectResponse:
         return RedirectResponse("/h5/", 307)
 
     app.add_api_route("/", root, include_in_schema=False)
+
+
+def _say_what_is_on(app: FastAPI, *, demo: bool) -> None:
+    """What the page must know before anybody has come in."""
+
+    async def switches() -> JSONResponse:
+        return JSONResponse({"demo": demo}, headers=_HEADERS)
+
+    app.add_api_route("/h5/switches.json", switches, include_in_schema=False)
 
 
 def _mount_documentation(app: FastAPI) -> None:

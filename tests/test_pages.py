@@ -4,8 +4,11 @@ import re
 from urllib.parse import urljoin
 
 import pytest
+from fastapi import FastAPI
 
+from server.app import create_app
 from server.auth.management import set_frame_ancestors
+from server.core.settings import Settings
 from tests.conftest import Callers
 
 
@@ -55,3 +58,21 @@ async def test_only_the_sites_that_a_client_names_may_show_the_page_in_a_frame(c
     assert await ancestors("?client=oa") == f"'self' {' '.join(origins)}"
     for query in ("", "?client=acme", "?client=nobody", "?client=oa%20*", "?client="):
         assert await ancestors(query) == "'self'", query
+
+
+class TestSwitches:
+    """The page asks for the demo's passphrase only where there is a demo."""
+
+    @pytest.fixture(params=[True, False])
+    def app(self, settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
+        auth = settings.auth.model_copy(update={"demo": request.param})
+        return create_app(settings.model_copy(update={"auth": auth}))
+
+    async def test_what_is_on(self, callers: Callers, app: FastAPI) -> None:
+        http = callers.nobody().http
+        is_on = app.state.settings.auth.demo
+        assert (await http.get("/h5/switches.json")).json() == {"demo": is_on}
+        assert 'fetch("/h5/switches.json")' in (await http.get("/h5/app.js")).text
+        if not is_on:
+            told = (await http.get("/sso?client=0", headers={"Accept-Language": "en"})).headers["location"]
+            assert "demo%20is%20off" in told

@@ -17,13 +17,15 @@ from server.auth.principal import KEY_CALLER, Principal, Scope
 from server.auth.service import Authenticator
 from server.auth.vault import Vault
 from server.chat.running import RunningAnswers
-from server.core.errors import Forbidden, NotFound
+from server.core.errors import Busy, Forbidden, NotFound
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 
 Admin = Annotated[Principal, Depends(Needs(Scope.ADMIN))]
+# Keys that are asked for while one is drawn.
+_KEYS_WAITING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,16 @@ class Desk:
             yield session
 
     async def draw_key(self) -> RSA.RsaKey:
-        """A new RSA key; takes a second, which no transaction should last."""
-        return await self.runtime.lanes.run("crypto", new_key_pair)
+        """A new RSA key; takes a second, which no transaction should last, so ask before whether it is wanted.
+
+        Raises Busy when several wait for theirs.
+        """
+        if self.runtime.lanes.waiting("keys") >= _KEYS_WAITING:
+            raise Busy(
+                Text("正在生成其他密钥，请稍后再试", "other keys are being drawn; try again in a moment"),
+                retry_after=5,
+            )
+        return await self.runtime.lanes.run("keys", new_key_pair)
 
     async def _check(self, session: AsyncSession, caller: Principal, client_id: str) -> None:
         if caller.client_id != client_id and not is_operator(caller):

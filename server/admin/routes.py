@@ -4,12 +4,12 @@ An api key with the scope `admin` operates all clients; a person with the role `
 to another is not there for them.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from server.admin.deps import Admin, DeskDep, Operator, is_operator
+from server.admin.deps import Admin, Desk, DeskDep, Operator, is_operator
 from server.admin.schemas import (
     APIKeyIn,
     APIKeyOut,
@@ -30,6 +30,7 @@ from server.admin.schemas import (
     UserPatch,
 )
 from server.auth import inspection, management, service
+from server.auth.management import Rotation
 from server.auth.models import APIKey, Client, ClientKey, User
 from server.auth.principal import Principal, Scope
 from server.auth.service import NewClient
@@ -56,18 +57,14 @@ async def list_clients(caller: Admin, desk: DeskDep) -> Envelope[list[ClientOut]
 @router.post("/admin/clients")
 async def add_client(caller: Operator, desk: DeskDep, body: ClientIn) -> Envelope[PublicKeyOut]:
     """A new client with its first key, whose public half goes to the issuer's server."""
+    new = NewClient(body.client_id, body.description, body.policy)
+    async with desk.database.read() as session:
+        await service.check_new(session, new)
     key = await desk.draw_key()
     async with desk.database.write() as session:
-        await service.add_client(
-            session,
-            desk.vault,
-            NewClient(body.client_id, body.description, body.policy),
-            desk.now,
-            key,
-            caller.actor,
-        )
+        await service.add_client(session, desk.vault, new, desk.now, key, caller.actor)
         row = await management.show_key(session, caller.actor, body.client_id, desk.now)
-    return Envelope(data=_public_key_out(row))
+    return Envelope(data=_public_key_out(row, desk.now))
 
 
 @router.patch("/admin/clients/{client_id}")
@@ -100,7 +97,8 @@ async def change_client(
 async def list_keys(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[list[KeyOut]]:
     """All keys of a client, of every kind and state, without their text; the oldest first."""
     async with desk.look(caller, client_id) as session:
-        return Envelope(data=[_key_out(key) for key in await management.list_keys(session, client_id)])
+        keys = await management.list_keys(session, client_id)
+    return Envelope(data=[_key_out(key, desk.now) for key in keys])
 
 
 @router.post("/admin/clients/{client_id}/keys/show")
@@ -108,20 +106,27 @@ async def show_key(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[Pub
     """The public key for the issuer. Whoever has it can be any user of the client, so a look is noted in the audit."""
     async with desk.change(caller, client_id) as session:
         key = await management.show_key(session, caller.actor, client_id, desk.now)
-    return Envelope(data=_public_key_out(key))
+    return Envelope(data=_public_key_out(key, desk.now))
 
 
 @router.post("/admin/clients/{client_id}/keys/rotate")
 async def rotate_key(
     caller: Admin, desk: DeskDep, client_id: str, body: RotateIn | None = None
 ) -> Envelope[PublicKeyOut]:
-    """A new key; the old one stays good for `overlap_days` (7 without a body), so that the issuer can change over."""
-    key, overlap = await desk.draw_key(), timedelta(days=(body or RotateIn()).overlap_days)
+    """A new key; the old one stays good for `overlap_days`, so that the issuer can change over. 409 while an older one
+    is still good."""
+    body = body or RotateIn()
+    days = body.overlap_days
+    overlap = desk.settings.auth.key_overlap if days is None else timedelta(days=days)
+    rotation = Rotation(overlap, force=body.force)
+    async with desk.look(caller, client_id) as session:
+        await management.check_rotation(session, client_id, rotation, desk.now)
+    key = await desk.draw_key()
     async with desk.change(caller, client_id) as session:
         row = await management.rotate_key(
-            session, desk.vault, caller.actor, client_id, overlap, desk.now, key
+            session, desk.vault, caller.actor, client_id, rotation, desk.now, key
         )
-    return Envelope(data=_public_key_out(row))
+    return Envelope(data=_public_key_out(row, desk.now))
 
 
 @router.post("/admin/clients/{client_id}/keys/signing")
@@ -133,16 +138,18 @@ async def add_signing_key(
         key = await management.add_signing_key(
             session, caller.actor, client_id, body.public_key, desk.now, body.kid
         )
-    return Envelope(data=_key_out(key))
+    return Envelope(data=_key_out(key, desk.now))
 
 
 @router.post("/admin/clients/{client_id}/keys/pkcs1v15")
 async def allow_pkcs1v15(caller: Operator, desk: DeskDep, client_id: str) -> Envelope[PublicKeyOut]:
     """For an issuer that cannot do OAEP: a key pair for PKCS#1 v1.5 and nothing else."""
+    async with desk.look(caller, client_id) as session:
+        await management.check_no_pkcs1v15(session, client_id, desk.now)
     key = await desk.draw_key()
     async with desk.change(caller, client_id) as session:
         row = await management.allow_pkcs1v15(session, desk.vault, caller.actor, client_id, desk.now, key)
-    return Envelope(data=_public_key_out(row))
+    return Envelope(data=_public_key_out(row, desk.now))
 
 
 @router.delete("/admin/clients/{client_id}/keys/{kid}")
@@ -150,7 +157,7 @@ async def revoke_key(caller: Admin, desk: DeskDep, client_id: str, kid: str) -> 
     """End a key now, and every session of the client."""
     async with desk.change(caller, client_id) as session:
         key = await management.revoke_key(session, caller.actor, client_id, kid, desk.now)
-    return Envelope(data=_key_out(key))
+    return Envelope(data=_key_out(key, desk.now))
 
 
 # ── users and sessions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,20 +176,35 @@ async def list_users(
     return Envelope(data=Page(items=items, total=total, page=paging.page, page_size=paging.page_size))
 
 
-@router.patch("/admin/clients/{client_id}/users/{user_id}")
+@router.patch("/admin/clients/{client_id}/users")
 async def change_user(
     caller: Admin, desk: DeskDep, client_id: str, user_id: str, body: UserPatch
 ) -> Envelope[ManagedUserOut]:
-    """Change a person's role, or whether they are let in. Disabling ends their sessions, tickets and running answers."""
+    """Give `user_id` a role, or disable them, which ends their sessions, tickets and running answers. The id stands in
+    the query, since it may hold what an address does not keep: `/`, `..`."""
+    return Envelope(data=await _change_user(caller, desk, client_id, user_id, body))
+
+
+@router.patch("/admin/clients/{client_id}/users/{user_id}")
+async def change_ordinary_user(
+    caller: Admin, desk: DeskDep, client_id: str, user_id: str, body: UserPatch
+) -> Envelope[ManagedUserOut]:
+    """The same for an id of letters, digits, `_` and `-`; take the query for every other."""
+    return Envelope(data=await _change_user(caller, desk, client_id, user_id, body))
+
+
+async def _change_user(
+    caller: Principal, desk: Desk, client_id: str, user_id: str, patch: UserPatch
+) -> ManagedUserOut:
     async with desk.change(caller, client_id) as session:
         user = await management.get_user(session, client_id, user_id)
-        if body.role is not None:
-            user = await management.set_role(session, caller.actor, client_id, user_id, body.role, desk.now)
-        if body.enabled is not None:
+        if patch.role is not None:
+            user = await management.set_role(session, caller.actor, client_id, user_id, patch.role, desk.now)
+        if patch.enabled is not None:
             user = await management.set_user_enabled(
-                session, caller.actor, client_id, user_id, enabled=body.enabled, now=desk.now
+                session, caller.actor, client_id, user_id, enabled=patch.enabled, now=desk.now
             )
-    return Envelope(data=_user_out(user))
+    return _user_out(user)
 
 
 @router.get("/admin/clients/{client_id}/sessions")
@@ -333,14 +355,15 @@ def _client_out(client: Client) -> ClientOut:
     )
 
 
-def _key_out(key: ClientKey) -> KeyOut:
+def _key_out(key: ClientKey, now: datetime) -> KeyOut:
+    state = management.state_of(key, now)
     return KeyOut(
-        kid=key.kid, kind=key.kind, state=key.state, create_time=key.created_at, retire_time=key.retire_at
+        kid=key.kid, kind=key.kind, state=state, create_time=key.created_at, retire_time=key.retire_at
     )
 
 
-def _public_key_out(key: ClientKey) -> PublicKeyOut:
-    return PublicKeyOut(**_key_out(key).model_dump(), public_key=key.public_pem)
+def _public_key_out(key: ClientKey, now: datetime) -> PublicKeyOut:
+    return PublicKeyOut(**_key_out(key, now).model_dump(), public_key=key.public_pem)
 
 
 def _user_out(user: User) -> ManagedUserOut:

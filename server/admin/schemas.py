@@ -70,8 +70,10 @@ class PublicKeyOut(KeyOut):
 
 
 class RotateIn(Strict):
-    overlap_days: Annotated[float, Field(ge=0, le=365)] = 7
-    """How long the old key stays good."""
+    overlap_days: Annotated[float, Field(ge=0, le=365)] | None = None
+    """How long the old key stays good; without it, `[auth] key_overlap`. 0 ends it now."""
+    force: bool = False
+    """End a key that is still good from the rotation before; without it that is refused."""
 
 
 class SigningKeyIn(Strict):

@@ -46,8 +46,8 @@ _SECONDS = re.compile(r"[0-9]{10}(\.[0-9]{1,7})?")
 _MILLISECONDS = re.compile(r"[0-9]{13}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Control, format, surrogate, private use, unassigned.
-_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+# Control, format, surrogate, private use, unassigned; the separators of lines and paragraphs.
+_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 class TokenError(Exception):
@@ -238,16 +238,21 @@ def parse_timestamp(text: str) -> datetime:
 def check_user_id(user_id: str) -> str:
     """1–64 bytes, nothing invisible, no `|`, no space at either end; taken as it is, without normalisation.
 
-    Not as the ids of api keys are: such a user would own the key's conversations, and as an administrator of their client
-    pass for an operator of all.
+    Not `.` or `..`: in an address of the administration they would mean something else than a user. And not as the ids
+    of api keys are: such a user would own the key's conversations.
     """
-    if user_id.startswith(KEY_CALLER):
+    if user_id in (".", "..") or user_id.startswith(KEY_CALLER):
         raise TokenError("user_id")
     if not 1 <= len(user_id.encode("utf-8", "replace")) <= 64 or user_id != user_id.strip() or "|" in user_id:
         raise TokenError("user_id")
-    if any(unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in user_id):
+    if has_invisible(user_id):
         raise TokenError("user_id")
     return user_id
+
+
+def has_invisible(text: str) -> bool:
+    """Is there a character that nobody sees, or that a terminal obeys?"""
+    return any(unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in text)
 
 
 def clean_username(username: str) -> str:

@@ -11,15 +11,16 @@ from server.auth import repository
 from server.auth.guard import Guard
 from server.auth.models import User
 from server.auth.signon import Arrival, SignOn
-from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX, meet_user
+from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX, check_client, meet_user
 from server.auth.vault import Vault, make_secret_file
 from server.core.clock import Clock
-from server.core.errors import Unauthenticated
+from server.core.errors import Forbidden, Unauthenticated
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
 from server.db.session import Database
 
 DEMO_DESCRIPTION = "演示：凭口令从浏览器直接访问"
+_OFF = Text("演示没有开启，请从你自己的系统进入", "the demo is off; come in from your own system")
 
 
 def passphrase_file(data_dir: Path) -> Path:
@@ -62,24 +63,29 @@ class Demo:
 
         The cookie is signed: the demo client's other users, whom its issuer vouches for, are nobody's to name here.
 
-        Raises Unauthenticated, after the same time whatever is wrong, and TooManyRequests after too many of these.
+        Raises Unauthenticated, Forbidden while the demo or its client is off, and TooManyRequests: after too many wrong
+        passphrases, and for too many visits, of new visitors above all.
         """
+        if self._digest is None:
+            raise Forbidden(_OFF)
         self._guard.check_demo(address)
         given = hashlib.sha256(passphrase.encode("utf-8", "surrogatepass")).digest()
-        expected = self._digest or bytes(len(given))
-        if not hmac.compare_digest(given, expected) or self._digest is None:
+        if not hmac.compare_digest(given, self._digest):
             self._guard.passphrase_was_wrong(address)
             raise Unauthenticated(
                 Text("单点失败, 请提供正确口令", "sign-on failed: give the right passphrase")
             )
+        self._guard.check_exchange(address)
         async with self._database.write() as session:
-            user = await self._visitor(session, self._vault.unsign(cookie) if cookie else None)
+            await check_client(session, DEMO_CLIENT)
+            user = await self._visitor(session, self._vault.unsign(cookie) if cookie else None, address)
             return await self._signon.hand_over(session, user, "demo"), self._vault.sign(user.id)
 
-    async def _visitor(self, session: AsyncSession, known: str | None) -> User:
+    async def _visitor(self, session: AsyncSession, known: str | None, address: str) -> User:
         now = self._clock.now()
         user = await repository.find_user(session, DEMO_CLIENT, known) if known else None
         if user is None:
+            self._guard.check_visit(address)
             fresh = f"{VISITOR_PREFIX}{secrets.token_hex(16)}"
             user = await meet_user(session, DEMO_CLIENT, fresh, "访客", self._settings, now)
         user.seen_at = now

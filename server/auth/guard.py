@@ -32,6 +32,7 @@ class Guard:
         self._exchanges = RateLimit(settings.exchanges_per_address, _MINUTE)
         self._demo_by_address = RateLimit(5, 15 * _MINUTE)
         self._demo = RateLimit(50, 60 * _MINUTE)
+        self._visits = RateLimit(settings.demo_visits_per_address, 60 * _MINUTE)
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._strangers = 0
         self._known_networks: TTLCache[str, None] = TTLCache(10_000, 24 * 60 * _MINUTE)
@@ -87,6 +88,12 @@ class Guard:
         """Raises TooManyRequests after too many wrong passphrases, from this address or altogether."""
         _refuse(self._demo_by_address.wait(network_of(address)))
         _refuse(self._demo.wait(_EVERYWHERE))
+
+    def check_visit(self, address: str) -> None:
+        """Count a new visitor of the demo. Raises TooManyRequests: nobody uses up its quota alone."""
+        network = network_of(address)
+        _refuse(self._visits.wait(network))
+        self._visits.add(network)
 
     def passphrase_was_wrong(self, address: str) -> None:
         self._demo_by_address.add(network_of(address))

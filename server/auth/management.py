@@ -6,6 +6,7 @@ The first arguments are the same everywhere: the session of the transaction, and
 
 import logging
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from Crypto.PublicKey import RSA
@@ -20,6 +21,7 @@ from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.service import NewClient, add_client, add_key_pair, next_kid, no_client
 from server.auth.sessions import end_sessions
+from server.auth.tokens import is_open
 from server.auth.vault import Vault
 from server.core.errors import AlreadyExists, Conflict, Invalid, NotFound
 from server.core.i18n import Text
@@ -105,26 +107,46 @@ async def show_key(session: AsyncSession, actor: str, client_id: str, now: datet
     return key
 
 
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How a client's RSA key gives way to a new one."""
+
+    # How long the old key stays good, so that the issuer can change over; nothing ends it now.
+    overlap: timedelta
+    # End the key that is still good from the rotation before.
+    force: bool = False
+
+
+async def check_rotation(session: AsyncSession, client_id: str, rotation: Rotation, now: datetime) -> None:
+    """Raises NotFound, Conflict where the rotation would end a key that was promised to be good for longer."""
+    await get_client(session, client_id)
+    keys = await _keys_of(session, client_id, KeyKind.RSA, now)
+    if len(keys) < 2 or rotation.force:
+        return
+    kid, end = keys[1].kid, f"{keys[1].retire_at:%F %R}"
+    raise Conflict(
+        Text(
+            f"上次轮换的旧密钥 {kid} 还可用到 {end} UTC，再轮换会立即停用它；确定时加 --force（force）",
+            f"the old key {kid} of the rotation before is good until {end} UTC and would end now; --force (force) does it",
+        )
+    )
+
+
 async def rotate_key(
     session: AsyncSession,
     vault: Vault,
     actor: str,
     client_id: str,
-    overlap: timedelta,
+    rotation: Rotation,
     now: datetime,
     key: RSA.RsaKey | None = None,
 ) -> ClientKey:
-    """Give a client a new RSA key. The one before stays good for `overlap`, so that its issuer can change over; what was
-    retiring beside that one ends now. Raises NotFound."""
-    await get_client(session, client_id)
-    keys = await _keys_of(session, client_id, KeyKind.RSA, now)
-    for old in keys:
-        if old.state == KeyState.ACTIVE:
-            old.state, old.retire_at = KeyState.RETIRING, now + overlap
-        elif old is not keys[0]:
-            _disable(old)
-        elif old.retire_at is not None:  # a weak key, imported: the only one
-            old.retire_at = min(old.retire_at, now + overlap)
+    """Give a client a new RSA key, a new one unless `key` is given. Raises as `check_rotation`."""
+    await check_rotation(session, client_id, rotation, now)
+    for number, old in enumerate(await _keys_of(session, client_id, KeyKind.RSA, now)):
+        end = now if number else now + rotation.overlap
+        # A weak key, imported, has its own end already.
+        old.state, old.retire_at = KeyState.RETIRING, min(old.retire_at or end, end)
     await session.flush()
     fresh = await add_key_pair(session, vault, client_id, now, key=key)
     audit(
@@ -134,15 +156,26 @@ async def rotate_key(
         "key.rotate",
         client_id,
         fresh.kid,
-        overlap_seconds=int(overlap.total_seconds()),
+        overlap_seconds=int(rotation.overlap.total_seconds()),
     )
     return fresh
+
+
+async def retiring_keys(session: AsyncSession, client_id: str, now: datetime) -> list[ClientKey]:
+    """The client's old RSA keys that are still good."""
+    keys = await _keys_of(session, client_id, KeyKind.RSA, now)
+    return [key for key in keys if key.state == KeyState.RETIRING]
+
+
+def state_of(key: ClientKey, now: datetime) -> str:
+    """`active`, `retiring`, `disabled`, or `ended` for a key that has retired."""
+    return key.state if key.state != KeyState.RETIRING or is_open(key, now) else "ended"
 
 
 async def revoke_key(session: AsyncSession, actor: str, client_id: str, kid: str, now: datetime) -> ClientKey:
     """End a key of any kind at once, and every session of the client: who began them with this key nobody knows.
 
-    Raises NotFound.
+    Raises NotFound, Conflict for one that is revoked already.
     """
     await get_client(session, client_id)
     key = await repository.find_key(session, client_id, kid)
@@ -152,6 +185,13 @@ async def revoke_key(session: AsyncSession, actor: str, client_id: str, kid: str
             Text(
                 f"客户端 {client_id} 没有密钥 {kid}；已有：{known}",
                 f"client {client_id} has no key {kid}; there are: {known}",
+            )
+        )
+    if key.state == KeyState.DISABLED:
+        raise Conflict(
+            Text(
+                f"密钥 {kid} 早已作废，没有结束任何登录会话",
+                f"key {kid} is revoked already; no session was ended",
             )
         )
     _disable(key)
@@ -200,6 +240,18 @@ async def add_signing_key(
     return key
 
 
+async def check_no_pkcs1v15(session: AsyncSession, client_id: str, now: datetime) -> None:
+    """Raises NotFound, AlreadyExists where the client uses PKCS#1 v1.5."""
+    await get_client(session, client_id)
+    if found := await _keys_of(session, client_id, KeyKind.RSA_V15, now):
+        raise AlreadyExists(
+            Text(
+                f"客户端 {client_id} 已开启 PKCS#1 v1.5：密钥 {found[0].kid}",
+                f"client {client_id} uses PKCS#1 v1.5 already: key {found[0].kid}",
+            )
+        )
+
+
 async def allow_pkcs1v15(
     session: AsyncSession,
     vault: Vault,
@@ -212,14 +264,7 @@ async def allow_pkcs1v15(
 
     Raises NotFound, AlreadyExists, Conflict where the library does not hide which padding was right.
     """
-    await get_client(session, client_id)
-    if found := await _keys_of(session, client_id, KeyKind.RSA_V15, now):
-        raise AlreadyExists(
-            Text(
-                f"客户端 {client_id} 已开启 PKCS#1 v1.5：密钥 {found[0].kid}",
-                f"client {client_id} uses PKCS#1 v1.5 already: key {found[0].kid}",
-            )
-        )
+    await check_no_pkcs1v15(session, client_id, now)
     key = key or api_token.new_key_pair()
     if not api_token.check_implicit_rejection(key):
         raise Conflict(

@@ -257,8 +257,9 @@ EXPLANATIONS = {
         "the time should be 10 digits of seconds or 13 of milliseconds",
     ),
     "user_id": Text(
-        "user_id 应为 1–64 字节，不含不可见字符和首尾空格",
-        "a user_id has 1 to 64 bytes, without invisible characters and spaces at its ends",
+        "user_id 应为 1–64 字节，不含不可见字符和首尾空格，不是 . 或 ..，不以 key: 开头",
+        "a user_id has 1 to 64 bytes, without invisible characters and spaces at its ends, is not . or .., and does not "
+        "begin with key:",
     ),
     "expired": Text("已过期", "has expired"),
     "future": Text("时间在未来：核对生成方的时钟", "is from the future: check the issuer's clock"),

@@ -31,7 +31,7 @@ KEY_PREFIX = "sk-"
 _CACHED_CREDENTIALS = 10_000
 # A disabled client, user or key is refused everywhere after this long at the latest.
 _PRINCIPAL_SECONDS = 5
-# A session's last use is written at most this often.
+# A session's last use is written at most this often, or four times in `session_idle`.
 _TOUCH = timedelta(minutes=1)
 
 _MISSING = Text(
@@ -55,7 +55,10 @@ class Authenticator:
         self._database, self._vault, self._tokens, self._guard = database, vault, tokens, guard
         self._settings, self._clock = settings, runtime.clock
         self.skew = tokens.skew
-        self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, _PRINCIPAL_SECONDS)
+        self._touch = min(_TOUCH, settings.session_idle / 4)
+        # While a caller is remembered, their session's use is not seen.
+        seconds = min(_PRINCIPAL_SECONDS, self._touch.total_seconds())
+        self._principals: TTLCache[str, Principal] = TTLCache(_CACHED_CREDENTIALS, seconds)
         # Credentials that were good when they were asked about last: they need not wait among strangers.
         self._good: LRUCache[str, bool] = LRUCache(_CACHED_CREDENTIALS)
 
@@ -131,7 +134,7 @@ class Authenticator:
         login, user, client = found
         if now >= min(login.expires_at, login.last_used_at + self._settings.session_idle):
             raise TokenError("expired")
-        if now - login.last_used_at > _TOUCH:
+        if now - login.last_used_at > self._touch:
             async with self._database.write() as session:
                 await repository.touch_auth_session(session, secret_hash, now)
                 if is_visitor(user):
@@ -168,6 +171,27 @@ class NewClient:
     policy: Policy = Policy.COMPAT
 
 
+async def check_new(session: AsyncSession, new: NewClient) -> None:
+    """Raises Invalid for a bad id or description, AlreadyExists for a known id."""
+    if not api_token.CLIENT_ID.fullmatch(new.id):
+        raise Invalid(
+            Text(
+                "客户端编号只能是 1–32 个字母、数字、_ 或 -", "a client id is 1 to 32 letters, digits, _ or -"
+            )
+        )
+    if len(new.description) > 100:
+        raise Invalid(Text("客户端描述最长 100 个字符", "a client's description has at most 100 characters"))
+    if api_token.has_invisible(new.description):
+        raise Invalid(
+            Text(
+                "客户端描述不能有换行和不可见字符",
+                "a client's description is one line, without invisible characters",
+            )
+        )
+    if await repository.find_client(session, new.id):
+        raise AlreadyExists(Text(f"客户端 {new.id} 已存在", f"client {new.id} exists already"))
+
+
 async def add_client(
     session: AsyncSession,
     vault: Vault,
@@ -180,16 +204,7 @@ async def add_client(
 
     Raises Invalid for a bad id or description, AlreadyExists for a known id.
     """
-    if not api_token.CLIENT_ID.fullmatch(new.id):
-        raise Invalid(
-            Text(
-                "客户端编号只能是 1–32 个字母、数字、_ 或 -", "a client id is 1 to 32 letters, digits, _ or -"
-            )
-        )
-    if len(new.description) > 100:
-        raise Invalid(Text("客户端描述最长 100 个字符", "a client's description has at most 100 characters"))
-    if await repository.find_client(session, new.id):
-        raise AlreadyExists(Text(f"客户端 {new.id} 已存在", f"client {new.id} exists already"))
+    await check_new(session, new)
     session.add(
         Client(id=new.id, description=new.description, enabled=True, policy=new.policy, created_at=now)
     )

@@ -86,11 +86,10 @@ class SignOn:
         self._noting = RateLimit(_NOTED, 1)
 
     async def login(self, credential: str, address: str) -> Login:
-        """Turn a token or a ticket into a session.
+        """Turn a token or a ticket into a session. Its arrival is counted before: `check_arrival`.
 
         Raises Unauthenticated with one answer for all that is bad, TooManyRequests.
         """
-        self._guard.check_exchange(address)
         opened = None
         try:
             if credential.startswith(TICKET_PREFIX):
@@ -133,9 +132,9 @@ class SignOn:
         except TokenError:
             raise Invalid(
                 Text(
-                    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格，不以 key: 开头",
-                    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends, and does not "
-                    "begin with key:",
+                    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格，不是 . 或 ..，不以 key: 开头",
+                    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends, is not . or .., and "
+                    "does not begin with key:",
                 )
             ) from None
         async with self._database.write() as session:
@@ -169,7 +168,7 @@ class SignOn:
             )
 
     def check_arrival(self, address: str) -> None:
-        """Before anything is written for somebody unknown. Raises TooManyRequests."""
+        """Count somebody unknown, before anything is read or written for them. Raises TooManyRequests."""
         self._guard.check_exchange(address)
 
     async def hand_over(self, session: AsyncSession, user: User, origin: Origin) -> Arrival:

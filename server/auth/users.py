@@ -8,7 +8,7 @@ from server.auth import repository
 from server.auth.audit import SERVER, audit
 from server.auth.models import User
 from server.auth.principal import Role
-from server.core.errors import TooManyRequests
+from server.core.errors import Forbidden, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
 
@@ -20,6 +20,20 @@ DEMO_CLIENT, VISITOR_PREFIX = "0", "demo-"
 def is_visitor(user: User) -> bool:
     """Somebody who came to the demo by its passphrase: kept for a day only."""
     return user.client_id == DEMO_CLIENT and user.id.startswith(VISITOR_PREFIX)
+
+
+async def check_client(session: AsyncSession, client_id: str) -> None:
+    """May anybody come in as a user of this client? Raises Forbidden."""
+    client = await repository.find_client(session, client_id)
+    if client is None:
+        raise Forbidden(
+            Text(
+                f"拒绝访问, 未知客户端: {client_id}（请管理员用 client add 添加）",
+                f"unknown client: {client_id}; your operator must add it with client add",
+            )
+        )
+    if not client.enabled:
+        raise Forbidden(Text("拒绝访问, 该客户端已停用", "access denied: this client is switched off"))
 
 
 async def meet_user(

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode, urlsplit
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from server.auth import api_token, repository, sso_states
 from server.auth.api_token import TokenError
 from server.auth.models import User
 from server.auth.signon import Arrival, SignOn
-from server.auth.users import meet_user
+from server.auth.users import check_client, meet_user
 from server.auth.wecom import MAX_CODE, Signature, Visitor, WecomAPI, open_wecom, sign
 from server.core.clock import Clock
 from server.core.errors import Forbidden, Invalid, Unauthenticated, UpstreamRefused
@@ -79,7 +77,7 @@ class WecomLogin:
         """
         browser = sso_states.browser_key(cookie)
         async with self._database.write() as session:
-            await self._check_client(session)
+            await check_client(session, self.client)
             state = await sso_states.begin(session, browser, self._clock.now())
         query = {
             "appid": self._settings.corp_id,
@@ -108,7 +106,7 @@ class WecomLogin:
         self._check_visitor(visitor)
         now = self._clock.now()
         async with self._database.write() as session:
-            await self._check_client(session)
+            await check_client(session, self.client)
             user = await repository.find_user(session, self.client, visitor.id)
             if user is None:  # a name that somebody gave them stays
                 user = await meet_user(session, self.client, visitor.id, visitor.id, self._auth, now)
@@ -123,18 +121,6 @@ class WecomLogin:
         nonce, timestamp = secrets.token_hex(8), int(self._clock.now().timestamp())
         corp = sign(await self._api.get_ticket("corp"), url, nonce, timestamp)
         return corp, sign(await self._api.get_ticket("agent"), url, nonce, timestamp)
-
-    async def _check_client(self, session: AsyncSession) -> None:
-        client = await repository.find_client(session, self.client)
-        if client is None:
-            raise Forbidden(
-                Text(
-                    f"拒绝访问, 未知客户端: {self.client}（请管理员用 client add 添加）",
-                    f"unknown client: {self.client}; your operator must add it with client add",
-                )
-            )
-        if not client.enabled:
-            raise Forbidden(Text("拒绝访问, 该客户端已停用", "access denied: this client is switched off"))
 
     def _check_visitor(self, visitor: Visitor) -> None:
         if visitor.external and not self._settings.external:

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from unicodedata import east_asian_width
@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import inspection, management, master_key, service
 from server.auth.audit import CLI
-from server.auth.models import Client
+from server.auth.management import Rotation
+from server.auth.models import Client, ClientKey
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.core.errors import AlreadyExists, Invalid
@@ -79,9 +80,11 @@ def _client_commands(group: Any) -> None:
     rotate.add_argument(
         "--overlap-days",
         type=float,
-        default=7,
         metavar="DAYS",
-        help="how long the old key stays good (default 7)",
+        help="how long the old key stays good, 0 ends it now (default: [auth] key_overlap)",
+    )
+    rotate.add_argument(
+        "--force", action="store_true", help="end a key that is still good from the rotation before"
     )
     rotate.add_argument("--out", type=Path, metavar="FILE", help="write the public key to a new file")
     revoke = _of_client(group, "revoke", "end a key now, and every session of the client", revoke_key)
@@ -215,7 +218,7 @@ def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
         rows: list[Sequence[object]] = []
         for client in await management.list_clients(do.session):
             keys = await management.list_keys(do.session, client.id)
-            shown = ", ".join(f"{key.kid} ({key.kind}, {key.state})" for key in keys)
+            shown = ", ".join(_shown_key(key, do.now) for key in keys)
             state = "enabled" if client.enabled else "disabled"
             rows.append(
                 (
@@ -235,6 +238,13 @@ def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
     return 0
 
 
+def _shown_key(key: ClientKey, now: datetime) -> str:
+    end = (
+        f" until {key.retire_at:%F %R} UTC" if (state := management.state_of(key, now)) == "retiring" else ""
+    )
+    return f"{key.kid} ({key.kind}, {state}{end})"
+
+
 def show_key(settings: Settings, options: argparse.Namespace) -> int:
     _check_new(options.out)
     key = _change(settings, lambda do: management.show_key(do.session, do.actor, options.client, do.now))
@@ -244,18 +254,21 @@ def show_key(settings: Settings, options: argparse.Namespace) -> int:
 
 def rotate_key(settings: Settings, options: argparse.Namespace) -> int:
     _check_new(options.out)
-    if not 0 <= options.overlap_days <= 365:
+    days = options.overlap_days
+    if days is not None and not 0 <= days <= 365:
         raise Invalid(Text("--overlap-days 应在 0 到 365 之间", "--overlap-days is between 0 and 365"))
-    overlap = timedelta(days=options.overlap_days)
-    key = _change(
-        settings,
-        lambda do: management.rotate_key(do.session, do.vault, do.actor, options.client, overlap, do.now),
-    )
+    overlap = settings.auth.key_overlap if days is None else timedelta(days=days)
+
+    async def rotate(do: _Do) -> tuple[ClientKey, list[ClientKey]]:
+        rotation = Rotation(overlap, force=options.force)
+        key = await management.rotate_key(do.session, do.vault, do.actor, options.client, rotation, do.now)
+        return key, await management.retiring_keys(do.session, options.client, do.now)
+
+    key, retiring = _change(settings, rotate)
     _hand_out(key.public_pem, options.out)
-    _say(
-        f"新密钥 {key.kid}；旧密钥还可用 {options.overlap_days:g} 天",
-        f"new key {key.kid}; the old one is good for another {options.overlap_days:g} days",
-    )
+    zh = "".join(f"；旧密钥 {old.kid} 可用到 {old.retire_at:%F %R} UTC" for old in retiring)
+    en = "".join(f"; the old one, {old.kid}, is good until {old.retire_at:%F %R} UTC" for old in retiring)
+    _say(f"新密钥 {key.kid}{zh}", f"new key {key.kid}{en}")
     return 0
 
 

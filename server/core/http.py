@@ -31,6 +31,9 @@ Check = Callable[[Request], Awaitable[object]]
 CONTRACT_PREFIXES = (
     "/chat/", "/knowledge_base/", "/session/", "/history/", "/user/", "/recommend/", "/llm_model/", "/server/", "/other/",
 )  # fmt: skip
+# What is told of a wrong body: so many mistakes, so many characters of each name in it and of each explanation. Names
+# are the sender's own, and as many and as long as they like.
+_TOLD, _ECHOED, _EXPLAINED = 20, 100, 300
 # Seconds without a byte of a body that was announced.
 _BODY_PATIENCE = 30
 # Refusals that old pages expect as HTTP 200 with a code in the body; 401 and 422 were true statuses there too.
@@ -120,6 +123,9 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route that bounds the body, asks who calls before it reads it, and reads JSON strictly."""
 
+    # Bytes of a body, where a route needs less than what BodyLimits lets through.
+    max_body: int | None = None
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         first = [
@@ -131,7 +137,7 @@ class StrictRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             limits = cast("BodyLimits", request.app.state.body_limits)
-            limit = limits.form if is_form else limits.json
+            limit = self.max_body or (limits.form if is_form else limits.json)
             if int(request.headers.get("content-length") or 0) > limit:
                 raise TooLarge(Text(f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes"))
             if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -151,11 +157,17 @@ class StrictRoute(APIRoute):
         return handler
 
 
-def new_router(*, tags: Sequence[str]) -> APIRouter:
+class SmallBodyRoute(StrictRoute):
+    """For routes that answer to anybody: what is parsed before it is known who sends it must cost nothing."""
+
+    max_body = 16 * 1024
+
+
+def new_router(*, tags: Sequence[str], route_class: type[StrictRoute] = StrictRoute) -> APIRouter:
     """The router of a feature."""
     refusal = {"model": Refusal, "description": "Refused: the true status, with a code for programs"}
     return APIRouter(
-        route_class=StrictRoute, tags=list(tags), responses={422: refusal, "4XX": refusal, "5XX": refusal}
+        route_class=route_class, tags=list(tags), responses={422: refusal, "4XX": refusal, "5XX": refusal}
     )
 
 
@@ -194,8 +206,12 @@ def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
 
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         details = [
-            {"loc": [str(part) for part in item["loc"]], "msg": item["msg"], "type": item["type"]}
-            for item in error.errors()
+            {
+                "loc": [str(part)[:_ECHOED] for part in item["loc"]],
+                "msg": item["msg"][:_EXPLAINED],
+                "type": item["type"],
+            }
+            for item in error.errors()[:_TOLD]
         ]
         where = "；".join(
             f"{'.'.join(item['loc'][1:]) or item['loc'][0]}: {item['msg']}" for item in details[:5]

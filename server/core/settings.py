@@ -134,6 +134,7 @@ class AuthSettings(Section):
     demo: bool = True
     demo_users_per_hour: int = Field(default=200, ge=1)
     max_demo_users: int = Field(default=5000, ge=1)
+    demo_visits_per_address: int = Field(default=20, ge=1)
     master_key: SecretStr | None = None
 
     _secret = field_validator("master_key")(_check_secret)

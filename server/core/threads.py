@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
-Lane = Literal["model", "search", "index", "io", "crypto"]
+Lane = Literal["model", "search", "index", "io", "crypto", "keys"]
 
 LIMITS: dict[Lane, int] = {
     "model": 1,  # a local embedding model uses all cores by itself
@@ -18,6 +18,7 @@ LIMITS: dict[Lane, int] = {
     "index": 1,  # one writer of an index
     "io": 8,
     "crypto": 1,  # RSA: one core at most, and what runs there may use plain caches
+    "keys": 1,  # drawing an RSA key takes a second, which no login should wait for
 }
 
 
@@ -31,3 +32,7 @@ class Lanes:
         """Run `function(*args)` in a worker thread of `lane`; waits while the lane is full."""
         # A thread cannot be stopped: on cancellation the lane is held until the function has returned.
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiters[lane])
+
+    def waiting(self, lane: Lane) -> int:
+        """How many calls wait for the lane now."""
+        return self._limiters[lane].statistics().tasks_waiting

@@ -52,11 +52,12 @@ class Process:
         self.authenticator._tokens._issuers.clear()
 
     async def login(self, credential: str, address: str = HOME) -> str:
+        self.signon.check_arrival(address)
         return (await self.signon.login(credential, address)).secret
 
     async def no_login(self, credential: str, address: str = HOME) -> str:
         """The code with which an exchange is refused."""
-        return await _code(self.signon.login(credential, address))
+        return await _code(self.login(credential, address))
 
 
 async def _code(work: Any) -> str:

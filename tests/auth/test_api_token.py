@@ -148,6 +148,9 @@ def test_strange_timestamps_are_refused(text: str) -> None:
         (_token("c1|u\u200b1|n|1700000000"), "user_id"),
         (_token("c1|u\n1|n|1700000000"), "user_id"),
         (_token("c1|key:ak_1|n|1700000000"), "user_id"),
+        (_token("c1|u\u20281|n|1700000000"), "user_id"),
+        (_token("c1|.|n|1700000000"), "user_id"),
+        (_token("c1|..|n|1700000000"), "user_id"),
     ],
 )
 def test_bad_tokens_are_refused_with_their_reason(token: str, reason: str) -> None:

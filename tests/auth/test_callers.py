@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import httpx2
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from server.auth.demo import Demo, make_passphrase, read_passphrase
 from server.auth.guard import Guard
@@ -17,7 +17,7 @@ from server.auth.sessions import start_session
 from server.auth.tokens import Tokens
 from server.auth.users import DEMO_CLIENT
 from server.core.clock import FrozenClock
-from server.core.errors import TooManyRequests, Unauthenticated
+from server.core.errors import Forbidden, TooManyRequests, Unauthenticated
 from server.core.runtime import Runtime
 from server.core.settings import AuthSettings
 from server.services import Services
@@ -306,7 +306,7 @@ class TestDemo:
         off = on.model_copy(update={"demo": False})
         for demo in (self.demo(services, on, None), self.demo(services, off, "passphrase")):
             for guess in ("", "None", "passphrase", "\0" * 32):
-                with pytest.raises(Unauthenticated):
+                with pytest.raises(Forbidden, match="the demo is off"):
                     await demo.enter(guess, None, "192.0.2.1")
 
     async def test_the_form_keeps_the_passphrase_out_of_the_address(
@@ -339,7 +339,40 @@ class TestDemo:
         with pytest.raises(TooManyRequests):
             await demo.enter("a passphrase", None, "192.0.2.3")
 
-    async def test_the_right_passphrase_is_never_too_often(self, services: Services, demo_client) -> None:
+    async def test_the_right_passphrase_is_no_guess(self, services: Services, demo_client) -> None:
         demo = self.demo(services, services.settings.auth, "a passphrase")
-        for _ in range(60):
-            await demo.enter("a passphrase", None, "192.0.2.1")
+        for number in range(60):
+            await demo.enter("a passphrase", None, f"198.51.100.{number}")
+
+    async def test_one_address_brings_few_new_visitors(self, services: Services, demo_client) -> None:
+        demo = self.demo(services, services.settings.auth, "a passphrase")
+        cookies = [(await demo.enter("a passphrase", None, "192.0.2.1"))[1] for _ in range(20)]
+        for cookie in (None, "demo-made-up.0"):
+            with pytest.raises(TooManyRequests):
+                await demo.enter("a passphrase", cookie, "192.0.2.1")
+        await demo.enter("a passphrase", cookies[0], "192.0.2.1")
+        await demo.enter("a passphrase", None, "192.0.2.2")
+        async with services.database.read() as session:
+            users = list(await session.scalars(select(User).where(User.client_id == DEMO_CLIENT)))
+        assert len(users) == 21
+
+    async def test_who_comes_back_too_often_waits(self, services: Services, demo_client) -> None:
+        demo = self.demo(services, services.settings.auth, "a passphrase")
+        _, cookie = await demo.enter("a passphrase", None, "192.0.2.1")
+        for _ in range(59):
+            await demo.enter("a passphrase", cookie, "192.0.2.1")
+        with pytest.raises(TooManyRequests):
+            await demo.enter("a passphrase", cookie, "192.0.2.1")
+
+    async def test_a_disabled_demo_client_lets_nobody_in(self, services: Services, demo_client) -> None:
+        demo = self.demo(services, services.settings.auth, "a passphrase")
+        _, cookie = await demo.enter("a passphrase", None, "192.0.2.1")
+        async with services.database.write() as session:
+            (await session.get_one(Client, DEMO_CLIENT)).enabled = False
+            await session.execute(delete(Ticket))
+        for known in (None, cookie):
+            with pytest.raises(Forbidden, match="switched off"):
+                await demo.enter("a passphrase", known, "192.0.2.1")
+        async with services.database.read() as session:
+            assert len(list(await session.scalars(select(User)))) == 1
+            assert not list(await session.scalars(select(Ticket)))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -72,3 +73,38 @@ async def test_others_go_through(callers: Callers, forger: str) -> None:
         who = callers.nobody(Api_Token=token, X_Forwarded_For=address)
         assert (await who.get("/knowledge_base/list_knowledge_bases")).status_code == 200
     assert (await callers.nobody(X_Forwarded_For=forger).get("/health")).status_code == 200
+
+
+class TestBodies:
+    """What anybody may send before they have proved anything: little, and not often."""
+
+    async def test_few_of_many_mistakes_are_told(self, callers: Callers) -> None:
+        names = ["x" * 3000, *(str(number) for number in range(500))]
+        answer = await callers.nobody().post("/auth/session", dict.fromkeys(names, 1))
+        assert answer.status_code == 422
+        assert len(answer.json()["detail"]) == 20
+        assert "x" * 100 in answer.text
+        assert "x" * 101 not in answer.text
+        assert len(answer.content) < 5000
+
+    @pytest.mark.parametrize("path", ["/auth/session", "/auth/ticket", "/sso"])
+    async def test_a_large_body_is_not_read(self, callers: Callers, path: str) -> None:
+        body = json.dumps({"x" * 17_000: 1})
+        for content in (body.encode(), _in_pieces(body)):
+            headers = {"Content-Type": "application/json"}
+            answer = await callers.nobody().http.post(path, content=content, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+    async def test_what_makes_no_sense_counts_as_an_exchange(self, callers: Callers) -> None:
+        for _ in range(60):
+            assert (await callers.nobody().post("/auth/session", {"x": 1})).status_code == 422
+        good = {"api_token": await callers.token("acme", "u1")}
+        assert (await callers.nobody().post("/auth/session", good)).status_code == 429
+        elsewhere = callers.nobody(X_Forwarded_For="203.0.113.12")
+        assert (await elsewhere.post("/auth/session", good)).status_code == 200
+
+
+async def _in_pieces(text: str) -> AsyncIterator[bytes]:
+    """Without a length that is told before."""
+    for at in range(0, len(text), 5000):
+        yield text[at : at + 5000].encode()

@@ -26,11 +26,12 @@ from server.auth.api_token import (
 )
 from server.auth.audit import CLI
 from server.auth.inspection import inspect_token
+from server.auth.management import Rotation
 from server.auth.models import ClientKey, KeyState
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.service import NewClient, add_api_key, check_pkcs1v15
-from server.core.errors import AlreadyExists, Invalid, NotFound
+from server.core.errors import AlreadyExists, Conflict, Invalid, NotFound
 from server.core.settings import Settings
 from server.core.threads import Lanes
 from tests.auth.conftest import World
@@ -47,9 +48,16 @@ async def c1(world: World) -> None:
     await world.client("c1", Policy.COMPAT)
 
 
-async def _rotate(world: World, key=NEW) -> ClientKey:
+async def _rotate(world: World, key=NEW, overlap: timedelta = WEEK, *, force: bool = False) -> ClientKey:
+    rotation, now = Rotation(overlap, force), world.clock.at
     async with world.database.write() as session:
-        return await management.rotate_key(session, world.vault, CLI, "c1", WEEK, world.clock.at, key)
+        return await management.rotate_key(session, world.vault, CLI, "c1", rotation, now, key)
+
+
+async def _states(world: World) -> dict[str, str]:
+    async with world.database.read() as session:
+        keys = await management.list_keys(session, "c1")
+    return {key.kid: management.state_of(key, world.clock.at) for key in keys}
 
 
 def _named(token: str, kid: str) -> str:
@@ -71,13 +79,42 @@ class TestKeys:
         assert await process.refusal(world.token("c1", "old2")) == "invalid_token"
         assert await process.user(world.token("c1", "new2", key=NEW))
 
-    async def test_a_second_rotation_ends_the_first_key(self, world: World, c1) -> None:
+    async def test_what_was_promised_to_be_good_ends_only_by_force(self, world: World, c1) -> None:
         await _rotate(world)
-        await _rotate(world, NEWER)
+        end = world.clock.at + WEEK
+        with pytest.raises(Conflict, match=f"k1 .*{end:%F %R}.*--force"):
+            await _rotate(world, NEWER)
+        assert await _states(world) == {"k1": "retiring", "k2": "active"}
+        await _rotate(world, NEWER, force=True)
+        assert await _states(world) == {"k1": "ended", "k2": "retiring", "k3": "active"}
         process = world.process()
         assert await process.refusal(world.token("c1")) == "invalid_token"
         for number, key in enumerate((NEW, NEWER)):
             assert await process.user(world.token("c1", f"u{number}", key=key))
+
+    async def test_after_the_overlap_there_is_nothing_to_force(self, world: World, c1) -> None:
+        await _rotate(world)
+        world.clock.at += WEEK
+        await _rotate(world, NEWER)
+        assert await _states(world) == {"k1": "ended", "k2": "retiring", "k3": "active"}
+
+    async def test_no_overlap_ends_the_old_key_now(self, world: World, c1) -> None:
+        await _rotate(world, overlap=timedelta(0))
+        assert await _states(world) == {"k1": "ended", "k2": "active"}
+        assert await world.process().refusal(world.token("c1")) == "invalid_token"
+        await _rotate(world, NEWER)
+        assert await _states(world) == {"k1": "ended", "k2": "retiring", "k3": "active"}
+
+    async def test_what_is_revoked_is_not_revoked_again(self, world: World, c1) -> None:
+        await _rotate(world)
+        process = world.process()
+        async with world.database.write() as session:
+            await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+        login = await process.login(world.token("c1", key=NEW))
+        async with world.database.write() as session:
+            with pytest.raises(Conflict, match="already"):
+                await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+        assert await process.user(login), "whom a key did not bring in that was no good"
 
     async def test_revoking_is_now_also_for_what_was_opened_before(self, world: World, c1) -> None:
         process, token = world.process(), world.token("c1")
@@ -106,7 +143,7 @@ class TestKeys:
             with pytest.raises(NotFound, match="k1"):
                 await management.revoke_key(session, CLI, "c1", "k7", now)
             with pytest.raises(NotFound, match="c1"):
-                await management.rotate_key(session, world.vault, CLI, "c2", WEEK, now, NEW)
+                await management.rotate_key(session, world.vault, CLI, "c2", Rotation(WEEK), now, NEW)
             with pytest.raises(NotFound):
                 await management.show_key(session, CLI, "c2", now)
 
@@ -489,7 +526,7 @@ class TestInspection:
         old = world.token("c1")
         for key in (NEW, NEWER):
             world.clock.at += timedelta(hours=1)
-            await _rotate(world, key)
+            await _rotate(world, key, force=True)
         found = (await self.look(world, old))[-1][2]
         assert f"made with key k1, which ended at {world.clock.at:%F %R} UTC (it was replaced twice)" in found
 

@@ -56,7 +56,8 @@ async def test_a_token_becomes_a_session(callers: Callers) -> None:
         ({"api_token": "x", "ticket": "y"}, 422, "invalid_input"),
         ({"api_token": ""}, 422, "invalid_input"),
         ({"token": "x"}, 422, "invalid_input"),
-        ({"api_token": "x" * 5000}, 422, "invalid_input"),
+        ({"api_token": "x" * 5000}, 401, "invalid_token"),
+        ({"api_token": "x" * 17_000}, 413, "too_large"),
     ],
 )
 async def test_bad_exchanges(callers: Callers, body: dict[str, str], status: int, code: str) -> None:
@@ -101,6 +102,19 @@ class TestOwnSessions:
         for caller in (await callers.user("acme", "u1"), await callers.key("acme", "chat")):
             assert (await caller.http.delete("/auth/session")).status_code == 404
 
+    @pytest.mark.parametrize("idle", [timedelta(seconds=4), timedelta(seconds=50), timedelta(minutes=3)])
+    async def test_who_is_active_stays_however_short_idle_is(self, world: World, idle: timedelta) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process(session_idle=idle)
+        login = await process.login(world.token("c1"))
+        for _ in range(12):
+            world.clock.at += idle / 3
+            await world.process(session_idle=idle).user(login)
+        world.clock.at += idle
+        assert await world.process(session_idle=idle).refusal(login) == "token_expired"
+        # What is remembered hides the use from the database: shorter than the session may rest.
+        assert process.authenticator._principals.ttl <= idle.total_seconds() / 4
+
     async def test_the_oldest_of_too_many_ends(self, world: World) -> None:
         await world.client("c1", Policy.COMPAT)
         process = world.process()
@@ -136,7 +150,7 @@ class TestTickets:
         login = await _login(callers.nobody(), ticket=unnamed.json()["data"]["ticket"])
         assert login["user"]["username"] == "李四", "what is not given stays"
         assert (await key.post("/auth/ticket", {})).status_code == 422
-        for bad in ("a|b", "key:ak_1"):
+        for bad in ("a|b", "key:ak_1", ".", ".."):
             assert (await key.post("/auth/ticket", {"user_id": bad})).status_code == 422
         weak = await callers.key("acme", "chat", "kb:write", "admin")
         assert (await weak.post("/auth/ticket", {"user_id": "lisi"})).status_code == 403

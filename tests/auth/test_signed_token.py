@@ -170,6 +170,7 @@ REFUSED: dict[str, Callable[[Issuer], str]] = {
     "sub missing": lambda i: i.token(sub=...),
     "sub with a bar": lambda i: i.token(sub="a|b"),
     "sub like an api key": lambda i: i.token(sub="key:ak_1"),
+    "sub dots": lambda i: i.token(sub=".."),
     "sub empty": lambda i: i.token(sub=""),
     "sub invisible": lambda i: i.token(sub="u\u200b1"),
     "name a number": lambda i: i.token(name=1),

@@ -1,8 +1,10 @@
 """The commands about identities, as an operator types them beside a running server."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -48,7 +50,7 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     server.cli("client", "rotate", "--client", "oa", "--overlap-days", "1", "--out", str(out))
     assert server.cli("client", "show-key", "--client", "oa").strip() == out.read_text("ascii").strip()
     listed = server.cli("client", "list")
-    assert "k1 (rsa, retiring), k2 (rsa, active)" in listed
+    assert re.search(r"k1 \(rsa, retiring until 20[0-9: -]+ UTC\), k2 \(rsa, active\)", listed)
     assert "办公系统" in listed
     assert _status(server, _token(server, "u2")) == 200
     server.cli("client", "revoke", "--client", "oa", "--key", "k1")
@@ -74,6 +76,26 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     assert "max_blocks" not in server.cli("client", "list")
 
 
+def test_what_a_rotation_says_of_the_old_key(server: Server) -> None:
+    server.cli("client", "add", "--id", "turn")
+    rotate = ("client", "rotate", "--client", "turn")
+    week = datetime.now(UTC) + timedelta(days=7)
+    assert f"the old one, k1, is good until {week:%F}" in _run(server, *rotate).stderr
+    refused = _run(server, *rotate)
+    assert (refused.returncode, f"k1 of the rotation before is good until {week:%F}" in refused.stderr) == (
+        1,
+        True,
+    )
+    now = _run(server, *rotate, "--force", "--overlap-days", "0").stderr
+    assert "new key k3\n" in now
+    assert "k1 (rsa, ended), k2 (rsa, ended), k3 (rsa, active)" in server.cli("client", "list")
+    server.cli("client", "revoke", "--client", "turn", "--key", "k3")
+    assert (
+        "no session was ended" in _run(server, "client", "revoke", "--client", "turn", "--key", "k3").stderr
+    )
+    assert "old" not in _run(server, *rotate).stderr
+
+
 def test_a_key_that_an_issuer_has_already(server: Server, tmp_path: Path) -> None:
     pem = tmp_path / "old.pem"
     pem.write_text(private_pem(new_key_pair(1024)))
@@ -86,7 +108,7 @@ def test_a_key_that_an_issuer_has_already(server: Server, tmp_path: Path) -> Non
     assert done.stdout == public_pem(RSA.import_key(pem.read_text())) + "\n"
     token = server.cli("token", "make", "--client", "old", "--user", "u").strip()
     assert _status(server, token) == 200
-    assert "k1 (rsa, retiring)" in server.cli("client", "list")
+    assert "k1 (rsa, retiring until 20" in server.cli("client", "list")
 
 
 def test_users_and_sessions(server: Server) -> None:

@@ -13,6 +13,8 @@ let session = sessionStorage.getItem("session");
 const chatSession = crypto.getRandomValues(new Uint8Array(16)).reduce((id, b) => id + b.toString(16).padStart(2, "0"), "");
 const rounds = [];
 let knowledgeBases = [];
+// Whether there is a demo link, and a passphrase to ask for.
+let demo = false;
 
 async function enter() {
   if (token) session = token;
@@ -37,7 +39,8 @@ async function call(path, body) {
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   if (response.status === 401) sessionStorage.removeItem("session");
-  throw new Error(response.status === 401 ? "登录已过期，请重新打开演示链接。" : problem.msg || `HTTP ${response.status}`);
+  const again = demo ? "登录已过期，请重新打开演示链接。" : "登录已过期，请重新进入。";
+  throw new Error(response.status === 401 ? again : problem.msg || `HTTP ${response.status}`);
 }
 
 // Frames of server-sent events; the network may cut them anywhere, also inside a character.
@@ -144,16 +147,18 @@ async function showKnowledgeBase() {
 
 function refuse(message) {
   $("info").textContent = message;
-  $("enter").hidden = Boolean(session);
+  $("enter").hidden = Boolean(session) || !demo;
   $("ask").hidden = true;
   $("kb").hidden = true;
 }
 
 async function start() {
+  demo = await fetch("/h5/switches.json").then((response) => response.json()).then((switches) => switches.demo).catch(() => false);
   if (location.pathname === "/h5/401") return refuse(new URLSearchParams(location.search).get("message") || "未授权访问");
   try {
     await enter();
-    if (!session) return refuse("请从演示链接进入，或在这里输入口令：两者在启动服务时打印在终端里。");
+    const demoWords = "请从演示链接进入，或在这里输入口令：两者在启动服务时打印在终端里。";
+    if (!session) return refuse(demo ? demoWords : "请从你自己的系统进入。");
     knowledgeBases = (await (await call("/knowledge_base/list_knowledge_bases_v2")).json()).data;
     $("kb").replaceChildren(...knowledgeBases.map((kb) => new Option(kb.kb_zh_name || kb.kb_name, kb.kb_name)));
     if (knowledgeBases.length === 0) return refuse("还没有知识库：请用接口创建一个并上传文件。");
