@@ -189,18 +189,15 @@ class _Inspection:
             if is_open(key, self._now) or not could_open(key, parsed):
                 continue
             if await self._lanes.run("crypto", self._fits, key, parsed, form):
-                raise Mistake("no_key", await self._ended(key, keys))
+                raise Mistake("no_key", await self._ended(key))
 
-    async def _ended(self, key: ClientKey, keys: list[ClientKey]) -> Text:
+    async def _ended(self, key: ClientKey) -> Text:
         """When and how a key ended."""
-        if key.retire_at is not None:
-            at, zh, en = key.retire_at, "轮换到期", "it was replaced"
-        elif row := await repository.find_audit(self._session, key.client_id, "key.revoke", key.kid):
+        row = await repository.find_audit(self._session, key.client_id, "key.revoke", key.kid)
+        if row is not None:
             at, zh, en = row.at, "已作废", "it was revoked"
-        else:  # the second rotation after it came ends a key
-            later = [other.created_at for other in keys if other.kind == key.kind]
-            at = ([when for when in later if when > key.created_at] + [key.created_at] * 2)[1]
-            zh, en = "轮换两次", "it was replaced twice"
+        else:
+            at, zh, en = key.retire_at or key.created_at, "已轮换", "it was replaced"
         return Text(
             f"用密钥 {key.kid} 生成，它在 {at:%F %R} UTC 停用（{zh}）：换用现在的密钥",
             f"was made with key {key.kid}, which ended at {at:%F %R} UTC ({en}): use the one of today",

@@ -528,7 +528,7 @@ class TestInspection:
             world.clock.at += timedelta(hours=1)
             await _rotate(world, key, force=True)
         found = (await self.look(world, old))[-1][2]
-        assert f"made with key k1, which ended at {world.clock.at:%F %R} UTC (it was replaced twice)" in found
+        assert f"made with key k1, which ended at {world.clock.at:%F %R} UTC (it was replaced)" in found
 
     async def test_a_key_for_another_padding_that_ended_explains_nothing(self, world: World, c1) -> None:
         async with world.database.write() as session:
