@@ -32,18 +32,8 @@ _ISSUER_SECONDS = 5
 _LOOK_AGAIN_SECONDS = 1
 # Reasons that time, an operator or another token cannot heal: such a token is forged or broken, and stays so.
 _FORGED = {
-    *(
-        "base64",
-        "too_long",
-        "malformed",
-        "length",
-        "decrypt",
-        "utf8",
-        "fields",
-        "client_mismatch",
-        "timestamp",
-    ),
-    *("blocks", "percent", "user_id", "header", "json", "signature", "algorithm", "audience", "life"),
+    *("base64", "length", "blocks", "decrypt", "utf8", "fields", "client_mismatch", "percent", "timestamp"),
+    *("user_id", "json", "signature", "algorithm", "audience", "life"),
 }
 
 _INVALID = Text(
@@ -97,14 +87,14 @@ class Tokens:
 
         `exchanging`: for a session, where every policy lets it; otherwise as the credential of a request.
         """
-        digest, client_id = digest_of(token), ""
+        digest = digest_of(token)
+        # What is no token at all (`undefined`), or was forged a moment ago, costs nothing, and counts for nothing.
+        parsed = self._parse(token, digest)
         try:
-            parsed = self._parse(token, digest)
-            client_id = parsed.client_id
             client, key_id, claims = await self._read(parsed, digest, address)
         except TokenError as error:
             if error.reason in _FORGED or error.reason == "unknown_client":
-                self._guard.token_was_forged(address, client_id)
+                self._guard.token_was_forged(address, parsed.client_id)
             if error.reason in _FORGED:
                 self._forged[digest] = error.reason
             raise
