@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,11 @@ from server.core.i18n import Text
 from server.core.limits import RateLimit
 from server.core.settings import AuthSettings
 
+log = logging.getLogger(__name__)
+
 _MINUTE = 60
+# Warnings of a minute: an operator needs the first, and a flood must not fill the disk.
+_TOLD = 20
 # Credentials that are checked for the first time: so many at once, so many more that wait, from networks where nobody
 # ever came in and from the others.
 _AT_ONCE, _WAITING_UNKNOWN, _WAITING = 4, 32, 64
@@ -33,6 +38,8 @@ class Guard:
         self._demo_by_address = RateLimit(5, 15 * _MINUTE)
         self._demo = RateLimit(50, 60 * _MINUTE)
         self._visits = RateLimit(settings.demo_visits_per_address, 60 * _MINUTE)
+        self._told = RateLimit(1, _MINUTE)
+        self._told_altogether = RateLimit(_TOLD, _MINUTE)
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._strangers = 0
         self._known_networks: TTLCache[str, None] = TTLCache(10_000, 24 * 60 * _MINUTE)
@@ -62,7 +69,7 @@ class Guard:
 
     def check_forger(self, address: str) -> None:
         """Raises TooManyRequests where an address sent too many forged tokens."""
-        _refuse(self._forged_by_address.wait(network_of(address)))
+        self._refuse(self._forged_by_address, network_of(address), "failures_per_address")
 
     def check_token(self, address: str, client_id: str) -> None:
         """Raises TooManyRequests where too many forged tokens came from.
@@ -72,7 +79,7 @@ class Guard:
         self.check_forger(address)
         network = network_of(address)
         if self._forged_by_address.count(network):
-            _refuse(self._forged_by_client.wait(client_id))
+            self._refuse(self._forged_by_client, client_id, "failures_per_client")
 
     def token_was_forged(self, address: str, client_id: str) -> None:
         self._forged_by_address.add(network_of(address))
@@ -81,23 +88,44 @@ class Guard:
     def check_exchange(self, address: str) -> None:
         """Count an exchange. Raises TooManyRequests."""
         network = network_of(address)
-        _refuse(self._exchanges.wait(network))
+        self._refuse(self._exchanges, network, "exchanges_per_address")
         self._exchanges.add(network)
 
     def check_demo(self, address: str) -> None:
         """Raises TooManyRequests after too many wrong passphrases, from this address or altogether."""
-        _refuse(self._demo_by_address.wait(network_of(address)))
-        _refuse(self._demo.wait(_EVERYWHERE))
+        self._refuse(self._demo_by_address, network_of(address))
+        self._refuse(self._demo, _EVERYWHERE)
 
     def check_visit(self, address: str) -> None:
         """Count a new visitor of the demo. Raises TooManyRequests: nobody uses up its quota alone."""
         network = network_of(address)
-        _refuse(self._visits.wait(network))
+        self._refuse(self._visits, network, "demo_visits_per_address")
         self._visits.add(network)
 
     def passphrase_was_wrong(self, address: str) -> None:
         self._demo_by_address.add(network_of(address))
         self._demo.add(_EVERYWHERE)
+
+    def _refuse(self, limit: RateLimit, key: str, setting: str = "") -> None:
+        """Raises TooManyRequests where `key` reached its limit, and tells the operator which setting that is."""
+        seconds = limit.wait(key)
+        if seconds is None:
+            return
+        if setting:
+            self._tell(key, f"[auth] {setting}", seconds)
+        raise TooManyRequests(
+            Text(f"尝试次数过多，请 {seconds} 秒后再试", f"too many attempts; try again in {seconds} s"),
+            retry_after=seconds,
+        )
+
+    def _tell(self, key: str, setting: str, seconds: int) -> None:
+        """Once a minute for each address or client: people call because they cannot log in, and this says why."""
+        told = f"{setting} {key}"
+        if self._told.wait(told) is None and self._told_altogether.wait(_EVERYWHERE) is None:
+            self._told.add(told)
+            self._told_altogether.add(_EVERYWHERE)
+            extra = {"from": key, "setting": setting, "seconds": seconds}
+            log.warning("too many attempts: new logins are refused", extra=extra)
 
 
 def network_of(address: str) -> str:
@@ -111,11 +139,3 @@ def network_of(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
-
-
-def _refuse(seconds: int | None) -> None:
-    if seconds is not None:
-        raise TooManyRequests(
-            Text(f"尝试次数过多，请 {seconds} 秒后再试", f"too many attempts; try again in {seconds} s"),
-            retry_after=seconds,
-        )

@@ -8,14 +8,19 @@ Other than version 1 this is authentication: the server holds nothing that could
 three parts between dots are version 2.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from joserfc.errors import JoseError
@@ -105,6 +110,22 @@ def verify_signed(signed: SignedToken, public_pem: str, audience: str) -> Claims
         use_hash=hashlib.sha256(f"v2\0{signed.client_id}\0{jti}".encode("utf-8", "replace")).hexdigest(),
         expires_at=expires_at,
     )
+
+
+def decoy_key(client_id: str) -> str:
+    """A public key in PEM that nobody signs with, for the same work where a client has none: time must not tell who has one.
+    Of what kind it is hangs on the name, as a client's own key would be of one kind."""
+    return _decoys()[hashlib.sha256(client_id.encode()).digest()[0] % 2]
+
+
+@functools.cache
+def _decoys() -> tuple[str, str]:
+    keys = (Ed25519PrivateKey.generate(), generate_private_key(SECP256R1()))
+    first, second = (
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        for key in keys
+    )
+    return first, second
 
 
 def check_life(claims: Claims, now: datetime) -> None:

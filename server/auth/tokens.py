@@ -34,18 +34,8 @@ _ISSUER_SECONDS = 5
 _LOOK_AGAIN_SECONDS = 1
 # Reasons that time, an operator or another token cannot heal: such a token is forged or broken, and stays so.
 _FORGED = {
-    *(
-        "base64",
-        "too_long",
-        "malformed",
-        "length",
-        "decrypt",
-        "utf8",
-        "fields",
-        "client_mismatch",
-        "timestamp",
-    ),
-    *("blocks", "percent", "user_id", "header", "json", "signature", "algorithm", "audience", "life"),
+    *("base64", "length", "blocks", "decrypt", "utf8", "fields", "client_mismatch", "percent", "timestamp"),
+    *("user_id", "json", "signature", "algorithm", "audience", "life"),
 }
 
 _INVALID = Text(
@@ -94,20 +84,24 @@ class Tokens:
         self._last_good: LRUCache[str, str] = LRUCache(1000)
         self._issuers: TTLCache[str, _Issuer] = TTLCache(1000, _ISSUER_SECONDS)
         self.skew = ClockSkew()
+        # Those who are no clients, remembered alike, so that time does not tell who is one; apart, since there is no end of
+        # such names. And somebody's key, for the same work.
+        self._nobodies: TTLCache[str, _Issuer] = TTLCache(1000, _ISSUER_SECONDS)
+        self._decoy: ClientKey | None = None
 
     async def open(self, token: str, address: str, *, exchanging: bool) -> Opened:
         """Return what the token says. Raises TokenError, and TooManyRequests where floods come from.
 
         `exchanging`: for a session, where every policy lets it; otherwise as the credential of a request.
         """
-        digest, client_id = digest_of(token), ""
+        digest = digest_of(token)
+        # What is no token at all (`undefined`), or was forged a moment ago, costs nothing, and counts for nothing.
+        parsed = self._parse(token, digest)
         try:
-            parsed = self._parse(token, digest)
-            client_id = parsed.client_id
             client, key_id, claims = await self._read(parsed, digest, address)
         except TokenError as error:
             if error.reason in _FORGED or error.reason == "unknown_client":
-                self._guard.token_was_forged(address, client_id)
+                self._guard.token_was_forged(address, parsed.client_id)
             if error.reason in _FORGED:
                 self._forged[digest] = error.reason
             raise
@@ -118,6 +112,7 @@ class Tokens:
     def forget(self, client_id: str) -> None:
         """Ask the database again about this client and its keys."""
         self._issuers.pop(client_id, None)
+        self._nobodies.pop(client_id, None)
 
     def foresee(self, digest: str, address: str) -> None:
         """Raise at once what is sure to come of this token without any work: Unauthenticated, TooManyRequests."""
@@ -136,15 +131,17 @@ class Tokens:
     async def _read(
         self, parsed: SealedToken | SignedToken, digest: str, address: str
     ) -> tuple[Client, str, Claims]:
-        issuer = self._issuers.get(parsed.client_id) or await self._find_issuer(parsed.client_id)
+        client_id = parsed.client_id
+        known = self._issuers.get(client_id) or self._nobodies.get(client_id)
+        issuer = known or await self._find_issuer(client_id)
         claims, key_id, form = self._opened.get(digest, (None, "", PLAIN_FORM))
         if claims is None or key_id not in issuer.key_ids or form != form_of(issuer.client):
-            self._guard.check_token(address, parsed.client_id)
+            self._guard.check_token(address, client_id)
             try:
                 claims, key_id = await self._open(parsed, issuer)
             except TokenError:
                 # Made with a key that came a moment ago?
-                seen, issuer = issuer, await self._look_again(parsed.client_id, issuer)
+                seen, issuer = issuer, await self._look_again(client_id, issuer)
                 if issuer.key_ids == seen.key_ids:
                     raise
                 claims, key_id = await self._open(parsed, issuer)
@@ -158,11 +155,10 @@ class Tokens:
         now = self._clock.now()
         async with self._database.read() as session:
             client = await repository.find_client(session, client_id)
-            keys = await repository.list_open_keys(session, client_id, now) if client else []
-            decoy = None if keys else await repository.find_any_key(session, KeyKind.RSA)
-        issuer = _Issuer(client, keys, decoy, time.monotonic())
-        if client is not None:
-            self._issuers[client_id] = issuer
+            keys = await repository.list_open_keys(session, client_id, now)
+            self._decoy = self._decoy or await repository.find_any_key(session, KeyKind.RSA)
+        issuer = _Issuer(client, keys, time.monotonic())
+        (self._nobodies if client is None else self._issuers)[client_id] = issuer
         return issuer
 
     async def _look_again(self, client_id: str, seen: "_Issuer") -> "_Issuer":
@@ -178,14 +174,21 @@ class Tokens:
         return self._open_signed(parsed, keys)
 
     def _open_signed(self, signed: SignedToken, keys: list[ClientKey]) -> tuple[Claims, str]:
-        if not keys:
-            raise TokenError("unknown_client")
-        return signed_token.verify_signed(signed, keys[0].public_pem, self._settings.audience), keys[0].id
+        public_pem = keys[0].public_pem if keys else signed_token.decoy_key(signed.client_id)
+        try:
+            claims = signed_token.verify_signed(signed, public_pem, self._settings.audience)
+        except TokenError:
+            if keys:
+                raise
+        else:
+            if keys:
+                return claims, keys[0].id
+        raise TokenError("unknown_client")
 
     async def _open_sealed(
         self, sealed: SealedToken, keys: list[ClientKey], issuer: "_Issuer"
     ) -> tuple[Claims, str]:
-        candidates = list(keys) or [key for key in (issuer.decoy,) if key]
+        candidates = list(keys) or [key for key in (self._decoy,) if key]
         last_good = self._last_good.get(sealed.client_id)
         candidates.sort(key=lambda key: key.id != last_good)
         # A key for PKCS#1 v1.5 opens everything to something: only what no other key opens is left to it.
@@ -256,8 +259,6 @@ class _Issuer:
 
     client: Client | None
     keys: list[ClientKey]
-    # Somebody's key for the same work where there is none, so that time does not tell who is a client.
-    decoy: ClientKey | None
     # By the monotonic clock, in seconds.
     read_at: float
 

@@ -50,6 +50,7 @@ class Process:
         self.authenticator._principals.clear()
         self.authenticator._tokens._forged.clear()
         self.authenticator._tokens._issuers.clear()
+        self.authenticator._tokens._nobodies.clear()
 
     async def login(self, credential: str, address: str = HOME) -> str:
         self.signon.check_arrival(address)

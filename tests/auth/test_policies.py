@@ -5,6 +5,7 @@ import base64
 import random
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -229,6 +230,39 @@ class TestFloods:
             stale = world.token("c1", f"u{number}", age=timedelta(hours=9))
             assert await process.refusal(stale) == "token_expired"
         assert (await process.user(world.token("c1"))).user_id == "u1"
+
+    @pytest.mark.parametrize("value", ["undefined", "null", "x.y.z", "e30.e30.e30", "A" * 3000, "YWJj"])
+    async def test_what_is_no_token_is_no_forgery(self, world: World, value: str) -> None:
+        """A page that sends `undefined` must not lock out the company behind its address."""
+        await world.client("c1", Policy.COMPAT)
+        process = world.process()
+        for _ in range(25):
+            assert await process.refusal(value) == "invalid_token"
+            assert await process.no_login(value) == "invalid_token"
+        assert (await process.user(world.token("c1"))).user_id == "u1"
+
+    async def test_the_same_forgery_counts_once(self, world: World) -> None:
+        await world.client("c1", Policy.COMPAT)
+        process = world.process()
+        for _ in range(25):
+            assert await process.no_login(self.forged(1)) == "invalid_token"
+        assert (await process.user(world.token("c1"))).user_id == "u1"
+
+    @pytest.mark.parametrize("setting", ["failures_per_address", "exchanges_per_address"])
+    async def test_the_log_says_who_is_locked_out_and_by_what(
+        self, world: World, setting: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await world.client("c1", Policy.COMPAT)
+        limits: Any = {setting: 2}
+        process = world.process(**limits)
+        for number in range(8):
+            await process.no_login(self.forged(number))
+        (told,) = [vars(record) for record in caplog.records if record.name == "server.auth.guard"]
+        assert (told["levelname"], told["from"], told["setting"]) == ("WARNING", HOME, f"[auth] {setting}")
+        for number in range(300):
+            for _ in range(3):
+                await process.no_login(self.forged(number), f"203.0.{number % 3}.{number % 250}")
+        assert len([record for record in caplog.records if record.name == "server.auth.guard"]) <= 20
 
     async def test_exchanges_are_limited(self, world: World) -> None:
         await world.client("c1")

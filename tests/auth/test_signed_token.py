@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import serialize_compact
+from sqlalchemy import event
 
-from server.auth import management
+from server.auth import api_token, management, signed_token
 from server.auth.api_token import TokenError, public_pem
 from server.auth.audit import CLI
 from server.auth.inspection import inspect_token
@@ -33,6 +34,7 @@ KEYS: dict[str, Any] = {
 }
 KEYS["RS256"] = KEYS["PS256"]
 ALGORITHMS = list(KEYS)
+STRANGER = OKPKey.generate_key("Ed25519")
 HEADER = {"typ": "c2l-client+jwt", "kid": "mine"}
 
 
@@ -364,3 +366,66 @@ class TestInspection:
         assert found == ("time", False, "has expired: exp was 5 s ago")
         found = (await self.look(world, issuer.token(iat=now + 100, exp=now + 200)))[-1]
         assert found[2].startswith("is 100 s from the future, 60 s are allowed")
+
+
+class TestNobody:
+    """Whether a name is a client's cannot be told by the work that its tokens make."""
+
+    @pytest.fixture
+    def work(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+        """What is done: signatures that are checked, statements that are run, RSA keys that are tried."""
+        done: list[str] = []
+
+        def noted(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any) -> Any:
+                done.append(kind)
+                return function(*args)
+
+            return call
+
+        monkeypatch.setattr(signed_token, "verify_signed", noted("verify", signed_token.verify_signed))
+        monkeypatch.setattr(api_token, "open_token", noted("rsa", api_token.open_token))
+        engine, statement = world.database.engine.sync_engine, noted("sql", lambda *_: None)
+        event.listen(engine, "before_cursor_execute", statement)
+        yield done
+        event.remove(engine, "before_cursor_execute", statement)
+
+    async def cost(self, world: World, work: list[str], *forged: str) -> list[str]:
+        """Of forgeries one after the other, in a process that knows nobody yet."""
+        process = world.process()
+        work.clear()
+        for token in forged:
+            assert await process.refusal(token) == "invalid_token"
+        return sorted(work)
+
+    def signed(self, issuer: Issuer, kid: str = "mine", **changes: Any) -> list[str]:
+        header = {"alg": "EdDSA", **HEADER, "kid": kid}
+        return [_sign(header, issuer.payload(**changes), STRANGER) for _ in range(2)]
+
+    async def test_a_signed_token(self, world: World, issuer: Issuer, work: list[str]) -> None:
+        known = await self.cost(world, work, *self.signed(issuer))
+        assert known.count("verify") == 2
+        await world.client("c2")
+        for name in ("nobody", "c2"):
+            assert await self.cost(world, work, *self.signed(issuer, iss=name)) == known
+        assert await self.cost(world, work, *self.signed(issuer, kid="other")) == known
+
+    async def test_an_encrypted_one(self, world: World, work: list[str]) -> None:
+        def forged(name: str) -> list[str]:
+            noise = (base64.b64encode(secrets.token_bytes(256)) for _ in range(2))
+            return [base64.b64encode(f"{name}|".encode() + part).decode() for part in noise]
+
+        await world.client("c1")
+        known = await self.cost(world, work, *forged("c1"))
+        assert known.count("rsa") == 2
+        assert await self.cost(world, work, *forged("nobody")) == known
+        # Who signs only has no RSA key, and that is nobody's business either.
+        await register(world, "c1", KEYS["EdDSA"])
+        async with world.database.write() as session:
+            await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+        assert await self.cost(world, work, *forged("c1")) == known
+
+    def test_a_name_has_one_kind_of_key(self) -> None:
+        kinds = {name: signed_token.decoy_key(name) for name in map(str, range(50))}
+        assert len(set(kinds.values())) == 2
+        assert all(signed_token.decoy_key(name) == pem for name, pem in kinds.items())
