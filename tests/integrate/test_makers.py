@@ -1,5 +1,6 @@
 """What an integrator copies from docs/integrate works: made by its own runtime, accepted by the running product."""
 
+import ast
 import re
 import sqlite3
 import subprocess
@@ -154,3 +155,25 @@ def test_every_language_is_linked_from_the_guide() -> None:
         for path in re.findall(r"\]\(([^):#]+)[^)]*\)", text):
             assert (KIT / path).resolve().is_relative_to(ROOT)
             assert (KIT / path).exists(), path
+
+
+# Raised where an operator gives a key or a name to the command line, never for a credential.
+NOT_OF_CREDENTIALS = {"key", "private_key", "plaintext_too_long"}
+
+
+@pytest.mark.parametrize("guide", ["README.md", "README.en.md"])
+def test_every_reason_stands_in_the_guide(guide: str) -> None:
+    reasons = {
+        part.value
+        for path in (ROOT / "server" / "auth").glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+        if call.func.id in ("TokenError", "Mistake") and call.args
+        for part in ast.walk(call.args[0])
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    } - NOT_OF_CREDENTIALS
+    assert len(reasons) > 25
+    text = (KIT / guide).read_text("utf-8")
+    table = text[text.index("| `reason` |") :].partition("\n\n")[0]
+    told = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)[1:]
+    assert sorted(told) == sorted(reasons)

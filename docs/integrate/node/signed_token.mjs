@@ -1,7 +1,7 @@
 /**
  * Makes a signed token (version 2): chat2llm keeps your public key only, so that nobody there can make one.
  *
- *     node signed_token.mjs oa_signing.pem k2 oa zhangsan 张三
+ *     node signed_token.mjs oa_signing.pem s1 oa zhangsan 张三
  *
  * Runs on your own server only: the private key never leaves it.
  */

@@ -1,7 +1,7 @@
 """Make a signed token (version 2): chat2llm keeps your public key only, so that nobody there can make one.
 
     pip install cryptography
-    python signed_token.py oa_signing.pem k2 oa zhangsan 张三
+    python signed_token.py oa_signing.pem s1 oa zhangsan 张三
 
 Runs on your own server only: the private key never leaves it.
 """
