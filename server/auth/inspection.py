@@ -177,10 +177,7 @@ _EXPLANATIONS = {
         "时间应为 10 位秒（可带小数）或 13 位毫秒",
         "the time should be 10 digits of seconds or 13 of milliseconds",
     ),
-    "user_id": Text(
-        "user_id 应为 1–64 字节，不含不可见字符和首尾空格",
-        "a user_id has 1 to 64 bytes, without invisible characters and spaces at its ends",
-    ),
+    "user_id": api_token.USER_ID_RULE,
     "expired": Text("已过期", "has expired"),
     "future": Text("时间在未来：核对生成方的时钟", "is from the future: check the issuer's clock"),
     "replayed": Text("使用次数已用完", "was used as often as it may be"),

@@ -15,7 +15,7 @@ from server.auth.audit import CLI, audit
 from server.auth.guard import Guard
 from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
-from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope
+from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope, is_persons_id
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
 from server.auth.tokens import Opened, Tokens, digest_of, form_of, learn_padding, recheck, refusal
 from server.auth.users import is_visitor, welcome
@@ -116,7 +116,11 @@ class Authenticator:
         if not (key.enabled and client.enabled):
             raise TokenError("disabled")
         return Principal(
-            client.id, f"{KEY_CALLER}{key.id}", client.description, frozenset(map(Scope, key.scopes))
+            client.id,
+            f"{KEY_CALLER}{key.id}",
+            client.description,
+            frozenset(map(Scope, key.scopes)),
+            api_key_id=key.id,
         )
 
     async def _by_session(self, secret: str) -> Principal:
@@ -153,6 +157,8 @@ class Authenticator:
 def _principal_of(user: User, client: Client, session_id: str | None = None) -> Principal:
     if not (user.enabled and client.enabled):
         raise TokenError("disabled")
+    if not is_persons_id(user.id):  # a row from before such ids were refused
+        raise TokenError("user_id")
     return Principal(client.id, user.id, user.username, ROLE_SCOPES[Role(user.role)], session_id)
 
 
@@ -256,6 +262,8 @@ async def make_token(
         public_key = RSA.import_key(keys[0].public_pem)
         return api_token.make_token(client_id, user_id, username, now, public_key, form=form_of(client))
     except TokenError as error:
+        if error.reason == "user_id":
+            raise Invalid(api_token.USER_ID_RULE) from None
         raise Invalid(
             Text(
                 f"无法生成 token（{error.reason}）：缩短用户编号或用户名",

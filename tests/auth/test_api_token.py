@@ -147,13 +147,14 @@ def test_strange_timestamps_are_refused(text: str) -> None:
         (_token("c1|" + "u" * 65 + "|n|1700000000"), "user_id"),
         (_token("c1|u\u200b1|n|1700000000"), "user_id"),
         (_token("c1|u\n1|n|1700000000"), "user_id"),
+        (_token("c1|key:boss|n|1700000000"), "user_id"),
     ],
 )
 def test_bad_tokens_are_refused_with_their_reason(token: str, reason: str) -> None:
     assert _refused(token) == reason
 
 
-@pytest.mark.parametrize("user_id", ["admin'--", "<script>", "张三", "a b", "u" * 64, "😀"])
+@pytest.mark.parametrize("user_id", ["admin'--", "<script>", "张三", "a b", "u" * 64, "😀", "key", "a:key:"])
 def test_odd_but_legal_user_ids(user_id: str) -> None:
     assert check_user_id(user_id) == user_id
 
@@ -287,6 +288,7 @@ class TestForms:
             ("c1|a|%ff|1700000000", "percent"),
             ("c1|victim%7Cx|n|1700000000", "user_id"),
             ("c1|a%00|n|1700000000", "user_id"),
+            ("c1|key%3Aboss|n|1700000000", "user_id"),
             ("c1|a%20|n|1700000000", "user_id"),
             ("c1|a|b|n|1700000000", "fields"),
         ],

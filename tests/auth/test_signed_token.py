@@ -168,6 +168,7 @@ REFUSED: dict[str, Callable[[Issuer], str]] = {
     "sub missing": lambda i: i.token(sub=...),
     "sub with a bar": lambda i: i.token(sub="a|b"),
     "sub empty": lambda i: i.token(sub=""),
+    "sub an api key": lambda i: i.token(sub="key:boss"),
     "sub invisible": lambda i: i.token(sub="u\u200b1"),
     "name a number": lambda i: i.token(name=1),
     "jti missing": lambda i: i.token(jti=...),

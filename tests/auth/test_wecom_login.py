@@ -211,6 +211,10 @@ class TestComingIn:
         ticket_of(await browsers().come_in(openid="oAbc", external_userid="wmX"))
         assert set(await _users(services)) == {"oAbc"}
 
+    async def test_nobody_is_called_like_an_api_key(self, browsers, services: Services) -> None:
+        assert "无法识别" in refused(await browsers().come_in(userid="key:boss"))
+        assert await _users(services) == {}
+
     async def test_an_authorisation_that_was_cancelled(self, browsers) -> None:
         browser = browsers()
         back = await browser.authorize(await browser.begin())
