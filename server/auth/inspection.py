@@ -120,7 +120,7 @@ class _Inspection:
         if not isinstance(parsed, SealedToken):
             return signed_token.verify_signed(parsed, key.public_pem, self._settings.audience)
         assert key.sealed_private is not None
-        pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+        pem = self._vault.open(key.sealed_private, context=key.seal_context)
         paddings = (PKCS1V15,) if key.kind == KeyKind.RSA_V15 else PADDINGS
         return api_token.open_token(parsed, RSA.import_key(pem), paddings, form)
 

@@ -93,14 +93,18 @@ async def find_any_key(session: AsyncSession, kind: KeyKind | None = None) -> Cl
     return await session.scalar(query.order_by(ClientKey.id).limit(1))
 
 
-async def list_sealed_keys(session: AsyncSession) -> list[ClientKey]:
-    """Every key with a private half, held against changes until the end of the transaction."""
-    query = select(ClientKey).where(ClientKey.sealed_private.is_not(None)).order_by(ClientKey.id)
-    return list(await session.scalars(query.with_for_update()))
+async def list_sealed_keys(session: AsyncSession, *, hold: bool) -> list[ClientKey]:
+    """Every key with a private half; `hold`: against changes until the end of the transaction."""
+    query = (
+        select(ClientKey)
+        .where(ClientKey.sealed_private.is_not(None))
+        .order_by(ClientKey.client_id, ClientKey.kid)
+    )
+    return list(await session.scalars(query.with_for_update() if hold else query))
 
 
-async def find_sealed_secret(session: AsyncSession, name: str) -> SealedSecret | None:
-    return await session.get(SealedSecret, name)
+async def list_sealed_secrets(session: AsyncSession) -> list[SealedSecret]:
+    return list(await session.scalars(select(SealedSecret).order_by(SealedSecret.name)))
 
 
 async def find_standing(

@@ -240,7 +240,7 @@ async def check_pkcs1v15(session: AsyncSession, vault: Vault) -> None:
     if key is None:
         return
     assert key.sealed_private is not None
-    pem = vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+    pem = vault.open(key.sealed_private, context=key.seal_context)
     if not api_token.check_implicit_rejection(RSA.import_key(pem)):
         raise SettingsError(
             f"client {key.client_id} uses PKCS#1 v1.5, which is not safe with this version of pycryptodome: "

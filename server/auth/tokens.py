@@ -220,7 +220,7 @@ class Tokens:
     def _private_key(self, key: ClientKey) -> RSA.RsaKey:
         if key.id not in self._keys:
             assert key.sealed_private is not None
-            pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+            pem = self._vault.open(key.sealed_private, context=key.seal_context)
             self._keys[key.id] = RSA.import_key(pem)
         return self._keys[key.id]
 

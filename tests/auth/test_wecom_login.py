@@ -18,8 +18,8 @@ from sqlalchemy import select, update
 from server.app import create_app
 from server.auth.models import AuthSession, Client, SSOState, User
 from server.auth.policy import Policy
+from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
-from server.auth.vault import make_secret_file
 from server.core.clock import FrozenClock
 from server.core.logging import configure_logging
 from server.core.settings import Settings
