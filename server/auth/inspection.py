@@ -11,7 +11,7 @@ from server.auth.api_token import PADDINGS, PKCS1V15, Claims, Form, SealedToken,
 from server.auth.models import ClientKey, KeyKind
 from server.auth.policy import Policy, rules_of
 from server.auth.tokens import could_open, form_of
-from server.auth.vault import Vault
+from server.auth.vault import Vault, WrongMasterKey
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
 from server.core.threads import Lanes
@@ -120,7 +120,10 @@ class _Inspection:
         if not isinstance(parsed, SealedToken):
             return signed_token.verify_signed(parsed, key.public_pem, self._settings.audience)
         assert key.sealed_private is not None
-        pem = self._vault.open(key.sealed_private, context=key.seal_context)
+        try:
+            pem = self._vault.open(key.sealed_private, context=key.seal_context)
+        except WrongMasterKey:
+            raise TokenError("sealed") from None
         paddings = (PKCS1V15,) if key.kind == KeyKind.RSA_V15 else PADDINGS
         return api_token.open_token(parsed, RSA.import_key(pem), paddings, form)
 
@@ -153,6 +156,10 @@ _EXPLANATIONS = {
     "unknown_client": Text("没有这个客户端", "there is no such client"),
     "client_disabled": Text("客户端已禁用（client enable）", "the client is disabled (client enable)"),
     "no_key": Text("没有可用的对应密钥", "the client has no such key that is still good"),
+    "sealed": Text(
+        "这把密钥解不开：主密钥已更换，请重启服务",
+        "the key itself does not open: the master key was changed; restart the server",
+    ),
     "length": Text("密文长度与密钥不符", "the ciphertext's length is not the key's"),
     "blocks": Text(
         "密文分了几段，该客户端不允许：缩短用户名或留空；改不了生成方时用 client option max_blocks",

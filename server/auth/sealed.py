@@ -1,5 +1,6 @@
 """Everything that the master key sealed: the private halves of client keys, and secrets of the server's own."""
 
+import logging
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -7,6 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth import repository
 from server.auth.models import ClientKey, SealedSecret
 from server.auth.vault import Vault
+from server.core.errors import Conflict
+from server.core.i18n import Text
+
+log = logging.getLogger(__name__)
 
 # The name of the sealed secret that api keys are hashed with; there is none before the first `rekey`.
 PEPPER = "api-key pepper"
@@ -61,3 +66,19 @@ async def list_sealed(session: AsyncSession, *, hold: bool = False) -> list[Seal
     keys = await repository.list_sealed_keys(session, hold=hold)
     rows: list[ClientKey | SealedSecret] = [*keys, *await repository.list_sealed_secrets(session)]
     return [Sealed(row) for row in rows]
+
+
+async def check_in_force(session: AsyncSession, vault: Vault) -> None:
+    """Before something is sealed or hashed: raises Conflict when another master key took this one's place meanwhile.
+
+    `rekey` does not run beside a server of the same data folder; this is for one that it could not know of.
+    """
+    key = await repository.find_any_key(session)
+    if key is not None and not Sealed(key).opens_with(vault):
+        log.error("the master key was changed: restart this server")
+        raise Conflict(
+            Text(
+                "主密钥已更换，请管理员重启服务",
+                "the master key was changed; your operator must restart the server",
+            )
+        )

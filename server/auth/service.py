@@ -16,6 +16,7 @@ from server.auth.guard import Guard
 from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
 from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope, is_persons_id
+from server.auth.sealed import check_in_force
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
 from server.auth.tokens import Opened, Tokens, digest_of, form_of, learn_padding, recheck, refusal
 from server.auth.users import is_visitor, welcome
@@ -212,7 +213,11 @@ async def add_key_pair(
     kind: KeyKind = KeyKind.RSA,
     key: RSA.RsaKey | None = None,
 ) -> ClientKey:
-    """Give a client a key pair, a new one unless `key` is given; its private half is stored sealed."""
+    """Give a client a key pair, a new one unless `key` is given; its private half is stored sealed.
+
+    Raises Conflict when another master key is in force by now.
+    """
+    await check_in_force(session, vault)
     key, key_id = key or api_token.new_key_pair(), new_id("ck")
     row = ClientKey(
         id=key_id,
@@ -275,7 +280,11 @@ async def make_token(
 async def add_api_key(
     session: AsyncSession, vault: Vault, client_id: str, scopes: list[str], now: datetime, actor: str = CLI
 ) -> str:
-    """Make an api key and return its secret, which is never shown again. Raises NotFound, Invalid."""
+    """Make an api key and return its secret, which is never shown again.
+
+    Raises NotFound, Invalid, Conflict when another master key is in force by now.
+    """
+    await check_in_force(session, vault)
     unknown = [scope for scope in scopes if scope not in set(Scope)]
     if unknown or not scopes:
         known = ", ".join(Scope)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
@@ -17,12 +18,13 @@ from sqlalchemy import select
 
 from server.auth import rekey as rekey_module
 from server.auth.audit import CLI
-from server.auth.key_lock import alone_with_key
+from server.auth.inspection import inspect_token
+from server.auth.key_lock import alone_with_key, working_with_key
 from server.auth.master_key import master_key_file, open_vault, read_ring, successor_file
 from server.auth.models import Audit, ClientKey, SealedSecret
 from server.auth.rekey import Rekeyed, rekey
 from server.auth.repository import list_audit
-from server.auth.service import add_api_key
+from server.auth.service import add_api_key, add_key_pair
 from server.auth.vault import Vault
 from server.core.clock import FrozenClock
 from server.core.errors import Busy, Conflict, SettingsError
@@ -30,6 +32,7 @@ from server.core.settings import Settings
 from server.db.session import Database
 from server.services import Services, open_services
 from tests.auth.conftest import World
+from tests.conftest import key_pair
 
 
 class Crash(Exception):
@@ -202,6 +205,76 @@ async def test_again_while_the_database_is_busy(server: Server, configured: bool
         other.execute("ROLLBACK")
     assert {file.name: file.read_bytes() for file in server.file.parent.iterdir()} == files
     await server.works()
+
+
+async def test_beside_a_server(server: Server) -> None:
+    """It would go on with the old key, and seal what is lost then."""
+    before = server.file.read_text("ascii")
+    async with server.started():
+        with pytest.raises(Conflict, match="stop the server"):
+            await server.rekey()
+        async with server.started():
+            pass
+        with pytest.raises(Conflict):
+            await server.rekey()
+    assert (server.file.read_text("ascii"), server.earlier) == (before, [])
+    await server.rekey()
+    await server.works()
+
+
+async def test_a_start_waits_for_a_rekey(server: Server) -> None:
+    with alone_with_key(server.data_dir):
+        start = asyncio.create_task(server.works())
+        await asyncio.sleep(0.3)
+        assert not start.done()
+        with pytest.raises(Conflict):
+            async with working_with_key(server.data_dir, patience=0.1):
+                pass
+    await start
+
+
+async def test_a_folder_that_cannot_be_locked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "secrets").write_text("")
+    async with working_with_key(tmp_path):
+        assert "cannot lock" in caplog.text
+
+
+async def test_a_server_that_went_on_with_the_old_key(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On another machine, say, which shares the database and nothing else: it seals nothing, and says what to do."""
+    async with server.started() as (services, world):
+        elsewhere = tmp_path / "elsewhere"
+        shutil.copytree(server.file.parent, elsewhere / "secrets")
+        await rekey(services.database, None, elsewhere, CLI, server.clock.at)
+        process = world.process()
+        for _ in range(2):
+            assert await process.no_login(world.token("c1")) == "invalid_token"
+            assert await process.no_login(world.token("c2")) == "invalid_token"
+            assert await process.no_login(world.token("nobody")) == "invalid_token"
+        told = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert [record.__dict__["client"] for record in told] == ["c1", "c2"], "once, not for every stranger"
+        assert "restart this server" in told[0].message
+        assert (await process.user(server.api_key)).client_id == "c1"
+        for work in (
+            lambda session: add_api_key(session, services.vault, "c1", ["chat"], server.clock.at),
+            lambda session: add_key_pair(session, services.vault, "c1", server.clock.at, key=key_pair("c1")),
+        ):
+            with pytest.raises(Conflict, match="restart the server"):
+                async with services.database.write() as session:
+                    await work(session)
+        async with services.database.read() as session:
+            *_, step = await inspect_token(
+                session,
+                services.vault,
+                services.runtime.lanes,
+                world.token("c1"),
+                world.settings,
+                server.clock.at,
+            )
+        assert "restart the server" in step.found.en
+        for runtime in world.opened:
+            await runtime.tasks.drain()
 
 
 async def test_two_at_once(server: Server) -> None:
