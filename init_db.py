@@ -17,12 +17,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from server.auth.demo import DEMO_DESCRIPTION, make_passphrase
+from server.auth.master_key import master_key_file
 from server.auth.policy import Policy
 from server.auth.principal import Principal, Scope
-from server.auth.repository import find_any_key, find_client
+from server.auth.repository import find_client
+from server.auth.sealed import list_sealed
+from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
 from server.auth.users import DEMO_CLIENT
-from server.auth.vault import make_secret_file
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
 from server.core.settings import ROOT, Settings, load_settings
@@ -49,11 +51,11 @@ async def prepare(settings: Settings, *, samples: bool | None) -> None:
     try:
         await upgrade_schema(database)
         async with database.read() as session:
-            first_key = await find_any_key(session)
+            is_sealed = bool(await list_sealed(session))
     finally:
         await database.close()
-    if settings.auth.master_key is None and first_key is None:
-        key = data_dir / "secrets" / "master.key"
+    if settings.auth.master_key is None and not is_sealed:
+        key = master_key_file(data_dir)
         if make_secret_file(key, secrets.token_hex(32)):
             print(f"master key made: {key} (back it up)")
     if settings.auth.demo:

@@ -10,8 +10,8 @@ import numpy as np
 from sqlalchemy import insert
 
 from server.auth.principal import Principal, Scope
+from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
-from server.auth.vault import make_secret_file
 from server.core.settings import Settings, load_settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database

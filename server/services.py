@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from server.auth.guard import Guard
+from server.auth.key_lock import working_with_key
 from server.auth.master_key import open_vault
 from server.auth.service import Authenticator, check_pkcs1v15
 from server.auth.signon import SignOn
@@ -54,35 +55,38 @@ async def open_services(
     database = Database(settings.database_url, settings.database)
     try:
         await check_schema(database)
-        configured = master_key.get_secret_value() if master_key else None
-        vault = await open_vault(database, configured, settings.server.data_dir)
-        async with database.read() as session:
-            await check_pkcs1v15(session, vault)
-        files = FileStore(settings.server.data_dir)
-        embedders = Embedders(
-            settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
-        )
-        indexes = Indexes(database, files, runtime, settings.kb.index_memory)
-        kb = KBService(database, files, embedders, indexes, runtime, settings)
-        prompts = Prompts(settings.chat.prompts_dir)
-        gateway = Gateway(settings.llm)
-        chat = ChatService(database, kb, gateway, prompts, runtime, settings.chat, settings.server.address)
-        guard = Guard(settings.auth)
-        tokens = Tokens(database, vault, settings.auth, runtime, guard)
-        yield Services(
-            settings=settings,
-            runtime=runtime,
-            database=database,
-            vault=vault,
-            files=files,
-            embedders=embedders,
-            guard=guard,
-            authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
-            signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
-            kb=kb,
-            chat=chat,
-        )
-        await runtime.tasks.drain()
-        await gateway.close()
+        async with working_with_key(settings.server.data_dir):
+            configured = master_key.get_secret_value() if master_key else None
+            vault = await open_vault(database, configured, settings.server.data_dir)
+            async with database.read() as session:
+                await check_pkcs1v15(session, vault)
+            files = FileStore(settings.server.data_dir)
+            embedders = Embedders(
+                settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
+            )
+            indexes = Indexes(database, files, runtime, settings.kb.index_memory)
+            kb = KBService(database, files, embedders, indexes, runtime, settings)
+            prompts = Prompts(settings.chat.prompts_dir)
+            gateway = Gateway(settings.llm)
+            chat = ChatService(
+                database, kb, gateway, prompts, runtime, settings.chat, settings.server.address
+            )
+            guard = Guard(settings.auth)
+            tokens = Tokens(database, vault, settings.auth, runtime, guard)
+            yield Services(
+                settings=settings,
+                runtime=runtime,
+                database=database,
+                vault=vault,
+                files=files,
+                embedders=embedders,
+                guard=guard,
+                authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
+                signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
+                kb=kb,
+                chat=chat,
+            )
+            await runtime.tasks.drain()
+            await gateway.close()
     finally:
         await database.close()

@@ -19,8 +19,8 @@ from server.auth.api_token import new_key_pair
 from server.auth.models import User
 from server.auth.policy import Policy
 from server.auth.principal import Role
+from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_api_key, add_client, make_token
-from server.auth.vault import make_secret_file
 from server.core.settings import DatabaseSettings, Settings, load_settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database

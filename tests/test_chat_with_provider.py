@@ -19,8 +19,8 @@ from sqlalchemy import select
 from server.auth import management
 from server.auth.audit import CLI
 from server.auth.principal import Principal
+from server.auth.secret_files import make_secret_file
 from server.auth.service import add_api_key
-from server.auth.vault import make_secret_file
 from server.chat.models import Message, Session
 from server.chat.running import RunningAnswers
 from server.core.settings import ROOT, Settings

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth.api_token import new_key_pair
 from server.auth.deps import Needs
 from server.auth.management import get_client
-from server.auth.principal import KEY_CALLER, Principal, Scope
+from server.auth.principal import Principal, Scope
 from server.auth.service import Authenticator
 from server.auth.vault import Vault
 from server.chat.running import RunningAnswers
@@ -82,7 +82,7 @@ class Desk:
 
 def is_operator(caller: Principal) -> bool:
     """An api key with the scope `admin` operates the whole server; a person with the role `admin` their own client."""
-    return caller.user_id.startswith(KEY_CALLER)
+    return caller.api_key_id is not None and caller.may(Scope.ADMIN)
 
 
 class NeedsOperator(Needs):

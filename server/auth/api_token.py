@@ -28,7 +28,8 @@ from Crypto.Hash import SHA1, SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature.pss import MGF1
 
-from server.auth.principal import KEY_CALLER
+from server.auth.principal import is_persons_id
+from server.core.i18n import Text
 
 Padding = Literal["oaep-256/256", "oaep-256/1", "oaep-1/1", "pkcs1v15"]
 PKCS1V15: Padding = "pkcs1v15"
@@ -48,6 +49,12 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Control, format, surrogate, private use, unassigned; the separators of lines and paragraphs.
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# What `check_user_id` checks, for people.
+USER_ID_RULE = Text(
+    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格，不是 . 或 ..，不以 key: 开头",
+    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends, is not . or .., and does not "
+    "begin with key:",
+)
 
 
 class TokenError(Exception):
@@ -236,12 +243,12 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def check_user_id(user_id: str) -> str:
-    """1–64 bytes, nothing invisible, no `|`, no space at either end; taken as it is, without normalisation.
+    """1–64 bytes, nothing invisible, no `|`, no space at either end, no `key:` before it; taken as it is, without
+    normalisation. Raises TokenError; USER_ID_RULE says the rule to people.
 
-    Not `.` or `..`: in an address of the administration they would mean something else than a user. And not as the ids
-    of api keys are: such a user would own the key's conversations.
+    Not `.` or `..` either: in an address of the administration they would mean something else than a user.
     """
-    if user_id in (".", "..") or user_id.startswith(KEY_CALLER):
+    if user_id in (".", "..") or not is_persons_id(user_id):
         raise TokenError("user_id")
     if not 1 <= len(user_id.encode("utf-8", "replace")) <= 64 or user_id != user_id.strip() or "|" in user_id:
         raise TokenError("user_id")

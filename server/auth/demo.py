@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth import repository
 from server.auth.guard import Guard
 from server.auth.models import User
+from server.auth.secret_files import make_secret_file
 from server.auth.signon import Arrival, SignOn
 from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX, check_client, meet_user
-from server.auth.vault import Vault, make_secret_file
+from server.auth.vault import Vault
 from server.core.clock import Clock
 from server.core.errors import Forbidden, Unauthenticated
 from server.core.i18n import Text

@@ -14,7 +14,7 @@ from server.auth.policy import Policy, Rules, rules_of
 from server.auth.signed_token import SignedToken
 from server.auth.skew import ClockSkew
 from server.auth.tokens import could_open, form_of, is_open
-from server.auth.vault import Vault
+from server.auth.vault import Vault, WrongMasterKey
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
 from server.core.threads import Lanes
@@ -232,7 +232,10 @@ class _Inspection:
         if not isinstance(parsed, SealedToken):
             return signed_token.verify_signed(parsed, key.public_pem, self._settings.audience)
         assert key.sealed_private is not None
-        pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+        try:
+            pem = self._vault.open(key.sealed_private, context=key.seal_context)
+        except WrongMasterKey:
+            raise TokenError("sealed") from None
         paddings = (PKCS1V15,) if key.kind == KeyKind.RSA_V15 else PADDINGS
         return api_token.open_token(parsed, RSA.import_key(pem), paddings, form)
 

@@ -1,112 +1,204 @@
-"""The master key: found at the start, and changed by `rekey` so that a crash at any moment leaves a server that starts.
+"""The master keys that there are, and the one that opens what is sealed.
 
-The new key is on disk (`master.key.new`) before anything is sealed with it, and takes its place only after the commit
-that sealed everything again. Whichever of the two opens the keys is the right one.
+It comes from `[auth] master_key`, or from the file `master.key` that the first start makes. `rekey` leaves two more kinds
+of files: `master.key.new` is on disk before anything is sealed with it, and takes the place of `master.key` after the
+commit that sealed everything again (of a configured key, the operator puts it there); `master.key.DATE` is an earlier
+one, which older backups of the database need. So there is always one that opens everything, whenever a crash comes:
+whichever does is the right one. No file is ever written over or deleted.
 """
 
-import fcntl
+import itertools
 import logging
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from server.auth import repository
-from server.auth.audit import audit
-from server.auth.models import ClientKey, SealedSecret
-from server.auth.vault import Vault, load_master_key, master_key_file, read_master_key, write_secret_file
-from server.core.errors import Conflict
-from server.core.i18n import Text
+from server.auth.sealed import Sealed, list_sealed
+from server.auth.secret_files import read_secret_file, write_secret_file
+from server.auth.vault import Vault
+from server.core.durable import sync_folder
+from server.core.errors import SettingsError
 from server.db.session import Database
 
 log = logging.getLogger(__name__)
 
-_PEPPER = "api-key pepper"
+# Rows that a message names.
+_NAMED = 5
 
 
-async def open_vault(database: Database, configured: str | None, data_dir: Path) -> Vault:
-    """Return the vault of the master key that sealed the private keys.
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A master key, right or not."""
 
-    Raises SettingsError with the remedy when the key is missing, malformed or another one.
-    """
-    async with database.read() as session:
-        sealed = await repository.find_any_key(session)
-        pepper = await repository.find_sealed_secret(session, _PEPPER)
-    vault = Vault(load_master_key(configured, data_dir))
-    if sealed is not None and not _opens(vault, sealed):
-        vault = _finish_rekey(vault, sealed, configured, data_dir)
-    if pepper is not None:
-        vault.use_pepper(vault.open(pepper.sealed, context=_PEPPER))
-    return vault
+    vault: Vault
+    # None: it is `[auth] master_key`.
+    file: Path | None
 
 
-def _finish_rekey(vault: Vault, sealed: ClientKey, configured: str | None, data_dir: Path) -> Vault:
-    """After a crash between commit and renaming. Raises SettingsError when the new key is not the right one either."""
-    path, new = master_key_file(data_dir), _new_file(data_dir)
-    if new.is_file() and _opens(successor := Vault(read_master_key(new)), sealed):
-        if configured is None:
-            new.replace(path)
-        else:
-            log.warning("the master key is in a file; give it as [auth] master_key", extra={"file": str(new)})
-        return successor
-    assert sealed.sealed_private is not None
-    vault.open(sealed.sealed_private, context=_context(sealed))
-    return vault
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """All master keys that there are, the one that should be right first, then the newest first."""
+
+    keys: list[KnownKey]
+    data_dir: Path
+    # Why the one that should be right is not among them, and whether it is just not there.
+    problem: str | None
+    is_missing: bool
+
+    def find_for(self, rows: Sequence[Sealed]) -> KnownKey | None:
+        """The key that opens all of these; any where there are none, unless the one that should be right is broken."""
+        if not rows and self.problem:
+            return None
+        return next((key for key in self.keys if all(row.opens_with(key.vault) for row in rows)), None)
+
+    def refusal(self, rows: Sequence[Sealed]) -> SettingsError:
+        """Why `find_for` found none, with the remedy."""
+        if not rows:
+            return SettingsError(self.problem or "")
+        lost = [row for row in rows if self.find_for([row]) is None]
+        if not lost:
+            return SettingsError(
+                f"{_names(rows)}: sealed with more than one master key; `python -m server rekey` seals all with a new one"
+            )
+        others = (
+            f", or put it beside it as {master_key_file(self.data_dir).name}.old"
+            if len(lost) < len(rows)
+            else ""
+        )
+        problem = f" ({self.problem})" if self.problem and not self.is_missing else ""
+        return SettingsError(
+            f"{len(lost)} of {len(rows)} keys in the database were sealed with a master key that is gone{problem}: "
+            f"{_names(lost)}. Restore {master_key_file(self.data_dir)} (or AUTH__MASTER_KEY) from your backup{others}. "
+            "Without a backup: `python -m server rekey --lost` gives the clients new keys"
+        )
 
 
-async def rekey(
-    database: Database, vault: Vault, configured: str | None, data_dir: Path, actor: str, now: datetime
-) -> Path:
-    """Draw a new master key and seal everything again with it; returns the file that holds it.
-
-    Run it while no server runs: one that does goes on with the old key until it is started again. With a configured key
-    the file is `master.key.new`, and its text must take the place of `[auth] master_key`. Raises Conflict when another
-    rekey runs.
-    """
-    path, new = master_key_file(data_dir), _new_file(data_dir)
-    with _alone(path.with_suffix(".lock")):
-        fresh = secrets.token_bytes(32)
-        write_secret_file(new, fresh.hex())
-        successor = Vault(fresh)
-        async with database.write() as session:
-            keys = await repository.list_sealed_keys(session)
-            for key in keys:
-                assert key.sealed_private is not None
-                plain = vault.open(key.sealed_private, context=_context(key))
-                key.sealed_private = successor.seal(plain, context=_context(key))
-            # Api keys are stored as hashes that nobody can make again: what they were hashed with stays.
-            pepper = successor.seal(vault.pepper, context=_PEPPER)
-            await session.merge(SealedSecret(name=_PEPPER, sealed=pepper))
-            audit(session, now, actor, "master-key.rekey", keys=len(keys))
-        if configured is not None:
-            return new
-        new.replace(path)
-        return path
+def master_key_file(data_dir: Path) -> Path:
+    return data_dir / "secrets" / "master.key"
 
 
-def _new_file(data_dir: Path) -> Path:
+def successor_file(data_dir: Path) -> Path:
     return master_key_file(data_dir).with_suffix(".key.new")
 
 
-def _context(key: ClientKey) -> str:
-    return f"{key.client_id}|{key.id}"
-
-
-def _opens(vault: Vault, key: ClientKey) -> bool:
-    assert key.sealed_private is not None
-    return vault.can_open(key.sealed_private, context=_context(key))
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def parse_master_key(text: str, where: str) -> bytes:
+    """The 32 bytes of a master key. Raises SettingsError that names `where`."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Conflict(Text("另一个 rekey 正在运行", "another rekey is running")) from None
-    finally:
-        os.close(descriptor)
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise SettingsError(f"{where}: a master key is 64 hexadecimal characters (openssl rand -hex 32)")
+    return key
+
+
+def read_ring(configured: str | None, data_dir: Path) -> KeyRing:
+    """`configured`: `[auth] master_key`, which comes first where there is one."""
+    keys: list[KnownKey] = []
+    path, new = master_key_file(data_dir), successor_file(data_dir)
+    problem, is_missing = None, False
+    try:
+        if configured is not None:
+            keys.append(KnownKey(Vault(parse_master_key(configured, "[auth] master_key")), None))
+        else:
+            keys.append(_read(path))
+    except FileNotFoundError:
+        problem, is_missing = f"{path}: no master key yet; run `python init_db.py`, which makes it", True
+    except SettingsError as error:
+        problem = str(error)
+    earlier = sorted(set(path.parent.glob(f"{path.name}.*")) - {new}, reverse=True)
+    for file in (new, *earlier):
+        try:
+            keys.append(_read(file))
+        except FileNotFoundError:
+            continue
+        except SettingsError as error:
+            log.warning("not a master key, passed over", extra={"file": str(file), "reason": str(error)})
+    return KeyRing(keys, data_dir, problem, is_missing)
+
+
+def _read(file: Path) -> KnownKey:
+    return KnownKey(Vault(parse_master_key(read_secret_file(file), str(file))), file)
+
+
+async def open_vault(database: Database, configured: str | None, data_dir: Path) -> Vault:
+    """Return the vault of the master key that sealed everything in the database.
+
+    Raises SettingsError with the remedy when the key is missing, malformed or another one, or some rows do not open.
+    """
+    async with database.read() as session:
+        rows = await list_sealed(session)
+    found, ring = _find(rows, configured, data_dir)
+    if found is None:
+        # Another process may have finished a rekey that was cut short between our looks at two files.
+        found, ring = _find(rows, configured, data_dir)
+    if found is None:
+        raise ring.refusal(rows)
+    if found.file is not None and (configured is not None or found.file != master_key_file(data_dir)):
+        _settle(found.file, configured, data_dir)
+    for row in rows:
+        if row.is_pepper:
+            found.vault.use_pepper(row.open(found.vault))
+    return found.vault
+
+
+def _find(rows: Sequence[Sealed], configured: str | None, data_dir: Path) -> tuple[KnownKey | None, KeyRing]:
+    ring = read_ring(configured, data_dir)
+    return ring.find_for(rows), ring
+
+
+def _settle(file: Path, configured: str | None, data_dir: Path) -> None:
+    """Another key than the one that should be right is in force: put it there, or say who must."""
+    if configured is not None:
+        log.warning(
+            "another master key is in force: set AUTH__MASTER_KEY to this file's content",
+            extra={"file": str(file)},
+        )
+    elif file == successor_file(data_dir):
+        try:
+            take_over(data_dir, datetime.now(UTC))
+        except FileNotFoundError:  # another process that starts did
+            return
+        except OSError as error:
+            log.warning(
+                "cannot move the master key in force", extra={"file": str(file), "reason": error.strerror}
+            )
+    else:
+        log.warning(
+            "an earlier master key is in force; `rekey` seals all with a new one", extra={"file": str(file)}
+        )
+
+
+def take_over(data_dir: Path, now: datetime) -> Path | None:
+    """Put the successor in the place of `master.key`; returns where that is kept. Raises FileNotFoundError, OSError.
+
+    Several processes may do so at once: at every moment the key in force is in one of the two files.
+    """
+    path, new = master_key_file(data_dir), successor_file(data_dir)
+    kept = keep_copy(path, now) if new.exists() else None
+    new.replace(path)
+    sync_folder(path.parent)
+    return kept
+
+
+def keep_copy(file: Path, now: datetime) -> Path | None:
+    """Copy a key to a file with the date in its name; returns it, None when there is nothing to copy."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    base = f"{master_key_file(file.parent.parent).name}.{now:%Y%m%d-%H%M%S}"
+    for number in itertools.count(1):
+        kept = file.with_name(base if number == 1 else f"{base}-{number}")
+        if not kept.exists():
+            write_secret_file(kept, content)
+            return kept
+        if kept.read_bytes() == content:
+            return kept
+    raise AssertionError
+
+
+def _names(rows: Sequence[Sealed]) -> str:
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    return ", ".join(row.name for row in rows[:_NAMED]) + more

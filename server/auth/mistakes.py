@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard
 
 from server.auth import signed_token
-from server.auth.api_token import CLIENT_ID, KID, SealedToken, TokenError, check_user_id, decode_base64
+from server.auth.api_token import (
+    CLIENT_ID,
+    KID,
+    USER_ID_RULE,
+    SealedToken,
+    TokenError,
+    check_user_id,
+    decode_base64,
+)
 from server.core.i18n import Text
 
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/_=\s-]")
@@ -232,6 +240,10 @@ EXPLANATIONS = {
     "unknown_client": Text("没有这个客户端", "there is no such client"),
     "client_disabled": Text("客户端已禁用（client enable）", "the client is disabled (client enable)"),
     "no_key": Text("没有可用的对应密钥", "the client has no such key that is still good"),
+    "sealed": Text(
+        "这把密钥解不开：主密钥已更换，请重启服务",
+        "the key itself does not open: the master key was changed; restart the server",
+    ),
     "length": Text("密文长度与密钥不符", "the ciphertext's length is not the key's"),
     "blocks": Text(
         "密文分了几段，该客户端不允许：缩短用户名或留空；改不了生成方时用 client option max_blocks",
@@ -256,11 +268,7 @@ EXPLANATIONS = {
         "时间应为 10 位秒（可带小数）或 13 位毫秒",
         "the time should be 10 digits of seconds or 13 of milliseconds",
     ),
-    "user_id": Text(
-        "user_id 应为 1–64 字节，不含不可见字符和首尾空格，不是 . 或 ..，不以 key: 开头",
-        "a user_id has 1 to 64 bytes, without invisible characters and spaces at its ends, is not . or .., and does not "
-        "begin with key:",
-    ),
+    "user_id": USER_ID_RULE,
     "expired": Text("已过期", "has expired"),
     "future": Text("时间在未来：核对生成方的时钟", "is from the future: check the issuer's clock"),
     "replayed": Text("使用次数已用完", "was used as often as it may be"),

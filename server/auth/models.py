@@ -73,6 +73,11 @@ class ClientKey(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     retire_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
 
+    @property
+    def seal_context(self) -> str:
+        """What its private half is sealed for: nowhere else does it open."""
+        return f"{self.client_id}|{self.id}"
+
 
 class User(Base):
     """A person, known by the client's word only. Made at first sight."""
@@ -171,6 +176,11 @@ class SealedSecret(Base):
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     sealed: Mapped[bytes] = mapped_column(LargeBinary(1024))
+
+    @property
+    def seal_context(self) -> str:
+        """What it is sealed for."""
+        return self.name
 
 
 class Audit(Base):

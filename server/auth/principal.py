@@ -31,8 +31,13 @@ ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
 }
 
 
-# What the `user_id` of an api key begins with.
+# What the `user_id` of an api key begins with. No person is called so: `api_token.check_user_id`, `is_persons_id`.
 KEY_CALLER = "key:"
+
+
+def is_persons_id(user_id: str) -> bool:
+    """Could this be a person's id, rather than what an api key owns things under?"""
+    return not user_id.startswith(KEY_CALLER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Principal:
     scopes: frozenset[Scope]
     # The login that a session's secret belongs to.
     session_id: str | None = None
+    # The api key that the caller is. What a caller is called never says what they are: issuers choose names.
+    api_key_id: str | None = None
 
     @property
     def actor(self) -> str:

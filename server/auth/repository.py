@@ -33,7 +33,7 @@ from server.auth.models import (
     TokenUse,
     User,
 )
-from server.auth.principal import KEY_CALLER
+from server.auth.principal import KEY_CALLER, is_persons_id
 from server.db.upsert import upsert
 
 _SWEPT_AT_ONCE, _USERS_AT_ONCE = 500, 50
@@ -93,14 +93,18 @@ async def find_any_key(session: AsyncSession, kind: KeyKind | None = None) -> Cl
     return await session.scalar(query.order_by(ClientKey.id).limit(1))
 
 
-async def list_sealed_keys(session: AsyncSession) -> list[ClientKey]:
-    """Every key with a private half, held against changes until the end of the transaction."""
-    query = select(ClientKey).where(ClientKey.sealed_private.is_not(None)).order_by(ClientKey.id)
-    return list(await session.scalars(query.with_for_update()))
+async def list_sealed_keys(session: AsyncSession, *, hold: bool) -> list[ClientKey]:
+    """Every key with a private half; `hold`: against changes until the end of the transaction."""
+    query = (
+        select(ClientKey)
+        .where(ClientKey.sealed_private.is_not(None))
+        .order_by(ClientKey.client_id, ClientKey.kid)
+    )
+    return list(await session.scalars(query.with_for_update() if hold else query))
 
 
-async def find_sealed_secret(session: AsyncSession, name: str) -> SealedSecret | None:
-    return await session.get(SealedSecret, name)
+async def list_sealed_secrets(session: AsyncSession) -> list[SealedSecret]:
+    return list(await session.scalars(select(SealedSecret).order_by(SealedSecret.name)))
 
 
 async def find_standing(
@@ -166,13 +170,14 @@ async def find_api_key(session: AsyncSession, secret_hash: str) -> tuple[APIKey,
 
 async def list_standing(session: AsyncSession, callers: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of these callers, (client id, user id or `key:<id>`) as Principal has them, who are enabled. One query."""
+    people = [caller for caller in callers if is_persons_id(caller[1])]
     users = (
         select(User.client_id, User.id)
         .join(Client, Client.id == User.client_id)
-        .where(User.enabled, Client.enabled, tuple_(User.client_id, User.id).in_(callers))
+        .where(User.enabled, Client.enabled, tuple_(User.client_id, User.id).in_(people))
     )
     key_caller = literal(KEY_CALLER).concat(APIKey.id)
-    key_ids = [user_id.removeprefix(KEY_CALLER) for _, user_id in callers]
+    key_ids = [user_id.removeprefix(KEY_CALLER) for _, user_id in callers if not is_persons_id(user_id)]
     keys = (
         select(APIKey.client_id, key_caller)
         .join(Client, Client.id == APIKey.client_id)

@@ -15,7 +15,8 @@ from server.auth.audit import CLI, audit
 from server.auth.guard import Guard
 from server.auth.models import APIKey, Client, ClientKey, KeyKind, User
 from server.auth.policy import Policy
-from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope
+from server.auth.principal import KEY_CALLER, ROLE_SCOPES, Principal, Role, Scope, is_persons_id
+from server.auth.sealed import check_in_force
 from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
 from server.auth.tokens import Opened, Tokens, digest_of, form_of, learn_padding, recheck, refusal
 from server.auth.users import is_visitor, welcome
@@ -122,7 +123,11 @@ class Authenticator:
         if not (key.enabled and client.enabled):
             raise TokenError("disabled")
         return Principal(
-            client.id, f"{KEY_CALLER}{key.id}", client.description, frozenset(map(Scope, key.scopes))
+            client.id,
+            f"{KEY_CALLER}{key.id}",
+            client.description,
+            frozenset(map(Scope, key.scopes)),
+            api_key_id=key.id,
         )
 
     async def _by_session(self, secret: str) -> Principal:
@@ -159,6 +164,8 @@ class Authenticator:
 def _principal_of(user: User, client: Client, session_id: str | None = None) -> Principal:
     if not (user.enabled and client.enabled):
         raise TokenError("disabled")
+    if not is_persons_id(user.id):  # a row from before such ids were refused
+        raise TokenError("user_id")
     return Principal(client.id, user.id, user.username, ROLE_SCOPES[Role(user.role)], session_id)
 
 
@@ -224,7 +231,11 @@ async def add_key_pair(
     kind: KeyKind = KeyKind.RSA,
     key: RSA.RsaKey | None = None,
 ) -> ClientKey:
-    """Give a client a key pair, a new one unless `key` is given; its private half is stored sealed."""
+    """Give a client a key pair, a new one unless `key` is given; its private half is stored sealed.
+
+    Raises Conflict when another master key is in force by now.
+    """
+    await check_in_force(session, vault)
     key, key_id = key or api_token.new_key_pair(), new_id("ck")
     row = ClientKey(
         id=key_id,
@@ -252,7 +263,7 @@ async def check_pkcs1v15(session: AsyncSession, vault: Vault) -> None:
     if key is None:
         return
     assert key.sealed_private is not None
-    pem = vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+    pem = vault.open(key.sealed_private, context=key.seal_context)
     if not api_token.check_implicit_rejection(RSA.import_key(pem)):
         raise SettingsError(
             f"client {key.client_id} uses PKCS#1 v1.5, which is not safe with this version of pycryptodome: "
@@ -274,6 +285,8 @@ async def make_token(
         public_key = RSA.import_key(keys[0].public_pem)
         return api_token.make_token(client_id, user_id, username, now, public_key, form=form_of(client))
     except TokenError as error:
+        if error.reason == "user_id":
+            raise Invalid(api_token.USER_ID_RULE) from None
         raise Invalid(
             Text(
                 f"无法生成 token（{error.reason}）：缩短用户编号或用户名",
@@ -285,7 +298,11 @@ async def make_token(
 async def add_api_key(
     session: AsyncSession, vault: Vault, client_id: str, scopes: list[str], now: datetime, actor: str = CLI
 ) -> str:
-    """Make an api key and return its secret, which is never shown again. Raises NotFound, Invalid."""
+    """Make an api key and return its secret, which is never shown again.
+
+    Raises NotFound, Invalid, Conflict when another master key is in force by now.
+    """
+    await check_in_force(session, vault)
     unknown = [scope for scope in scopes if scope not in set(Scope)]
     if unknown or not scopes:
         known = ", ".join(Scope)

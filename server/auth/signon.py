@@ -8,7 +8,7 @@ from urllib.parse import quote
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import repository
-from server.auth.api_token import TokenError, check_user_id, clean_username
+from server.auth.api_token import USER_ID_RULE, TokenError, check_user_id, clean_username
 from server.auth.audit import SERVER, audit
 from server.auth.guard import Guard
 from server.auth.models import AuthSession, User
@@ -130,13 +130,7 @@ class SignOn:
         try:
             check_user_id(user_id)
         except TokenError:
-            raise Invalid(
-                Text(
-                    "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格，不是 . 或 ..，不以 key: 开头",
-                    "a user_id has 1 to 64 bytes, without |, invisible characters and spaces at its ends, is not . or .., and "
-                    "does not begin with key:",
-                )
-            ) from None
+            raise Invalid(USER_ID_RULE) from None
         async with self._database.write() as session:
             user = await meet_user(
                 session, voucher.client_id, user_id, clean_username(username), self._settings, now

@@ -18,7 +18,7 @@ from server.auth.networks import is_allowed
 from server.auth.policy import Policy, rules_of
 from server.auth.signed_token import SignedToken
 from server.auth.skew import ClockSkew
-from server.auth.vault import Vault
+from server.auth.vault import Vault, WrongMasterKey
 from server.core.errors import Unauthenticated
 from server.core.i18n import Text
 from server.core.runtime import Runtime
@@ -81,6 +81,8 @@ class Tokens:
         self._opened: LRUCache[str, tuple[Claims, str, Form]] = LRUCache(_REMEMBERED)
         self._forged: TTLCache[str, str] = TTLCache(_REMEMBERED, _FORGED_SECONDS)
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
+        # Told in the log a moment ago.
+        self._not_opened: TTLCache[str, bool] = TTLCache(256, _FORGED_SECONDS)
         self._last_good: LRUCache[str, str] = LRUCache(1000)
         self._issuers: TTLCache[str, _Issuer] = TTLCache(1000, _ISSUER_SECONDS)
         self.skew = ClockSkew()
@@ -227,9 +229,19 @@ class Tokens:
         raise failure
 
     def _private_key(self, key: ClientKey) -> RSA.RsaKey:
+        """Raises TokenError for a key that another master key sealed."""
         if key.id not in self._keys:
             assert key.sealed_private is not None
-            pem = self._vault.open(key.sealed_private, context=f"{key.client_id}|{key.id}")
+            try:
+                pem = self._vault.open(key.sealed_private, context=key.seal_context)
+            except WrongMasterKey:
+                if key.id not in self._not_opened:
+                    self._not_opened[key.id] = True
+                    log.error(  # noqa: TRY400 (the trace says nothing)
+                        "a client's key does not open: the master key was changed; restart this server",
+                        extra={"client": key.client_id, "key": key.kid},
+                    )
+                raise TokenError("sealed") from None
             self._keys[key.id] = RSA.import_key(pem)
         return self._keys[key.id]
 

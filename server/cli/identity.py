@@ -15,15 +15,20 @@ from unicodedata import east_asian_width
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.auth import inspection, management, master_key, service
+from server.auth import inspection, management, service
 from server.auth.audit import CLI
 from server.auth.management import Rotation
 from server.auth.models import Client, ClientKey
 from server.auth.policy import Policy
 from server.auth.principal import Role
+from server.auth.rekey import Rekeyed
+from server.auth.rekey import rekey as change_master_key
+from server.core.clock import Clock
 from server.core.errors import AlreadyExists, Invalid
 from server.core.i18n import Text
 from server.core.settings import Settings
+from server.db.schema import check_schema
+from server.db.session import Database
 from server.services import Services, open_services
 
 T = TypeVar("T")
@@ -499,22 +504,29 @@ def inspect_token(settings: Settings, options: argparse.Namespace) -> int:
 def rekey(settings: Settings, _options: argparse.Namespace) -> int:
     configured = settings.auth.master_key.get_secret_value() if settings.auth.master_key else None
 
-    async def run() -> Path:
-        async with open_services(settings) as services:
-            return await master_key.rekey(
-                services.database,
-                services.vault,
-                configured,
-                settings.server.data_dir,
-                CLI,
-                services.runtime.clock.now(),
-            )
+    async def run() -> Rekeyed:
+        # Without the services: the vault is opened where nobody else can change what it is opened with.
+        database = Database(settings.database_url, settings.database)
+        try:
+            await check_schema(database)
+            return await change_master_key(database, configured, settings.server.data_dir, CLI, Clock().now())
+        finally:
+            await database.close()
 
-    path = asyncio.run(run())
-    _say(
-        f"新的主密钥在 {path}，请备份；重启服务后生效",
-        f"the new master key is in {path}: back it up, and restart",
-    )
+    done = asyncio.run(run())
+    _say(f"新的主密钥在 {done.file}，请备份", f"the new master key is in {done.file}: back it up")
+    if configured is not None:
+        _say(
+            "启动服务前：把密钥库里 AUTH__MASTER_KEY（[auth] master_key）的值换成这个文件的内容，再启动服务；"
+            "旧值要留着，旧的数据库备份要用它",
+            "before you start the server: put this file's content in place of AUTH__MASTER_KEY ([auth] master_key) in your "
+            "secret store; keep the old value as long as you keep older backups of the database",
+        )
+    elif done.kept is not None:
+        _say(
+            f"旧的主密钥留在 {done.kept}，旧的数据库备份要用它",
+            f"the one before is kept in {done.kept}: older backups of the database need it",
+        )
     return 0
 
 

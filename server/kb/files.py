@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from server.core.durable import sync_folder
 from server.core.errors import BadRequest, Invalid, StorageFull, UnsupportedFile
 from server.core.i18n import Text
-from server.kb.segments import SegmentError, read_segment, sync_folder
+from server.kb.segments import SegmentError, read_segment
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from server.core.durable import sync_folder
+
 Vectors = NDArray[np.float32]
 
 
@@ -46,12 +48,3 @@ def read_segment(path: Path, sha256: str) -> Vectors:
         raise SegmentError(f"{path.name}: the file is not the one that was written")
     vectors: Vectors = np.load(io.BytesIO(data), allow_pickle=False)
     return vectors
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

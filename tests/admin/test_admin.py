@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,10 +14,13 @@ from Crypto.PublicKey import ECC, RSA
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from server.admin.deps import is_operator
 from server.app import create_app
 from server.auth import api_token
-from server.auth.models import Audit
-from server.auth.principal import Role
+from server.auth.models import APIKey, Audit, User
+from server.auth.principal import Principal, Role, Scope
+from server.auth.repository import list_api_keys, list_standing
+from server.auth.sessions import start_session
 from server.core.settings import Settings
 from server.core.threads import Lane, Lanes
 from tests.conftest import Callers, key_pair
@@ -338,11 +342,38 @@ async def test_an_administrator_stays_at_home(callers: Callers, boss: Caller) ->
     stranger = await callers.key("other", "chat")
     assert stranger
     async with callers.services.database.read() as session:
-        from server.auth.repository import list_api_keys
-
         (theirs,) = await list_api_keys(session, "other")
     assert (await _send(boss, "DELETE", f"{CLIENT}/api-keys/{theirs.id}")).status_code == 404
     await callers.user("acme", "u2")
+
+
+async def test_a_name_makes_nobody_an_operator(callers: Callers, operator: Caller) -> None:
+    """A person `key:…`, whom a database of before such names were refused may hold: neither an operator nor a key."""
+    async with callers.services.database.write() as session:
+        (key,) = await list_api_keys(session, "acme")
+        now = callers.services.runtime.clock.now()
+        for name in ("key:boss", f"key:{key.id}"):
+            user = User(client_id="acme", id=name, role=Role.ADMIN, enabled=True, created_at=now)
+            session.add(user)
+            await session.flush()
+            login = await start_session(session, user, callers.services.settings.auth, now)
+            callers._caller(Authorization=f"Bearer {login}")
+    for caller in callers.made[-2:]:
+        assert (await _send(caller, "GET", "/admin/clients")).status_code == 401
+    async with callers.services.database.write() as session:
+        (await session.get_one(APIKey, key.id)).enabled = False
+    async with callers.services.database.read() as session:
+        assert await list_standing(session, {("acme", f"key:{key.id}")}) == set(), (
+            "nobody stands in for a key"
+        )
+
+
+@pytest.mark.parametrize("name", ["key:boss", "boss"])
+def test_an_operator_is_an_api_key_with_the_scope(name: str) -> None:
+    person = Principal("acme", name, "", frozenset(Scope))
+    assert not is_operator(person)
+    assert is_operator(replace(person, api_key_id="ak_1"))
+    assert not is_operator(replace(person, api_key_id="ak_1", scopes=frozenset({Scope.CHAT})))
 
 
 @pytest.mark.parametrize(

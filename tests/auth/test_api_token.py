@@ -158,7 +158,7 @@ def test_bad_tokens_are_refused_with_their_reason(token: str, reason: str) -> No
 
 
 @pytest.mark.parametrize(
-    "user_id", ["key", "my key:1", "admin'--", "<script>", "张三", "a b", "u" * 64, "😀"]
+    "user_id", ["key", "my key:1", "a:key:", "admin'--", "<script>", "张三", "a b", "u" * 64, "😀"]
 )
 def test_odd_but_legal_user_ids(user_id: str) -> None:
     assert check_user_id(user_id) == user_id
@@ -293,6 +293,7 @@ class TestForms:
             ("c1|a|%ff|1700000000", "percent"),
             ("c1|victim%7Cx|n|1700000000", "user_id"),
             ("c1|a%00|n|1700000000", "user_id"),
+            ("c1|key%3Aboss|n|1700000000", "user_id"),
             ("c1|a%20|n|1700000000", "user_id"),
             ("c1|a|b|n|1700000000", "fields"),
         ],

@@ -10,6 +10,7 @@ from server.auth.models import User
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.users import DEMO_CLIENT
+from server.core.errors import Invalid
 from server.core.settings import Settings, load_settings
 from tests.auth.conftest import World
 from tests.conftest import Callers
@@ -154,6 +155,14 @@ class TestTickets:
             assert (await key.post("/auth/ticket", {"user_id": bad})).status_code == 422
         weak = await callers.key("acme", "chat", "kb:write", "admin")
         assert (await weak.post("/auth/ticket", {"user_id": "lisi"})).status_code == 403
+
+    async def test_no_person_is_called_like_an_api_key(self, callers: Callers) -> None:
+        key = await callers.key("acme", "vouch")
+        refused = await key.post("/auth/ticket", {"user_id": "key:boss"})
+        assert refused.status_code == 422
+        assert "key:" in refused.json()["msg"]
+        with pytest.raises(Invalid, match="key:"):
+            await callers.token("acme", "key:boss")
 
     async def test_nobody_elses_name(self, callers: Callers) -> None:
         """Neither a reader nor an admin of a client speaks for another user."""

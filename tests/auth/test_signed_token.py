@@ -174,6 +174,7 @@ REFUSED: dict[str, Callable[[Issuer], str]] = {
     "sub like an api key": lambda i: i.token(sub="key:ak_1"),
     "sub dots": lambda i: i.token(sub=".."),
     "sub empty": lambda i: i.token(sub=""),
+    "sub an api key": lambda i: i.token(sub="key:boss"),
     "sub invisible": lambda i: i.token(sub="u\u200b1"),
     "name a number": lambda i: i.token(name=1),
     "jti missing": lambda i: i.token(jti=...),

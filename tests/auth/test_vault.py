@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.auth.vault import Vault, hash_session, load_master_key, make_secret_file
+from server.auth.secret_files import make_secret_file, read_secret_file
+from server.auth.vault import Vault, hash_session
 from server.core.errors import SettingsError
 
 
@@ -40,17 +41,11 @@ def test_api_keys_are_hashed_with_the_master_key() -> None:
     assert Vault(key).hash_api_key("sk-1") != hash_session("sk-1")
 
 
-def test_the_master_key_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="init_db"):
-        load_master_key(None, tmp_path)
+def test_a_secret_file(tmp_path: Path) -> None:
     path = tmp_path / "secrets" / "master.key"
     assert make_secret_file(path, "ab" * 32)
     assert not make_secret_file(path, "cd" * 32), "an existing key is never replaced"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert load_master_key(None, tmp_path) == bytes.fromhex("ab" * 32)
-    assert load_master_key("cd" * 32, tmp_path) == bytes.fromhex("cd" * 32)
-    for bad in ("", "xyz", "ab" * 31):
-        path.write_text(bad)
-        with pytest.raises(SettingsError, match="64 hexadecimal"):
-            load_master_key(None, tmp_path)
+    assert read_secret_file(path) == "ab" * 32
+    assert list(path.parent.iterdir()) == [path]

@@ -18,8 +18,8 @@ from sqlalchemy import select, update
 from server.app import create_app
 from server.auth.models import AuthSession, Client, SSOState, User
 from server.auth.policy import Policy
+from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
-from server.auth.vault import make_secret_file
 from server.core.clock import FrozenClock
 from server.core.logging import configure_logging
 from server.core.settings import Settings
@@ -210,6 +210,10 @@ class TestComingIn:
     async def test_unless_the_operator_lets_them_in(self, browsers, services: Services) -> None:
         ticket_of(await browsers().come_in(openid="oAbc", external_userid="wmX"))
         assert set(await _users(services)) == {"oAbc"}
+
+    async def test_nobody_is_called_like_an_api_key(self, browsers, services: Services) -> None:
+        assert "无法识别" in refused(await browsers().come_in(userid="key:boss"))
+        assert await _users(services) == {}
 
     async def test_an_authorisation_that_was_cancelled(self, browsers) -> None:
         browser = browsers()

@@ -443,7 +443,7 @@ class TestLimits:
     def settings(self, database_url: str, tmp_path: Path):
         import secrets
 
-        from server.auth.vault import make_secret_file
+        from server.auth.secret_files import make_secret_file
 
         make_secret_file(tmp_path / "data" / "secrets" / "master.key", secrets.token_hex(32))
         limits = {

@@ -13,7 +13,7 @@ from Crypto.PublicKey import RSA
 
 from server.auth.api_token import new_key_pair, private_pem, public_pem
 from tests.conftest import ROOT
-from tests.support.live import Server
+from tests.support.live import Server, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,8 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     server.cli("client", "disable", "--client", "oa")
     assert _status(server, _token(server, "u3")) == 401
     server.cli("client", "enable", "--client", "oa")
-    assert _status(server, _token(server, "u4")) == 200
+    allowed = _token(server, "u4")
+    wait_until(lambda: _status(server, allowed) == 200, seconds=20)  # within five seconds
     server.cli("client", "frame-ancestors", "--client", "oa", "https://oa.example.com")
     assert "https://oa.example.com" in server.cli("client", "list")
     server.cli("client", "option", "--client", "oa", "max_blocks=2", "pct_fields=on")
@@ -182,9 +183,12 @@ def test_a_new_master_key(tmp_path: Path) -> None:
     with Server(tmp_path, "--no-samples") as server:
         server.cli("client", "add", "--id", "oa", "--policy", "compat")
         secret = server.cli("api-key", "add", "--client", "oa").strip()
-        server.stop()
         key = tmp_path / "data" / "secrets" / "master.key"
         before = key.read_text("ascii")
+        refused = _run(server, "rekey")
+        assert (refused.returncode, key.read_text("ascii")) == (1, before)
+        assert "stop the server" in refused.stderr
+        server.stop()
         server.cli("rekey")
         assert key.read_text("ascii") != before
         server.start()
