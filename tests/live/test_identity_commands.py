@@ -80,6 +80,14 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     assert "max_blocks" not in server.cli("client", "list")
 
 
+def test_what_is_made_is_for_its_owner_only(server: Server) -> None:
+    data = server.folder / "data"
+    assert data.stat().st_mode & 0o777 == 0o700
+    files = list(data.glob("info.db*"))
+    assert len(files) > 1, "the database and its log"
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
 def test_what_a_rotation_says_of_the_old_key(server: Server) -> None:
     server.cli("client", "add", "--id", "turn")
     rotate = ("client", "rotate", "--client", "turn")
