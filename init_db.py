@@ -10,8 +10,10 @@ Chats, clients and documents that are there are never touched.
 import argparse
 import asyncio
 import csv
+import os
 import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -45,9 +47,11 @@ async def prepare(settings: Settings, *, samples: bool | None) -> None:
     `samples` None: the sample knowledge base only with the first start.
     """
     data_dir = settings.server.data_dir
-    data_dir.mkdir(parents=True, exist_ok=True)
+    # Chats and documents are in there: for whoever runs the server, and nobody else of this machine.
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.database_url, settings.database)
     _check_not_lost(database, data_dir)
+    _make_private(database)
     try:
         await upgrade_schema(database)
         async with database.read() as session:
@@ -74,6 +78,14 @@ def _check_not_lost(database: Database, data_dir: Path) -> None:
             f"{path}: the database is gone, but documents are still in {data_dir}; restore it from your backup, "
             "or move the kb_* folders away to start anew"
         )
+
+
+def _make_private(database: Database) -> None:
+    """Make SQLite's file before it does, for its owner alone; what it puts beside it later follows the file."""
+    path = database.url.database
+    if database.url.get_backend_name() == "sqlite" and path and path != ":memory:":
+        with suppress(FileExistsError, FileNotFoundError):  # without a folder SQLite tells it better
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 async def make_demo_client(services: Services) -> bool:

@@ -72,6 +72,8 @@ def create_app(
         version=VERSION,
         description="A knowledge-base RAG server with RSA client tokens.",
         lifespan=lifespan,
+        # An address is one or it is not; a redirection would go wherever the Host header says.
+        redirect_slashes=False,
         docs_url=None,  # see pages.py
         redoc_url=None,
     )

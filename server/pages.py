@@ -60,7 +60,7 @@ async def _embedders(scope: Scope) -> str:
 
 
 def mount_pages(app: FastAPI, *, demo: bool) -> None:
-    """Serve the page under /h5/ and send the root there; serve the documentation without any other host's help."""
+    """Serve the page under /h5/ and send the root and /h5 there; serve the documentation without any other host's help."""
     _mount_documentation(app)
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     if folder is None:
@@ -71,7 +71,8 @@ def mount_pages(app: FastAPI, *, demo: bool) -> None:
     async def root() -> RedirectResponse:
         return RedirectResponse("/h5/", 307)
 
-    app.add_api_route("/", root, include_in_schema=False)
+    for path in ("/", "/h5"):
+        app.add_api_route(path, root, include_in_schema=False)
 
 
 def _say_what_is_on(app: FastAPI, *, demo: bool) -> None:

@@ -25,8 +25,9 @@ async def test_the_documentation_needs_no_other_host(callers: Callers) -> None:
 
 async def test_the_page_lets_nothing_foreign_in(callers: Callers) -> None:
     http = callers.nobody().http
-    root = await http.get("/")
-    assert (root.status_code, root.headers["location"]) == (307, "/h5/")
+    for path in ("/", "/h5"):
+        root = await http.get(path)
+        assert (root.status_code, root.headers["location"]) == (307, "/h5/")
     for path in ("/h5/", "/h5/401", "/h5/some/where"):
         page = await http.get(path)
         assert page.status_code == 200
@@ -42,6 +43,12 @@ async def test_the_page_lets_nothing_foreign_in(callers: Callers) -> None:
 )
 async def test_files_that_are_not_there(callers: Callers, path: str) -> None:
     assert (await callers.nobody().http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/health/", "/docs/", "/auth/sessions/", "/knowledge_base/list_files/"])
+async def test_no_redirection_follows_the_host_header(callers: Callers, path: str) -> None:
+    answer = await callers.nobody().http.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
 
 
 async def test_only_the_sites_that_a_client_names_may_show_the_page_in_a_frame(callers: Callers) -> None:

@@ -27,7 +27,8 @@ class ClientPatch(Strict):
     """False refuses the client and all its users, and ends their sessions."""
     policy: Policy | None = None
     frame_ancestors: Origins | None = None
-    """Sites that may show the page in a frame: `https://HOST[:PORT]`."""
+    """Sites that may show the page in a frame, beside this server's own pages: `https://HOST[:PORT]`, or `http://` within an
+    intranet; no wildcards."""
     max_blocks: Annotated[int, Field(ge=1, le=4)] | None = None
     """RSA blocks that a version 1 token may have; 1 unless an old issuer cannot do without."""
     pct_fields: bool | None = None

@@ -48,7 +48,7 @@ _MILLISECONDS = re.compile(r"[0-9]{13}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Control, format, surrogate, private use, unassigned; the separators of lines and paragraphs.
-_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 # What `check_user_id` checks, for people.
 USER_ID_RULE = Text(
     "user_id 应为 1–64 字节，不含 |、不可见字符和首尾空格，不是 . 或 ..，不以 key: 开头",
@@ -178,7 +178,10 @@ def make_token(
     padding: Padding = PADDINGS[0],
     form: Form = PLAIN_FORM,
 ) -> str:
-    """Make a token as an issuer would. Raises TokenError for a bad user id, and when it does not fit into its blocks."""
+    """Make a token as an issuer would. Raises TokenError for a user id or a name that cannot stand in it, and when it does
+    not fit into its blocks."""
+    if "|" in username and not form.pct_fields:
+        raise TokenError("username")
     fields = [check_user_id(user_id), username]
     if form.pct_fields:
         fields = [quote(field, safe="") for field in fields]
@@ -259,12 +262,12 @@ def check_user_id(user_id: str) -> str:
 
 def has_invisible(text: str) -> bool:
     """Is there a character that nobody sees, or that a terminal obeys?"""
-    return any(unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in text)
+    return any(unicodedata.category(character) in FORBIDDEN_CATEGORIES for character in text)
 
 
 def clean_username(username: str) -> str:
     """A name is for display only: invisible characters go, 64 characters stay."""
-    return "".join(c for c in username if unicodedata.category(c) not in _FORBIDDEN_CATEGORIES)[:64]
+    return "".join(c for c in username if unicodedata.category(c) not in FORBIDDEN_CATEGORIES)[:64]
 
 
 def _percent_decode(field: str) -> str:

@@ -3,6 +3,8 @@
 A route without one is open, and must stand on the list that tests/test_public_routes.py holds.
 """
 
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -11,6 +13,7 @@ from fastapi.security import APIKeyHeader
 from server.auth.cookies import cookie_session
 from server.auth.principal import Principal, Scope
 from server.auth.service import Authenticator
+from server.core.connections import PEER
 from server.core.errors import Ambiguous, Forbidden
 from server.core.i18n import Text
 from server.core.logging import caller_of_request
@@ -64,8 +67,14 @@ def find_credential(request: Request) -> str | None:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from; behind a proxy of `[server] trusted_proxies`, what that says."""
-    return request.client.host if request.client else ""
+    """Where a request comes from, an IP address of at most 45 characters; behind a proxy of `[server] trusted_proxies`,
+    what that says, if it is one."""
+    peer = request.scope.get("extensions", {}).get(PEER, {}).get("address", "")
+    for host in (request.client.host if request.client else "", peer):
+        with suppress(ValueError):
+            # What stands behind a `%` may be anything.
+            return str(ip_address(host.partition("%")[0]))
+    return ""
 
 
 Anybody = Annotated[Principal, Depends(Needs(None))]

@@ -19,7 +19,7 @@ from server.auth.models import APIKey, Audit, AuthSession, Client, ClientKey, Ke
 from server.auth.networks import join_networks
 from server.auth.policy import Policy
 from server.auth.principal import Role
-from server.auth.service import NewClient, add_client, add_key_pair, next_kid, no_client
+from server.auth.service import NewClient, add_client, add_key_pair, next_kid, no_client, no_rsa_key
 from server.auth.sessions import end_sessions
 from server.auth.tokens import is_open
 from server.auth.vault import Vault
@@ -102,7 +102,7 @@ async def show_key(session: AsyncSession, actor: str, client_id: str, now: datet
     keys = await repository.list_open_keys(session, client_id, now)
     key = next((key for key in keys if key.kind == KeyKind.RSA), None)
     if key is None:
-        raise NotFound(Text(f"客户端 {client_id} 没有 RSA 密钥", f"client {client_id} has no RSA key"))
+        raise no_rsa_key(client_id)
     audit(session, now, actor, "key.show", client_id, key.kid)
     return key
 
@@ -345,8 +345,9 @@ async def set_frame_ancestors(
     if not all(_ORIGIN.fullmatch(origin) for origin in origins) or len(joined) > 1000:
         raise Invalid(
             Text(
-                "来源应为 https://主机[:端口]，总长不超过 1000 个字符",
-                "an origin is https://HOST[:PORT]; all of them have at most 1000 characters",
+                "来源应为 https://主机[:端口]（内网可用 http://），不含路径和通配符 *，总长不超过 1000 个字符",
+                "an origin is https://HOST[:PORT] (or http:// within an intranet), without a path or a wildcard *; all of "
+                "them have at most 1000 characters",
             )
         )
     client.frame_ancestors = joined
@@ -368,7 +369,10 @@ async def get_user(session: AsyncSession, client_id: str, user_id: str) -> User:
     user = await repository.find_user(session, client_id, user_id)
     if user is None:
         raise NotFound(
-            Text(f"客户端 {client_id} 没有用户 {user_id}", f"client {client_id} has no user {user_id}")
+            Text(
+                f"客户端 {client_id} 没有用户 {user_id}：要先登录过一次",
+                f"client {client_id} has no user {user_id}: they must come in once first",
+            )
         )
     return user
 

@@ -271,28 +271,37 @@ async def check_pkcs1v15(session: AsyncSession, vault: Vault) -> None:
         )
 
 
+# Why a token cannot be made, by TokenError's reasons.
+_UNMADE = {
+    "user_id": api_token.USER_ID_RULE,
+    "username": Text(
+        "名字不能含 |（或用 client option pct_fields=on）",
+        "a name holds no | (or else: client option pct_fields=on)",
+    ),
+    "plaintext_too_long": Text(
+        "用户编号和名字太长，密文装不下：请缩短",
+        "user id and name are too long for its RSA blocks; shorten them",
+    ),
+}
+
+
 async def make_token(
     session: AsyncSession, client_id: str, user_id: str, username: str, now: datetime
 ) -> str:
     """Make an api_token as the client's own system would, with its public key. Raises NotFound, Invalid."""
     client = await repository.find_client(session, client_id)
-    keys = [
-        key for key in await repository.list_open_keys(session, client_id, now) if key.kind == KeyKind.RSA
-    ]
-    if not keys:
+    if client is None:
         raise no_client(client_id, await repository.list_client_ids(session))
+    keys = await repository.list_open_keys(session, client_id, now)
+    key = next((key for key in keys if key.kind == KeyKind.RSA), None)
+    if key is None:
+        raise no_rsa_key(client_id)
     try:
-        public_key = RSA.import_key(keys[0].public_pem)
+        public_key = RSA.import_key(key.public_pem)
         return api_token.make_token(client_id, user_id, username, now, public_key, form=form_of(client))
     except TokenError as error:
-        if error.reason == "user_id":
-            raise Invalid(api_token.USER_ID_RULE) from None
-        raise Invalid(
-            Text(
-                f"无法生成 token（{error.reason}）：缩短用户编号或用户名",
-                f"cannot make this token ({error.reason}); shorten user id or name",
-            )
-        ) from error
+        why = _UNMADE[error.reason]
+        raise Invalid(Text(f"无法生成 token：{why.zh}", f"cannot make this token: {why.en}")) from error
 
 
 async def add_api_key(
@@ -330,6 +339,16 @@ async def add_api_key(
     audit(session, now, actor, "api-key.add", client_id, key_id, scopes=sorted(set(scopes)))
     await session.flush()
     return secret
+
+
+def no_rsa_key(client_id: str) -> NotFound:
+    """The refusal for a client whose keys all ended, or which only signs."""
+    return NotFound(
+        Text(
+            f"客户端 {client_id} 没有可用的 RSA 密钥；用 client rotate 生成新的",
+            f"client {client_id} has no RSA key that is good; client rotate gives it a new one",
+        )
+    )
 
 
 def no_client(client_id: str, known: list[str]) -> NotFound:

@@ -239,7 +239,7 @@ def _parse(path: str, status: int, body: bytes) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         raise _broken(path, f"HTTP {status}, no JSON object")
-    if not isinstance(answer.setdefault("errcode", 0), int):
+    if type(answer.setdefault("errcode", 0)) is not int:  # True is an int, too
         raise _broken(path, "errcode is no number")
     return answer
 

@@ -6,6 +6,8 @@ server sees the change within five seconds.
 
 import argparse
 import asyncio
+import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +25,8 @@ from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.rekey import Rekeyed
 from server.auth.rekey import rekey as change_master_key
+from server.auth.secret_files import make_secret_file
+from server.cli.console import printable
 from server.core.clock import Clock
 from server.core.errors import AlreadyExists, Invalid
 from server.core.i18n import Text
@@ -45,7 +49,7 @@ def add_commands(commands: Any) -> None:
     _command(commands, "rekey", "draw a new master key; stop the server before", rekey)
     audit = _command(commands, "audit", "what was changed about identities, the newest first", list_audit)
     audit.add_argument("--client")
-    audit.add_argument("--limit", type=int, default=50)
+    audit.add_argument("--limit", type=_count, default=50)
 
 
 def _group(commands: Any, name: str, words: str) -> Any:
@@ -54,8 +58,14 @@ def _group(commands: Any, name: str, words: str) -> Any:
 
 def _command(group: Any, name: str, words: str, run: Run) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = group.add_parser(name, help=words, description=words)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
     return parser
+
+
+def _count(text: str) -> int:
+    if not (re.fullmatch("[0-9]{1,7}", text) and int(text)):
+        raise argparse.ArgumentTypeError("write a whole number from 1 to 9999999")
+    return int(text)
 
 
 def _client_commands(group: Any) -> None:
@@ -130,7 +140,12 @@ def _client_commands(group: Any) -> None:
     frames = _of_client(
         group, "frame-ancestors", "the sites that may show our page in a frame", set_frame_ancestors
     )
-    frames.add_argument("origins", nargs="*", metavar="ORIGIN", help="https://HOST[:PORT]; none forbids all")
+    frames.add_argument(
+        "origins",
+        nargs="*",
+        metavar="ORIGIN",
+        help="https://HOST[:PORT], or http:// within an intranet; no wildcards; none: only this server's own pages",
+    )
 
 
 def _user_commands(group: Any) -> None:
@@ -162,6 +177,7 @@ def _session_commands(group: Any) -> None:
     end = _of_client(group, "end", "end one session, or all of a user or client", end_sessions)
     end.add_argument("--user")
     end.add_argument("--session", metavar="ID", help="see `session list`")
+    end.add_argument("--all", action="store_true", help="all of the client")
 
 
 def _token_commands(group: Any) -> None:
@@ -252,8 +268,14 @@ def _shown_key(key: ClientKey, now: datetime) -> str:
 
 def show_key(settings: Settings, options: argparse.Namespace) -> int:
     _check_new(options.out)
-    key = _change(settings, lambda do: management.show_key(do.session, do.actor, options.client, do.now))
-    _hand_out(key.public_pem, options.out)
+
+    async def show(do: _Do) -> tuple[str, Client]:
+        key = await management.show_key(do.session, do.actor, options.client, do.now)
+        return key.public_pem, await management.get_client(do.session, options.client)
+
+    public_pem, client = _change(settings, show)
+    _hand_out(public_pem, options.out)
+    _warn_if_disabled(client)
     return 0
 
 
@@ -326,7 +348,7 @@ def _options_of(client: Client) -> str:
 def _parse_option(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     match name, value:
-        case "max_blocks", _ if value.isdecimal():
+        case "max_blocks", _ if re.fullmatch("[0-9]", value):
             return name, int(value)
         case "pct_fields", "on" | "off":
             return name, value == "on"
@@ -364,7 +386,8 @@ def set_frame_ancestors(settings: Settings, options: argparse.Namespace) -> int:
             do.session, do.actor, options.client, options.origins, do.now
         ),
     )
-    _say(f"可嵌入页面的来源：{client.frame_ancestors or '无'}", "set" if client.frame_ancestors else "none")
+    origins = client.frame_ancestors
+    _say(f"可嵌入页面的来源：本站 {origins}".rstrip(), f"may show our page: this server {origins}".rstrip())
     return 0
 
 
@@ -411,7 +434,7 @@ def set_role(settings: Settings, options: argparse.Namespace) -> int:
         settings,
         lambda do: management.set_role(do.session, do.actor, options.client, options.user, role, do.now),
     )
-    _say(f"用户 {options.user} 的角色为 {role}", f"{options.user} is a {role}")
+    _say(f"用户 {options.user} 的角色为 {role}", f"the role of {options.user} is {role}")
     return 0
 
 
@@ -468,13 +491,20 @@ def list_sessions(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def end_sessions(settings: Settings, options: argparse.Namespace) -> int:
+    if options.user is None and options.session is None and not options.all:
+        raise Invalid(
+            Text(
+                f"要结束客户端 {options.client} 的所有登录会话，请加 --all；否则用 --user 或 --session 指明",
+                f"--all ends every session of {options.client}; or name --user or --session",
+            )
+        )
     ended = _change(
         settings,
         lambda do: management.end_logins(
             do.session, do.actor, options.client, options.user, do.now, options.session
         ),
     )
-    _say(f"已结束 {ended} 个登录会话", f"{ended} sessions ended")
+    _say(f"已结束 {ended} 个登录会话", f"sessions ended: {ended}")
     return 0
 
 
@@ -482,22 +512,25 @@ def end_sessions(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def make_token(settings: Settings, options: argparse.Namespace) -> int:
-    token = _change(
-        settings,
-        lambda do: service.make_token(do.session, options.client, options.user, options.name, do.now),
-    )
+    async def make(do: _Do) -> tuple[str, Client]:
+        made = await service.make_token(do.session, options.client, options.user, options.name, do.now)
+        return made, await management.get_client(do.session, options.client)
+
+    token, client = _change(settings, make)
     sys.stdout.write(token + "\n")
+    _warn_if_disabled(client)
     return 0
 
 
 def inspect_token(settings: Settings, options: argparse.Namespace) -> int:
-    token = (sys.stdin.read() if options.token == "-" else options.token).strip()  # noqa: S105 (no secret: "read stdin")
+    token = (_read_stdin() if options.token == "-" else options.token).strip()  # noqa: S105 (no secret: "read stdin")
     steps = _change(
         settings,
         lambda do: inspection.inspect_token(do.session, do.vault, do.lanes, token, settings.auth, do.now),
     )
     for step in steps:
-        sys.stdout.write(f"{'✓' if step.passed else '✗'} {step.name:<10} {step.found.zh} / {step.found.en}\n")
+        found = printable(f"{step.found.zh} / {step.found.en}")
+        sys.stdout.write(f"{'✓' if step.passed else '✗'} {step.name:<10} {found}\n")
     return 0 if all(step.passed for step in steps) else 1
 
 
@@ -533,7 +566,7 @@ def rekey(settings: Settings, _options: argparse.Namespace) -> int:
 def list_audit(settings: Settings, options: argparse.Namespace) -> int:
     rows = _change(
         settings,
-        lambda do: management.list_audit(do.session, options.client, offset=0, limit=max(1, options.limit)),
+        lambda do: management.list_audit(do.session, options.client, offset=0, limit=options.limit),
     )
     _table(
         ("at", "actor", "action", "client", "target", "detail"),
@@ -574,24 +607,46 @@ def _change(settings: Settings, operation: Callable[[_Do], Awaitable[T]]) -> T:
 
 
 def _check_new(path: Path | None) -> None:
-    if path is not None and path.exists():
-        raise AlreadyExists(Text(f"文件 {path} 已存在", f"{path} exists already"))
+    """Before there is a key to put there. Raises AlreadyExists, Invalid where no file can be made."""
+    if path is None:
+        return
+    if path.is_symlink() or path.exists():
+        raise _there_already(path)
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise Invalid(Text(f"文件夹 {path.parent} 不可写", f"the folder {path.parent} cannot be written"))
+
+
+def _there_already(path: Path) -> AlreadyExists:
+    return AlreadyExists(Text(f"文件 {path} 已存在", f"{path} exists already"))
 
 
 def _hand_out(text: str, path: Path | None) -> None:
+    """Print a public key, or write it where nobody else reads it: whoever has it can be any user of its client."""
     if path is None:
         sys.stdout.write(text.rstrip() + "\n")
-    else:
-        path.write_text(text.rstrip() + "\n", encoding="ascii")
+    elif not make_secret_file(path, text.rstrip()):
+        raise _there_already(path)
+
+
+def _warn_if_disabled(client: Client) -> None:
+    if not client.enabled:
+        _say(
+            f"客户端 {client.id} 已停用，它的 token 会被拒绝（client enable 启用）",
+            f"client {client.id} is disabled and its tokens are refused (client enable)",
+        )
+
+
+def _read_stdin() -> str:
+    return sys.stdin.read() if sys.stdin is not None else ""  # `<&-`
 
 
 def _say(zh: str, en: str) -> None:
-    sys.stderr.write(f"{zh} / {en}\n")
+    sys.stderr.write(printable(f"{zh} / {en}") + "\n")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns side by side; a Chinese character is two wide."""
-    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    lines = [[printable(str(cell)) for cell in row] for row in (head, *rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))

@@ -7,6 +7,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Seconds for a request's line and headers, from the first byte or from the connection's start.
 HEAD_PATIENCE = 15
+# The extension of a request's scope that has the other end's address, also where a proxy's header says another one.
+PEER = "chat2llm.peer"
 
 
 class ImpatientProtocol(HttpToolsProtocol):
@@ -30,6 +32,8 @@ class ImpatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._expect_head()
         super().on_message_begin()
+        if self.client is not None:
+            self.scope["extensions"] = {PEER: {"address": self.client[0]}}
 
     def on_headers_complete(self) -> None:
         self._head_came()

@@ -45,6 +45,8 @@ _PLACEHOLDER = re.compile(
 _VERIFY_FILE = r"^([A-Za-z0-9_-]{1,100}\.txt)?$"
 _VERIFY_TEXT = r"^[\x21-\x7e]{0,512}$"
 
+_PUBLIC_URL = re.compile(r"https?://[^\s/]+(/[^\s]*[^/\s])?")
+_PAGE = re.compile(r"https?://[^\s?#]+|/[^\s?#]*")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -91,13 +93,20 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=7861, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
-    public_url: str = Field(default="", pattern=r"^(https?://[^\s/]+(/[^\s]*[^/\s])?)?$")
+    public_url: str = ""
     data_dir: RootedPath = ROOT / "knowledge_base"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     max_json_size: ByteSize = ByteSize(2 * 1024**2)
     cors_origins: str = ""
     trusted_proxies: str = "127.0.0.1"
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str) -> str:
+        if value and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("write https://HOST, without a slash at the end")
+        return value
 
     @property
     def address(self) -> str:
@@ -143,9 +152,16 @@ class AuthSettings(Section):
 class H5Settings(Section):
     """The readers' page, and how a login is handed to it."""
 
-    address: str = Field(default="", pattern=r"^(https?://[^\s?#]+|/[^\s?#]*)?$")
+    address: str = ""
     handover: Literal["ticket", "token"] = "ticket"
     cookie: bool = False
+
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        if value and not _PAGE.fullmatch(value):
+            raise ValueError("write https://HOST/PATH or /PATH, without ? and #")
+        return value
 
     @property
     def page(self) -> str:
@@ -325,6 +341,8 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.A)
 # Sections that hold any number of named sub-sections.
 _NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm": LLMModelSettings}
 
+_VARIABLE = "environment variable"
+
 Values = dict[str, dict[str, str]]  # section (`llm.zhipu-api` included) → key → text
 
 
@@ -337,6 +355,17 @@ class _Source:
 
     def of(self, section: str, key: str) -> str:
         return f"{self.origins.get((section, key), self.path)}: [{section}] {key}"
+
+    def of_missing(self, section: str, key: str, asked_by: tuple[str, str]) -> str:
+        """For a key that is not given, and that another one, given, asks for: it belongs where that one stands."""
+        if self.origins.get(asked_by, "").startswith(_VARIABLE):
+            return f"{_VARIABLE} {section.upper()}__{key.upper()}: [{section}] {key}"
+        return self.of(section, key)
+
+    def of_section(self, section: str) -> str:
+        return next(
+            (origin for (named, _), origin in self.origins.items() if named == section), str(self.path)
+        )
 
 
 def load_settings(
@@ -393,7 +422,7 @@ def _apply_environment(values: Values, environ: Mapping[str, str]) -> dict[tuple
             continue
         section = _section_of(head, top, values)
         values.setdefault(section, {})[key.lower()] = text
-        origins[section, key.lower()] = f"environment variable {name}"
+        origins[section, key.lower()] = f"{_VARIABLE} {name}"
     return origins
 
 
@@ -420,7 +449,7 @@ def _validate(values: Values, source: _Source) -> Settings:
         ):
             known = ", ".join(Settings.model_fields)
             raise SettingsError(
-                f"{source.path}: [{section}] is not a section; remove it or use one of: {known}"
+                f"{source.of_section(section)}: [{section}] is not a section; remove it or use one of: {known}"
             )
         if name:
             nested.setdefault(top, {}).setdefault("models", {})[name] = keys
@@ -464,14 +493,15 @@ def _check_relations(settings: Settings, source: _Source) -> None:
     kb, llm, embedding = settings.kb, settings.llm, settings.embedding
     if kb.chunk_overlap >= kb.chunk_size:
         where = source.of("kb", "chunk_overlap")
-        raise SettingsError(f"{where}: must be smaller than chunk_size ({kb.chunk_size})")
+        size = f"{kb.chunk_size}, {source.origins.get(('kb', 'chunk_size'), source.path)}"
+        raise SettingsError(f"{where}: must be smaller than chunk_size ({size})")
     if llm.default != "quote" and llm.default not in llm.models:
         raise SettingsError(
             f"{source.of('llm', 'default')}: no section [llm.{llm.default}]; add it, or use quote"
         )
     if "quote" in llm.models:
         raise SettingsError(
-            f"{source.path}: [llm.quote]: this name belongs to the built-in answerer; choose another"
+            f"{source.of_section('llm.quote')}: [llm.quote]: this name belongs to the built-in answerer; choose another"
         )
     if embedding.default not in embedding.models:
         raise SettingsError(
@@ -486,11 +516,11 @@ def _check_wecom(settings: Settings, source: _Source) -> None:
     given = {"corp_id": wecom.corp_id, "agent_id": wecom.agent_id, "secret": wecom.secret}
     missing = [key for key, value in given.items() if not value]
     if missing and len(missing) < len(given):
-        raise SettingsError(
-            f"{source.of('wecom', missing[0])}: is missing; single sign-on needs {', '.join(given)}"
-        )
+        there = next(key for key in given if key not in missing)
+        where = source.of_missing("wecom", missing[0], ("wecom", there))
+        raise SettingsError(f"{where}: is missing; single sign-on needs {', '.join(given)}")
     if wecom.is_on and not settings.server.public_url:
-        where = source.of("server", "public_url")
+        where = source.of_missing("server", "public_url", ("wecom", "corp_id"))
         raise SettingsError(f"{where}: WeCom must know where to send people back; write https://HOST here")
     if wecom.client == "0":
         where = source.of("wecom", "client")

@@ -6,7 +6,9 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from fastapi import FastAPI
 
+from server.auth.repository import list_audit
 from tests.conftest import Callers
 
 
@@ -102,6 +104,29 @@ class TestBodies:
         assert (await callers.nobody().post("/auth/session", good)).status_code == 429
         elsewhere = callers.nobody(X_Forwarded_For="203.0.113.12")
         assert (await elsewhere.post("/auth/session", good)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:DB8::0:1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("fe80::1%<b>x", "fe80::1"),
+        ("<b>root", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+        ("a" * 5000, "127.0.0.1"),
+        ("junk, 203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9, junk", "127.0.0.1"),
+    ],
+)
+async def test_an_address_is_one(callers: Callers, app: FastAPI, told: str, kept: str) -> None:
+    nobody = callers.nobody(X_Forwarded_For=told)
+    assert (await nobody.post("/auth/session", {"api_token": _forged(1)})).status_code == 401
+    await app.state.tasks.drain()
+    async with callers.services.database.read() as session:
+        (row, *_) = await list_audit(session, offset=0, limit=1)
+    assert (row.action, row.detail["address"]) == ("session.refuse", kept)
 
 
 async def _in_pieces(text: str) -> AsyncIterator[bytes]:

@@ -146,7 +146,7 @@ async def test_what_passes_is_tried_twice_and_no_more(
 
 
 @pytest.mark.parametrize(
-    "fault", ["html", "list", "endless", "gzip", "no number", "nothing", "no end", "redirect"]
+    "fault", ["html", "list", "endless", "gzip", "no number", "true", "nothing", "no end", "redirect"]
 )
 @pytest.mark.parametrize("call", ["gettoken", "auth/getuserinfo", "ticket/get"])
 async def test_an_answer_that_makes_no_sense_is_told_so(
@@ -158,6 +158,7 @@ async def test_an_answer_that_makes_no_sense_is_told_so(
             api.get_ticket("agent") if call == "ticket/get" else api.find_visitor(wecom.give_code(userid="u"))
         )
     assert caught.value.code == "upstream_refused"
+    assert "makes no sense" in caught.value.text.en
     assert wecom.count(call) == 1
 
 

@@ -1,9 +1,12 @@
 """The commands about identities, as an operator types them beside a running server."""
 
+import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,6 +37,13 @@ def _run(server: Server, *arguments: str, text: str = "") -> subprocess.Complete
     )
 
 
+def _shell(server: Server, line: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The same through a shell, with what it does to inputs and outputs."""
+    line = f"{sys.executable} -m server {line}"
+    environ = server.environ | environ
+    return subprocess.run(["bash", "-c", line], cwd=ROOT, env=environ, capture_output=True, text=True)
+
+
 def _status(server: Server, token: str) -> int:
     headers = {"Api-Token": token}
     return httpx2.get(f"{server.base}/knowledge_base/list_knowledge_bases", headers=headers).status_code
@@ -59,8 +69,8 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     server.cli("client", "disable", "--client", "oa")
     assert _status(server, _token(server, "u3")) == 401
     server.cli("client", "enable", "--client", "oa")
-    allowed = _token(server, "u4")
-    wait_until(lambda: _status(server, allowed) == 200, seconds=20)  # within five seconds
+    token = _token(server, "u4")
+    wait_until(lambda: _status(server, token) == 200, 10)  # a change is seen within five seconds
     server.cli("client", "frame-ancestors", "--client", "oa", "https://oa.example.com")
     assert "https://oa.example.com" in server.cli("client", "list")
     server.cli("client", "option", "--client", "oa", "max_blocks=2", "pct_fields=on")
@@ -75,6 +85,14 @@ def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     server.cli(*option, "networks=")
     assert "networks" not in server.cli("client", "list")
     assert "max_blocks" not in server.cli("client", "list")
+
+
+def test_what_is_made_is_for_its_owner_only(server: Server) -> None:
+    data = server.folder / "data"
+    assert data.stat().st_mode & 0o777 == 0o700
+    files = list(data.glob("info.db*"))
+    assert len(files) > 1, "the database and its log"
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
 def test_what_a_rotation_says_of_the_old_key(server: Server) -> None:
@@ -123,6 +141,7 @@ def test_users_and_sessions(server: Server) -> None:
     assert len(sessions.splitlines()) == 2
     assert login["session_token"] not in sessions
     server.cli("session", "end", "--client", "oa", "--user", "zhang")
+    assert "sessions ended: 0" in _run(server, "session", "end", "--client", "oa", "--all").stderr
     assert len(server.cli("session", "list", "--client", "oa", "--user", "zhang").splitlines()) == 1
     server.cli("user", "disable", "--client", "oa", "--user", "zhang")
     assert _status(server, _token(server, "zhang")) == 401
@@ -160,10 +179,23 @@ def test_everything_stands_in_the_audit(server: Server) -> None:
         (["client", "rotate", "--client", "nobody"], "there are: 0"),
         (["client", "revoke", "--client", "oa", "--key", "k9"], "no key k9"),
         (["client", "rotate", "--client", "oa", "--overlap-days", "-1"], "between 0 and 365"),
+        (["client", "rotate", "--client", "oa", "--overlap-days", "nan"], "between 0 and 365"),
         (["user", "role", "--client", "oa", "--user", "nobody", "admin"], "no user nobody"),
+        (["user", "disable", "--client", "oa", "--user", "nobody"], "they must come in once first"),
         (["api-key", "revoke", "ak_none"], "no such api key"),
         (["session", "end", "--client", "oa", "--session", "none"], "no such session"),
+        (["session", "end", "--client", "oa"], "--all"),
         (["client", "frame-ancestors", "--client", "oa", "javascript:x"], "https://HOST"),
+        (["client", "frame-ancestors", "--client", "oa", "https://*.example.com"], "wildcard"),
+        (["client", "add", "--id", "x1", "--out", "/nonexistent/k.pem"], "/nonexistent cannot be written"),
+        (["client", "add", "--id", "x1", "--description", "a\x1b[2Jb"], "without invisible characters"),
+        (["client", "show-key", "--client", "\x1b[2J"], "no client \\x1b[2J"),
+        (["token", "make", "--client", "nobody", "--user", "u"], "no client nobody"),
+        (["token", "make", "--client", "oa", "--user", "u", "--name", "a|b"], "a name holds no |"),
+        (["token", "make", "--client", "oa", "--user", ".."], "a user_id has 1 to 64 bytes"),
+        (["token", "make", "--client", "oa", "--user", "u", "--name", "n" * 300], "too long"),
+        (["client", "option", "--client", "oa", "max_blocks=" + "9" * 5000], "there are: max_blocks"),
+        (["user", "list", "--client", os.fsdecode("张".encode("gbk"))], "is not UTF-8"),
         (["client", "option", "--client", "oa", "max_blocks=5"], "1 to 4"),
         (["client", "option", "--client", "oa", "pct_fields=yes"], "pct_fields=on|off"),
         (["client", "option", "--client", "oa", "networks=10.0.0.1/8"], "10.0.0.1/8 has host bits set"),
@@ -177,6 +209,67 @@ def test_what_is_wrong_is_told(server: Server, arguments: list[str], words: str)
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_numbers_beyond_all_bounds(server: Server) -> None:
+    for number in ("99999999999999999999", "0", "-5", "９"):
+        done = _run(server, "audit", "--limit", number)
+        assert (done.returncode, "from 1 to 9999999" in done.stderr) == (2, True), done.stderr
+
+
+def test_an_output_that_is_closed_or_full(server: Server) -> None:
+    for line, words in (
+        ("client add --id x2 >&-", "nothing was done"),
+        ("client list >/dev/full", "No space left"),
+        ("client show-key --client oa 2>&- >/dev/full", ""),
+        ("client list 2>&-", ""),
+        ("token inspect - <&-", ""),
+    ):
+        done = _shell(server, line)
+        assert done.returncode == (0 if line == "client list 2>&-" else 1), (line, done.stderr)
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+    assert "x2" not in server.cli("client", "list")
+
+
+def test_a_terminal_without_chinese(server: Server) -> None:
+    done = _shell(server, "client list", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert "\\u529e\\u516c" in done.stdout
+    assert _shell(server, r"token inspect - <<< $'\xff\xfe'").returncode == 1
+
+
+def test_what_others_wrote_does_nothing_to_a_terminal(server: Server) -> None:
+    with closing(sqlite3.connect(server.folder / "data" / "info.db")) as database, database:
+        database.execute("UPDATE client SET description = ? WHERE id = '0'", ("a\x1b[2J\nb\u202ec",))
+    assert "a\\x1b[2J\\nb\\u202ec" in server.cli("client", "list")
+
+
+def test_a_client_that_cannot_make_tokens_is_told_of_exactly(server: Server) -> None:
+    server.cli("client", "add", "--id", "mute")
+    server.cli("client", "disable", "--client", "mute")
+    for command in (["client", "show-key"], ["token", "make", "--user", "u"]):
+        done = _run(server, *command, "--client", "mute")
+        assert (done.returncode, "mute is disabled and its tokens are refused" in done.stderr) == (0, True)
+    server.cli("client", "revoke", "--client", "mute", "--key", "k1")
+    for command in (["client", "show-key"], ["token", "make", "--user", "u"]):
+        done = _run(server, *command, "--client", "mute")
+        assert (done.returncode, "mute has no RSA key that is good" in done.stderr) == (1, True)
+
+
+def test_a_key_is_written_for_its_owner_only_and_over_nothing(server: Server, tmp_path: Path) -> None:
+    out, link = tmp_path / "key.pem", tmp_path / "link.pem"
+    server.cli("client", "add", "--id", "filed", "--out", str(out))
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert "BEGIN PUBLIC KEY" in out.read_text()
+    link.symlink_to(tmp_path / "nowhere.pem")
+    for path in (out, link, out / "below.pem"):
+        done = _run(server, "client", "add", "--id", "unfiled", "--out", str(path))
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+    assert "unfiled" not in server.cli("client", "list")
+    assert not (tmp_path / "nowhere.pem").exists()
 
 
 def test_a_new_master_key(tmp_path: Path) -> None:

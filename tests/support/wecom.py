@@ -293,6 +293,7 @@ _BROKEN: dict[str, Any] = {
     "endless": lambda writer: _send(writer, _GOOD + b'"x":"' + b"x" * 2**20 + b'"}'),
     "gzip": lambda writer: _send(writer, b"\x1f\x8b\x08garbage", extra="Content-Encoding: gzip\r\n"),
     "no number": lambda writer: _send(writer, b'{"errcode":"0"}'),
+    "true": lambda writer: _send(writer, b'{"errcode":true}'),
     "nothing": lambda writer: _send(writer, b'{"errcode":0,"errmsg":"ok"}'),
     "no end": lambda writer: _send(writer, b'{"errcode":0,"access_token":"x","ticket":"x"}'),
     "strange user": lambda writer: _send(writer, b'{"errcode":0,"userid":"a|b"}'),
