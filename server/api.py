@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from server.admin.routes import router as admin
 from server.auth.routes import router as sso
-from server.auth.routes import sessions_router
+from server.auth.routes import sessions_router, users_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
 from server.chat.routes import router as chat
@@ -24,6 +24,7 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(recommend_router)
     app.include_router(sso)
     app.include_router(sessions_router)
+    app.include_router(users_router)
     app.include_router(admin)
     app.include_router(wecom)
     app.include_router(verification_router(settings.wecom))

@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import repository
 from server.auth.audit import SERVER, audit
-from server.auth.models import User
-from server.auth.principal import Role
+from server.auth.models import APIKey, User
+from server.auth.principal import KEY_CALLER, Principal, Role
 from server.core.errors import TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
@@ -20,6 +20,13 @@ DEMO_CLIENT, VISITOR_PREFIX = "0", "demo-"
 def is_visitor(user: User) -> bool:
     """Somebody who came to the demo by its passphrase: kept for a day only."""
     return user.client_id == DEMO_CLIENT and user.id.startswith(VISITOR_PREFIX)
+
+
+async def find_account(session: AsyncSession, caller: Principal) -> User | APIKey | None:
+    """The row behind a caller: a person, or an api key; None when it went away a moment ago."""
+    if caller.user_id.startswith(KEY_CALLER):
+        return await session.get(APIKey, caller.user_id.removeprefix(KEY_CALLER))
+    return await repository.find_user(session, caller.client_id, caller.user_id)
 
 
 async def meet_user(

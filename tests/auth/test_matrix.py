@@ -79,6 +79,7 @@ WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("POST", "/knowledge_base/create_knowledge_base"): Scope.KB_WRITE,
     ("GET", "/wecom/js-sdk-signature"): Scope.CHAT,
     ("GET", "/auth/sessions"): None,
+    ("GET", "/user/info"): None,
     ("DELETE", "/auth/session"): None,
 }
 NAMES_IN_PATHS = {"{job_id}": "{job}", "{session_id}": "{login}"}
