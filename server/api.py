@@ -12,7 +12,8 @@ from server.auth.wecom_routes import verification_router
 from server.chat.routes import router as chat
 from server.core.settings import Settings
 from server.health import router as health
-from server.kb.routes import jobs_router, recommend_router
+from server.kb.question_routes import recommend_router
+from server.kb.routes import jobs_router
 from server.kb.routes import router as kb
 
 
@@ -21,7 +22,7 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(chat)
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
-    app.include_router(recommend_router)
+    app.include_router(recommend_router, form_limits=limits)
     app.include_router(sso)
     app.include_router(sessions_router)
     app.include_router(users_router)
