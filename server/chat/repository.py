@@ -4,11 +4,19 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from server.auth.principal import Principal
 from server.chat.models import Message, Session
+
+# Messages in the order in which they came; no two are equal.
+_AGE = (Message.created_at, Message.position, Message.id)
+
+
+def _of(table: type[Message] | type[Session], caller: Principal) -> ColumnElement[bool]:
+    return (table.client_id == caller.client_id) & (table.user_id == caller.user_id)
 
 
 async def find_session(session: AsyncSession, session_id: str) -> Session | None:
@@ -30,6 +38,46 @@ async def add_session(session: AsyncSession, row: Session) -> Session:
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
     return await session.get(Message, message_id)
+
+
+async def next_position(session: AsyncSession, session_id: str | None) -> int:
+    """Where in its session a new message stands; 0 without one."""
+    if session_id is None:
+        return 0
+    query = select(func.max(Message.position)).where(Message.session_id == session_id)
+    return (await session.scalar(query) or 0) + 1
+
+
+async def list_messages(
+    session: AsyncSession, caller: Principal, session_id: str, limit: int, *, before: str | None = None
+) -> list[Message]:
+    """The caller's messages of a session, the newest first; only those older than `before`, if named.
+
+    Of a session or a message that is not theirs, none.
+    """
+    mine = _of(Message, caller) & (Message.session_id == session_id)
+    if before is not None:
+        border = (await session.execute(select(*_AGE).where(mine, Message.id == before))).first()
+        if border is None:
+            return []
+        mine &= tuple_(*_AGE) < tuple(border)
+    query = select(Message).where(mine).order_by(*(column.desc() for column in _AGE))
+    return list(await session.scalars(query.limit(limit)))
+
+
+async def recall(
+    session: AsyncSession, caller: Principal, session_id: str, limit: int, *, before: str | None
+) -> list[tuple[str, str]]:
+    """The last rounds of a session that have an answer, the oldest first; before a message that is asked again."""
+    mine = _of(Message, caller) & (Message.session_id == session_id)
+    said = mine & Message.state.in_(("done", "cut")) & (Message.response != "")
+    query = select(Message.query, Message.response).where(said)
+    if before is not None:
+        border = (await session.execute(select(*_AGE).where(mine, Message.id == before))).first()
+        if border is not None:
+            query = query.where(tuple_(*_AGE) < tuple(border))
+    rows = await session.execute(query.order_by(*(column.desc() for column in _AGE)).limit(limit))
+    return [(question.strip(), answer.strip()) for question, answer in rows if answer.strip()][::-1]
 
 
 async def update_message(session: AsyncSession, message_id: str, values: dict[str, Any]) -> None:
