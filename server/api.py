@@ -10,6 +10,8 @@ from server.auth.routes import sessions_router, users_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
 from server.chat.routes import router as chat
+from server.chat.session_routes import feedback_router, history_router
+from server.chat.session_routes import router as sessions
 from server.core.settings import Settings
 from server.health import router as health
 from server.kb.question_routes import recommend_router
@@ -20,6 +22,9 @@ from server.kb.routes import router as kb
 def include_routers(app: FastAPI, settings: Settings) -> None:
     limits: Any = {"max_files": settings.kb.max_upload_files, "max_fields": 50, "max_part_size": 4 * 1024**2}
     app.include_router(chat)
+    app.include_router(feedback_router)
+    app.include_router(sessions)
+    app.include_router(history_router)
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
     app.include_router(recommend_router, form_limits=limits)

@@ -74,8 +74,15 @@ ROWS = [
     Row("GET", "/recommend/question/list", Scope.KB_WRITE, {"kb_name": "{kb}"}),
     Row("POST", "/recommend/question/import", Scope.KB_WRITE, form={"kb_name": "{kb}"}),
     Row("DELETE", "/auth/sessions/{login}", None, personal=True),
+    Row("POST", "/session/save", Scope.CHAT, body={"session_id": "{session}", "session_name": "x", "mode": "LLM"},
+        personal=True),
+    Row("POST", "/session/delete", Scope.CHAT, body={"session_id": "{session}"}, personal=True),
+    Row("GET", "/session/export", Scope.CHAT, {"session_id": "{session}"}, personal=True),
+    Row("POST", "/history/latest", Scope.CHAT, body={"session_id": "{session}", "num": 5}, personal=True, foreign=200),
+    Row("POST", "/chat/feedback", Scope.CHAT, body={"chat_history_id": "{message}", "score": 1}, personal=True),
+    Row("GET", "/chat/feedback/report", Scope.KB_WRITE, KB),
     *_chats(),
-]
+]  # fmt: skip
 # Routes that name nothing of anybody's. A new route stands here or above, or the test below fails.
 WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("GET", "/knowledge_base/list_knowledge_bases"): Scope.KB_READ,
@@ -84,6 +91,7 @@ WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("GET", "/wecom/js-sdk-signature"): Scope.CHAT,
     ("GET", "/auth/sessions"): None,
     ("GET", "/user/info"): None,
+    ("GET", "/session/list"): Scope.CHAT,
     ("DELETE", "/auth/session"): None,
 }
 NAMES_IN_PATHS = {"{job_id}": "{job}", "{session_id}": "{login}"}
