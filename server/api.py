@@ -6,24 +6,31 @@ from fastapi import FastAPI
 
 from server.admin.routes import router as admin
 from server.auth.routes import router as sso
-from server.auth.routes import sessions_router
+from server.auth.routes import sessions_router, users_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
 from server.chat.routes import router as chat
+from server.chat.session_routes import feedback_router, history_router
+from server.chat.session_routes import router as sessions
 from server.core.settings import Settings
 from server.health import router as health
-from server.kb.routes import jobs_router, recommend_router
+from server.kb.question_routes import recommend_router
+from server.kb.routes import jobs_router
 from server.kb.routes import router as kb
 
 
 def include_routers(app: FastAPI, settings: Settings) -> None:
     limits: Any = {"max_files": settings.kb.max_upload_files, "max_fields": 50, "max_part_size": 4 * 1024**2}
     app.include_router(chat)
+    app.include_router(feedback_router)
+    app.include_router(sessions)
+    app.include_router(history_router)
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
-    app.include_router(recommend_router)
+    app.include_router(recommend_router, form_limits=limits)
     app.include_router(sso)
     app.include_router(sessions_router)
+    app.include_router(users_router)
     app.include_router(admin)
     app.include_router(wecom)
     app.include_router(verification_router(settings.wecom))

@@ -15,6 +15,8 @@ from server.auth.door import Door
 from server.auth.framing import Framing
 from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
+from server.chat.feedback import Feedback
+from server.chat.sessions import Sessions
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
@@ -47,6 +49,8 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
+            app.state.sessions = Sessions(opened.database, opened.runtime.clock)
+            app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
             app.state.signon = opened.signon
             app.state.demo = Demo(
                 opened.database,

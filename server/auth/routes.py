@@ -11,20 +11,30 @@ from server.auth.demo import Demo
 from server.auth.deps import Anybody, address_of, find_credential
 from server.auth.handover import send_on, turn_away
 from server.auth.principal import Principal, Scope
-from server.auth.schemas import LoginOut, SessionOut, SessionRequest, TicketOut, TicketRequest, UserOut
+from server.auth.schemas import (
+    LoginOut,
+    SessionOut,
+    SessionRequest,
+    TicketOut,
+    TicketRequest,
+    UserInfo,
+    UserOut,
+)
 from server.auth.service import KEY_PREFIX, Authenticator
 from server.auth.sessions import TICKET_LIFE
 from server.auth.signon import SignOn
-from server.auth.users import DEMO_CLIENT
+from server.auth.users import DEMO_CLIENT, find_account
 from server.auth.wecom_login import WecomLogin
 from server.auth.wecom_routes import send_to_wecom
 from server.core.errors import AppError, Forbidden, Invalid, Unauthenticated
 from server.core.http import Envelope, SmallBodyRoute, new_router
 from server.core.i18n import Text
 from server.core.settings import Settings
+from server.db.deps import ReadSession
 
 router = new_router(tags=["SSO"], route_class=SmallBodyRoute)
 sessions_router = new_router(tags=["Sessions"], route_class=SmallBodyRoute)
+users_router = new_router(tags=["User Management"])
 
 _VISITOR = "c2l_demo"
 _UNKNOWN_CLIENT = Text(
@@ -218,6 +228,23 @@ async def issue_ticket(
         ticket = await signon.ticket_for_user(voucher, body.user_id, body.username)
     response.headers["Cache-Control"] = "no-store"
     return Envelope(data=TicketOut(ticket=ticket, expires_in=int(TICKET_LIFE.total_seconds())))
+
+
+@users_router.get("/user/info")
+async def user_info(caller: Anybody, session: ReadSession) -> Envelope[UserInfo]:
+    """Who is calling."""
+    account = await find_account(session, caller)
+    if account is None:
+        raise Unauthenticated(Text("该用户已不存在", "this user is not there any more"))
+    return Envelope(
+        data=UserInfo(
+            client_id=caller.client_id,
+            user_id=caller.user_id,
+            username=caller.username,
+            enable=account.enabled,
+            create_time=account.created_at,
+        )
+    )
 
 
 def _credential(given: str | None, request: Request) -> str:

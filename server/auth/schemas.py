@@ -41,6 +41,16 @@ class UserOut(BaseModel):
     """reader, manager or admin."""
 
 
+class UserInfo(BaseModel):
+    """The caller; an api key is a user named `key:ID`."""
+
+    client_id: str
+    user_id: str
+    username: str
+    enable: bool
+    create_time: datetime
+
+
 class SessionOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 

@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth import repository
 from server.auth.audit import SERVER, audit
-from server.auth.models import User
-from server.auth.principal import Role
+from server.auth.models import APIKey, User
+from server.auth.principal import Principal, Role
 from server.core.errors import Forbidden, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import AuthSettings
@@ -34,6 +34,13 @@ async def check_client(session: AsyncSession, client_id: str) -> None:
         )
     if not client.enabled:
         raise Forbidden(Text("拒绝访问, 该客户端已停用", "access denied: this client is switched off"))
+
+
+async def find_account(session: AsyncSession, caller: Principal) -> User | APIKey | None:
+    """The row behind a caller: a person, or an api key; None when it went away a moment ago."""
+    if caller.api_key_id is not None:
+        return await session.get(APIKey, caller.api_key_id)
+    return await repository.find_user(session, caller.client_id, caller.user_id)
 
 
 async def meet_user(

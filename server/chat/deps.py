@@ -5,7 +5,9 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from server.chat.feedback import Feedback
 from server.chat.service import ChatService
+from server.chat.sessions import Sessions
 from server.core.i18n import Language, negotiate
 from server.core.settings import Settings
 from server.core.tasks import BackgroundTasks
@@ -35,4 +37,19 @@ async def _context(request: Request) -> AnswerContext:
     )
 
 
+async def _sessions(request: Request) -> Sessions:
+    return cast("Sessions", request.app.state.sessions)
+
+
+async def _feedback(request: Request) -> Feedback:
+    return cast("Feedback", request.app.state.feedback)
+
+
+async def _language(request: Request) -> Language:
+    return negotiate(request.headers.get("accept-language"))
+
+
+SessionsDep = Annotated[Sessions, Depends(_sessions)]
+FeedbackDep = Annotated[Feedback, Depends(_feedback)]
+Lang = Annotated[Language, Depends(_language)]
 Answering = Annotated[AnswerContext, Depends(_context)]

@@ -35,6 +35,7 @@ class Message(Base):
         ForeignKeyConstraint(["session_id"], ["session.id"], ondelete="CASCADE"),
         Index("ix_message_session_id_created_at", "session_id", "created_at"),
         Index("ix_message_client_id_user_id", "client_id", "user_id"),
+        Index("ix_message_client_id_kb_id_feedback_at", "client_id", "kb_id", "feedback_at"),
         MARIADB,
     )
 
@@ -42,6 +43,10 @@ class Message(Base):
     client_id: Mapped[str] = mapped_column(String(32))
     user_id: Mapped[str] = mapped_column(String(64))
     session_id: Mapped[str | None] = mapped_column(Id)
+    # Counts the messages of a session, since clocks have been known to stand still.
+    position: Mapped[int] = mapped_column(default=0)
+    # Which knowledge base was asked. Without a foreign key: the conversation outlives it.
+    kb_id: Mapped[str | None] = mapped_column(Id, default=None)
     chat_type: Mapped[str] = mapped_column(String(50))
     model: Mapped[str] = mapped_column(String(64))
     query: Mapped[str] = mapped_column(LongText)
@@ -53,4 +58,8 @@ class Message(Base):
     # writing | done | cut (the reader went away or was disabled, or the process was killed) | failed
     state: Mapped[str] = mapped_column(String(16), default="writing")
     error_code: Mapped[str | None] = mapped_column(String(32), default=None)
+    # What its asker thinks of the answer, 0 to 100, and why.
+    feedback_score: Mapped[int | None] = mapped_column(default=None)
+    feedback_reason: Mapped[str] = mapped_column(String(255), default="")
+    feedback_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -4,11 +4,21 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from server.auth.principal import Principal
 from server.chat.models import Message, Session
+
+# A rating from here on is a good one.
+GOOD = 60
+# Messages in the order in which they came; no two are equal.
+_AGE = (Message.created_at, Message.position, Message.id)
+
+
+def _of(table: type[Message] | type[Session], caller: Principal) -> ColumnElement[bool]:
+    return (table.client_id == caller.client_id) & (table.user_id == caller.user_id)
 
 
 async def find_session(session: AsyncSession, session_id: str) -> Session | None:
@@ -28,8 +38,73 @@ async def add_session(session: AsyncSession, row: Session) -> Session:
     return row
 
 
+async def list_sessions(
+    session: AsyncSession, caller: Principal, words: str, *, offset: int, limit: int
+) -> tuple[list[Session], int]:
+    """The caller's sessions with these words in their name or a question, the newest first; and how many there are."""
+    mine = _of(Session, caller)
+    if words:
+        asked = select(Message.id).where(
+            Message.session_id == Session.id, Message.query.icontains(words, autoescape=True)
+        )
+        mine &= Session.name.icontains(words, autoescape=True) | asked.exists()
+    total = await session.scalar(select(func.count()).select_from(Session).where(mine))
+    query = select(Session).where(mine).order_by(Session.created_at.desc(), Session.id)
+    return list(await session.scalars(query.offset(offset).limit(limit))), total or 0
+
+
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
     return await session.get(Message, message_id)
+
+
+async def next_position(session: AsyncSession, session_id: str | None) -> int:
+    """Where in its session a new message stands; 0 without one."""
+    if session_id is None:
+        return 0
+    query = select(func.max(Message.position)).where(Message.session_id == session_id)
+    return (await session.scalar(query) or 0) + 1
+
+
+async def list_messages(
+    session: AsyncSession, caller: Principal, session_id: str, limit: int, *, before: str | None = None
+) -> list[Message]:
+    """The caller's messages of a session, the newest first; only those older than `before`, if named.
+
+    Of a session or a message that is not theirs, none.
+    """
+    mine = _of(Message, caller) & (Message.session_id == session_id)
+    if before is not None:
+        border = (await session.execute(select(*_AGE).where(mine, Message.id == before))).first()
+        if border is None:
+            return []
+        mine &= tuple_(*_AGE) < tuple(border)
+    query = select(Message).where(mine).order_by(*(column.desc() for column in _AGE))
+    return list(await session.scalars(query.limit(limit)))
+
+
+async def list_next_messages(
+    session: AsyncSession, caller: Principal, session_id: str, after: Message | None, limit: int
+) -> list[Message]:
+    """The caller's messages of a session from the oldest on, or those after one of them."""
+    query = select(Message).where(_of(Message, caller), Message.session_id == session_id)
+    if after is not None:
+        query = query.where(tuple_(*_AGE) > (after.created_at, after.position, after.id))
+    return list(await session.scalars(query.order_by(*_AGE).limit(limit)))
+
+
+async def recall(
+    session: AsyncSession, caller: Principal, session_id: str, limit: int, *, before: str | None
+) -> list[tuple[str, str]]:
+    """The last rounds of a session that have an answer, the oldest first; before a message that is asked again."""
+    mine = _of(Message, caller) & (Message.session_id == session_id)
+    said = mine & Message.state.in_(("done", "cut")) & (Message.response != "")
+    query = select(Message.query, Message.response).where(said)
+    if before is not None:
+        border = (await session.execute(select(*_AGE).where(mine, Message.id == before))).first()
+        if border is not None:
+            query = query.where(tuple_(*_AGE) < tuple(border))
+    rows = await session.execute(query.order_by(*(column.desc() for column in _AGE)).limit(limit))
+    return [(question.strip(), answer.strip()) for question, answer in rows if answer.strip()][::-1]
 
 
 async def update_message(session: AsyncSession, message_id: str, values: dict[str, Any]) -> None:
@@ -52,3 +127,48 @@ async def delete_conversations(session: AsyncSession, client_id: str, user_ids: 
     """All that these users of a client asked, and were answered."""
     for table in (Message, Session):
         await session.execute(delete(table).where(table.client_id == client_id, table.user_id.in_(user_ids)))
+
+
+# ── feedback ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def rate_message(
+    session: AsyncSession, caller: Principal, message_id: str, values: dict[str, Any]
+) -> bool:
+    """Set the rating of a message of the caller's own; False when there is none."""
+    row = await session.scalar(
+        select(Message.id).where(Message.id == message_id, _of(Message, caller)).with_for_update()
+    )
+    if row is not None:
+        await update_message(session, message_id, values)
+    return row is not None
+
+
+def _asked(client_id: str, kb_id: str | None) -> ColumnElement[bool]:
+    """Messages of a client: all, those without a knowledge base (""), or those of one."""
+    mine = Message.client_id == client_id
+    if kb_id is None:
+        return mine
+    return mine & (Message.kb_id == kb_id if kb_id else Message.kb_id.is_(None))
+
+
+async def count_ratings(
+    session: AsyncSession, client_id: str, kb_id: str | None
+) -> tuple[int, int, int, float | None]:
+    """(messages, rated ones, those rated 60 or more, mean rating)"""
+    good = func.count(case((Message.feedback_score >= GOOD, 1)))
+    query = select(
+        func.count(), func.count(Message.feedback_score), good, func.avg(Message.feedback_score)
+    ).where(_asked(client_id, kb_id))
+    messages, rated, liked, mean = (await session.execute(query)).one()
+    return messages, rated, liked, None if mean is None else round(float(mean), 2)
+
+
+async def list_reasons(
+    session: AsyncSession, client_id: str, kb_id: str | None, *, offset: int, limit: int
+) -> tuple[list[Message], int]:
+    """Messages whose rating says why, the newest rating first; and how many there are."""
+    told = _asked(client_id, kb_id) & Message.feedback_at.is_not(None) & (Message.feedback_reason != "")
+    total = await session.scalar(select(func.count()).select_from(Message).where(told))
+    query = select(Message).where(told).order_by(Message.feedback_at.desc(), Message.id)
+    return list(await session.scalars(query.offset(offset).limit(limit))), total or 0

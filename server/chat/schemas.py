@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from server.kb.schemas import Query, TopK
 
 Id32 = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{32}$")]
+MAX_ROUNDS = 50
 _ROLES = {"human": "user", "ai": "assistant"}
 
 
@@ -24,6 +25,11 @@ def _from_pair(value: Any) -> Any:
     return value
 
 
+def _clamp(value: Any) -> Any:
+    """Old pages count it up and down without a limit."""
+    return min(max(value, 0), MAX_ROUNDS) if type(value) is int else value
+
+
 class ChatRequest(BaseModel):
     # `"yes"` is no bool and `true` no number: what a program sends by mistake must not quietly mean something.
     model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
@@ -34,8 +40,13 @@ class ChatRequest(BaseModel):
     """The conversation it belongs to, 32 letters and digits of the page's own choice; made when it is new."""
     chat_history_id: Id32 | None = None
     """An earlier question's id, to answer it again."""
-    history: Annotated[list[Annotated[HistoryItem, BeforeValidator(_from_pair)]], Field(max_length=1000)] = []
-    """What was said before, oldest first: `{"role", "content"}` or `[role, content]`."""
+    history: (
+        Annotated[list[Annotated[HistoryItem, BeforeValidator(_from_pair)]], Field(max_length=1000)] | None
+    ) = None
+    """What was said before, oldest first: `{"role", "content"}` or `[role, content]`. Left out: what the server has stored
+    of `session_id`; an empty list: nothing."""
+    history_count: Annotated[int, BeforeValidator(_clamp)] | None = None
+    """Rounds of it at most, 0 to 50; `[chat] history_rounds` is a limit too."""
     stream: bool = False
     """True: pieces as they come, JSON objects one after another, or server-sent events when `Accept` asks for them."""
     model_name: str | None = None

@@ -14,6 +14,7 @@ from server.chat import history, repository
 from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
 from server.chat.history import Given, Round
 from server.chat.models import Message, Session
+from server.chat.preset import PresetModel
 from server.chat.prompts import Mode, Prompts
 from server.chat.running import RunningAnswers
 from server.core.errors import AppError, CallerDisabled, SessionNotFound
@@ -23,7 +24,7 @@ from server.core.questions import check_length
 from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
 from server.db.session import Database
-from server.kb.models import KnowledgeBase
+from server.kb.models import KnowledgeBase, Question
 from server.kb.retriever import Hit
 from server.kb.service import KBService
 from server.llm import upstream
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 # Tokens kept free for the answer when a request sets no max_tokens.
 _ANSWER_ROOM = 1024
 _SESSION_MODES = {"llm_chat": "LLM", "knowledge_base_chat": "Knowledge"}
+# Where people ask what was recommended to them, and are given its preset answer.
+_RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
 NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
 NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
@@ -51,7 +54,9 @@ class Ask:
     knowledge_base_name: str = ""
     session_id: str | None = None
     message_id: str | None = None
-    history: Sequence[Given] = ()
+    # None: as the server remembers the session.
+    history: Sequence[Given] | None = ()
+    history_count: int | None = None
     model_name: str | None = None
     prompt_name: str = "default"
     temperature: float = 0.7
@@ -110,10 +115,15 @@ class ChatService:
         kb = None
         if ask.mode == "knowledge_base_chat":
             kb = await self._kb.get(caller, ask.knowledge_base_name)
+        recommended = None
+        if ask.mode in _RECOMMENDED_IN:
+            recommended = await self._kb.questions.find_asked(caller, kb, ask.query)
+        if recommended is not None and recommended.answer:
+            model = PresetModel(recommended.answer)
+        elif kb is not None:
             await self._kb.check_searchable(kb)
-        limit = self._settings.history_rounds
-        rounds = await self._lanes.run("io", history.to_rounds, ask.history, limit) if ask.history else []
-        message_id = await self._store_question(caller, ask, model.name)
+        rounds = await self._rounds(caller, ask)
+        message_id = await self._store_question(caller, ask, model.name, kb, recommended)
         return Turn(caller, ask, message_id, model, kb, rounds, self._clock.now())
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
@@ -167,7 +177,7 @@ class ChatService:
                         raise upstream.too_long(model.name, self._settings.max_answer_chars)
 
     async def _find(self, turn: Turn) -> list[Hit]:
-        if turn.kb is None:
+        if turn.kb is None or isinstance(turn.model, PresetModel):
             return []
         ask = turn.ask
         hits, trace = await self._kb.search_in(
@@ -186,16 +196,18 @@ class ChatService:
 
     async def _request(self, turn: Turn, hits: list[Hit]) -> ModelRequest:
         """Prompt and history: the newest rounds that fit beside the passages."""
-        ask, room = turn.ask, self._room(turn)
+        ask = turn.ask
+        if isinstance(turn.model, PresetModel):
+            return ModelRequest(messages=[], question=ask.query)
         if turn.kb is None:
             prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
         else:
-            room -= sum(history.estimate_tokens(hit.text) for hit in hits)
             sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
             prompt = await self._lanes.run(
                 "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources
             )
-        earlier = history.fit(turn.rounds, room)
+        room = turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM)
+        earlier = history.fit(turn.rounds, room - history.estimate_tokens(prompt))
         passages = [
             Passage(number, hit.text, hit.score, hit.context) for number, hit in enumerate(hits, start=1)
         ]
@@ -209,7 +221,7 @@ class ChatService:
         )
 
     def _room(self, turn: Turn) -> int:
-        """Tokens for passages and history: what the question and the answer leave."""
+        """Tokens for passages: what the question and the answer leave."""
         ask = turn.ask
         answer = ask.max_tokens or _ANSWER_ROOM
         return turn.model.context_tokens - answer - history.estimate_tokens(ask.query)
@@ -250,7 +262,21 @@ class ChatService:
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _store_question(self, caller: Principal, ask: Ask, model: str) -> str:
+    async def _rounds(self, caller: Principal, ask: Ask) -> list[Round]:
+        """The conversation so far: what the request brings, or else what its session holds."""
+        limit = self._settings.history_rounds
+        if ask.history_count is not None:
+            limit = min(limit, ask.history_count)
+        if ask.history is not None:
+            return await self._lanes.run("io", history.to_rounds, ask.history, limit) if ask.history else []
+        if ask.session_id is None or limit == 0:
+            return []
+        async with self._database.read() as session:
+            return await repository.recall(session, caller, ask.session_id, limit, before=ask.message_id)
+
+    async def _store_question(
+        self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
+    ) -> str:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
         async with self._database.write() as session:
             message = await repository.find_message(session, ask.message_id) if ask.message_id else None
@@ -265,10 +291,16 @@ class ChatService:
                     raise SessionNotFound
             if message is None:
                 message = self._new_message(caller, ask, model)
+                message.kb_id = kb.id if kb else None
+                message.position = await repository.next_position(session, ask.session_id)
                 session.add(message)
+                if recommended is not None:
+                    await self._kb.questions.count_tap(session, recommended)
             elif (message.client_id, message.user_id) != (caller.client_id, caller.user_id):
                 raise SessionNotFound
             message.state, message.error_code = "writing", None
+            # What was said of an earlier answer is not said of the next.
+            message.feedback_score, message.feedback_reason, message.feedback_at = None, "", None
         return message.id
 
     def _new_session(self, caller: Principal, ask: Ask, session_id: str) -> Session:
@@ -278,7 +310,7 @@ class ChatService:
             user_id=caller.user_id,
             name=ask.query.strip()[:20],
             mode=_SESSION_MODES[ask.mode],
-            param={"knowledge_base_name": ask.knowledge_base_name},
+            param=_page_param(ask),
             created_at=self._clock.now(),
         )
 
@@ -320,6 +352,15 @@ class ChatService:
     def _fail(self, turn: Turn, error: AppError) -> Failed:
         turn.state, turn.error_code = "failed", error.code
         return Failed(error)
+
+
+def _page_param(ask: Ask) -> dict[str, Any]:
+    """What a page would have saved with this session: it takes up the conversation with these."""
+    count = 5 if ask.history_count is None else ask.history_count
+    param: dict[str, Any] = {"stream": True, "temperature": ask.temperature, "max_tokens": ask.max_tokens}
+    param |= {"prompt_name": ask.prompt_name, "history_count": count, "top_k": ask.top_k}
+    param |= {"knowledge_base_name": ask.knowledge_base_name, "score_threshold": ask.score_threshold}
+    return param if ask.model_name is None else param | {"model_name": ask.model_name}
 
 
 def _within(hits: list[Hit], room: int) -> list[Hit]:

@@ -5,7 +5,8 @@
      │   ├─ Ambiguous                                      400  ambiguous_credentials
      │   │                                               400  bad_json, upload_broken
      │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
-     │                                                          name_too_long, empty_file, untrusted_page
+     │                                                          name_too_long, empty_file, untrusted_page,
+     │   │                                                      bad_encoding
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,
      │   │                                                      sign_on_failed
      │   └─ CallerDisabled                                 401  caller_disabled
@@ -14,6 +15,7 @@
      │   ├─ KBNotFound                                     404  kb_not_found
      │   ├─ DocumentNotFound                               404  document_not_found
      │   ├─ SessionNotFound                                404  session_not_found
+     │   ├─ QuestionNotFound                               404  question_not_found
      │   ├─ ModelNotFound                                  404  model_not_found
      │   └─ PromptNotFound                                 404  prompt_not_found
      ├─ Conflict                                           409  conflict, in_progress
@@ -137,6 +139,13 @@ class SessionNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__(Text("未找到该会话或聊天记录", "session or message not found"))
+
+
+class QuestionNotFound(NotFound):
+    code = "question_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(Text("未找到该推荐问题", "recommended question not found"))
 
 
 class ModelNotFound(NotFound):

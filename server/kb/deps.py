@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from server.core.bare import read_bare
 from server.core.errors import Invalid
 from server.core.i18n import Language, Text, negotiate
 from server.kb.files import MAX_KB_NAME
@@ -20,14 +21,8 @@ async def _language(request: Request) -> Language:
 
 async def _bare_name(request: Request) -> str:
     """A body that is a knowledge base's name: a JSON string, an object with `knowledge_base_name`, or else raw text."""
-    body = (await request.body()).strip()
-    if body.startswith((b'"', b"{", b"[")):
-        name = await request.json()
-        if isinstance(name, dict):
-            name = name.get("knowledge_base_name")
-    else:
-        name = body.decode("utf-8", "replace")
-    if not isinstance(name, str) or not 1 <= len(name) <= MAX_KB_NAME:
+    name = await read_bare(request, "knowledge_base_name")
+    if not 1 <= len(name) <= MAX_KB_NAME:
         raise Invalid(Text("请求体应是知识库名称", "the body should be a knowledge base's name"))
     return name
 

@@ -5,8 +5,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from server.core.questions import question_key
 from server.db.base import MARIADB, Base, Id, LongText, UTCDateTime
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
@@ -148,9 +149,20 @@ class Question(Base):
     __tablename__ = "question"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    # Whoever sees the knowledge base sees its questions.
     kb_id: Mapped[str | None] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"), index=True)
+    # Whose it is when it is of no knowledge base; None: everybody's.
+    client_id: Mapped[str | None] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"), index=True)
     query: Mapped[str] = mapped_column(String(200))
+    # core.questions.question_key; follows `query`.
+    query_key: Mapped[str] = mapped_column(String(64), index=True)
+    # What is said at once when somebody asks this; None leaves it to the model.
     answer: Mapped[str | None] = mapped_column(LongText, default=None)
     tap_count: Mapped[int] = mapped_column(default=0)
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    @validates("query")
+    def _set_key(self, _name: str, query: str) -> str:
+        self.query_key = question_key(query)
+        return query

@@ -18,7 +18,6 @@ from server.kb.models import (
     JobKind,
     JobState,
     KnowledgeBase,
-    Question,
     Slot,
 )
 
@@ -336,24 +335,6 @@ async def find_job(session: AsyncSession, job_id: str) -> tuple[Job, Document, K
     )
     row = (await session.execute(query)).first()
     return None if row is None else (row[0], row[1], row[2])
-
-
-# ── recommended questions ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def list_questions(
-    session: AsyncSession, client_id: str, kb_name: str | None
-) -> list[tuple[Question, str | None]]:
-    """Enabled questions that a client's readers may see, with the name of their knowledge base.
-
-    `kb_name`: None = any, "" = only those of no knowledge base, else of that one.
-    """
-    query = select(Question, KnowledgeBase.name).outerjoin(KnowledgeBase, KnowledgeBase.id == Question.kb_id)
-    visible = or_(Question.kb_id.is_(None), KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
-    query = query.where(Question.enabled, visible)
-    if kb_name is not None:
-        query = query.where(KnowledgeBase.name == kb_name if kb_name else Question.kb_id.is_(None))
-    return [(question, name) for question, name in await session.execute(query.order_by(Question.id))]
 
 
 async def _insert(session: AsyncSession, row: object) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP: knowledge bases, documents, jobs, recommended questions."""
+"""HTTP: knowledge bases, documents, jobs."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -6,14 +6,14 @@ from urllib.parse import quote
 from fastapi import Form, Query
 from fastapi.responses import FileResponse
 
-from server.auth.deps import Chatter, Editor, Reader
+from server.auth.deps import Editor, Reader
 from server.core.errors import AppError, Conflict
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
 from server.kb.deps import KB, BareName, Lang
 from server.kb.files import name_key
-from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Question, Slot
+from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
 from server.kb.retriever import Hit
 from server.kb.schemas import (
     CreateKB,
@@ -23,7 +23,6 @@ from server.kb.schemas import (
     HitOut,
     JobOut,
     KBOut,
-    QuestionOut,
     SearchDocs,
     UploadedDocument,
     UploadForm,
@@ -33,7 +32,6 @@ from server.kb.service import Upload
 
 router = new_router(tags=["Knowledge Base Management"])
 jobs_router = new_router(tags=["Jobs"])
-recommend_router = new_router(tags=["Recommend Management"])
 
 # What a browser may show by itself; everything else is only ever saved.
 _MEDIA_TYPES = {
@@ -211,14 +209,6 @@ async def get_job(caller: Editor, kb: KB, job_id: str, language: Lang) -> Envelo
     return Envelope(data=_job_out(job, document, language))
 
 
-@recommend_router.get("/recommend/question")
-async def recommend_questions(
-    caller: Chatter, kb: KB, num: Annotated[int, Query(ge=1, le=50)], kb_name: str | None = None
-) -> Envelope[list[QuestionOut]]:
-    """Random recommended questions: of any knowledge base, of none (`kb_name=`), or of one."""
-    return Envelope(data=[_question_out(row, name) for row, name in await kb.recommend(caller, kb_name, num)])
-
-
 def _reasons(failed: dict[str, AppError], language: Language) -> dict[str, str]:
     return {name: error.text.in_language(language) for name, error in failed.items()}
 
@@ -279,15 +269,3 @@ def _hit_out(hit: Hit) -> HitOut:
         **hit.anchor,
     }
     return HitOut(page_content=hit.text, metadata=metadata, score=hit.score)
-
-
-def _question_out(row: Question, kb_name: str | None) -> QuestionOut:
-    return QuestionOut(
-        id=row.id,
-        query=row.query,
-        kb_name=kb_name,
-        answer=row.answer,
-        tap_count=row.tap_count,
-        enable=row.enabled,
-        create_time=row.created_at,
-    )

@@ -150,13 +150,3 @@ class DeleteDocs(Described):
 
 class FailedFiles(BaseModel):
     failed_files: dict[str, str]
-
-
-class QuestionOut(BaseModel):
-    id: int
-    query: str
-    kb_name: str | None
-    answer: str | None
-    tap_count: int
-    enable: bool
-    create_time: datetime

@@ -1,7 +1,6 @@
 """What can be done with knowledge bases. Every method takes the caller first and answers only about what is theirs."""
 
 import logging
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -35,7 +34,8 @@ from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_nam
 from server.kb.indexes import Indexes
 from server.kb.loaders import SUFFIXES, can_read
 from server.kb.loaders.errors import content_gone, needs_full
-from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Question, Slot
+from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
+from server.kb.questions import Questions
 from server.kb.retriever import Hit, Retriever, Trace
 from server.kb.splitters import Chunking
 from server.kb.vectorstores import VECTOR_STORES
@@ -79,6 +79,7 @@ class KBService:
     ) -> None:
         self._database, self._files, self._embedders, self._indexes = database, files, embedders, indexes
         self._lanes, self._clock, self._settings = runtime.lanes, runtime.clock, settings
+        self.questions = Questions(database, runtime)
         self._retriever = Retriever(database, embedders, indexes, runtime.lanes)
 
     def choose_chunking(
@@ -397,14 +398,6 @@ class KBService:
         """Documents that are on their way and cannot be found yet."""
         async with self._database.read() as session:
             return await repository.count_unread(session, kb.id)
-
-    async def recommend(
-        self, caller: Principal, kb_name: str | None, number: int
-    ) -> list[tuple[Question, str | None]]:
-        """Up to `number` enabled questions in random order, none twice."""
-        async with self._database.read() as session:
-            found = await repository.list_questions(session, caller.client_id, kb_name)
-        return random.sample(found, min(number, len(found)))
 
     # ── who may what ──────────────────────────────────────────────────────────────────────────────────────────────
 

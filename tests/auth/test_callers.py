@@ -95,6 +95,23 @@ async def test_bad_credentials_look_alike(callers: Callers, credential: str) -> 
     assert len(credential) < 9 or credential not in answer.text
 
 
+async def test_callers_are_told_who_they_are(callers: Callers) -> None:
+    """A person by token, the same by session, and a program by its key."""
+    token = await callers.token("acme", "u1", "张三")
+    person = callers.nobody(Api_Token=token)
+    info = (await person.get("/user/info")).json()["data"]
+    assert info.pop("create_time")
+    assert info == {"client_id": "acme", "user_id": "u1", "username": "张三", "enable": True}
+    secret = (await person.post("/auth/session")).json()["data"]["session_token"]
+    same = (await callers.nobody(Authorization=f"Bearer {secret}").get("/user/info")).json()["data"]
+    same.pop("create_time")
+    assert same == info
+    program = (await (await callers.key("acme", "chat")).get("/user/info")).json()["data"]
+    assert program["user_id"].startswith("key:")
+    assert (program["client_id"], program["enable"]) == ("acme", True)
+    assert program["create_time"]
+
+
 async def test_different_credentials_at_once_are_refused(callers: Callers) -> None:
     one, two = await callers.token("acme", "u1"), await callers.token("acme", "u2")
     assert await _status(callers.address, [("Api-Token", one), ("Api-Token", two)]) == 400

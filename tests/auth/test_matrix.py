@@ -69,9 +69,20 @@ ROWS = [
     Row("GET", "/jobs", Scope.KB_WRITE, KB),
     Row("GET", "/jobs/{job}", Scope.KB_WRITE),
     Row("GET", "/recommend/question", Scope.CHAT, {"num": "5", "kb_name": "{kb}"}, foreign=200),
+    Row("POST", "/recommend/question", Scope.KB_WRITE, body={"question_id": "{question}", "query": "病假"}),
+    Row("POST", "/recommend/question", Scope.KB_WRITE, body={"kb_name": "{kb}", "query": "病假"}),
+    Row("GET", "/recommend/question/list", Scope.KB_WRITE, {"kb_name": "{kb}"}),
+    Row("POST", "/recommend/question/import", Scope.KB_WRITE, form={"kb_name": "{kb}"}),
     Row("DELETE", "/auth/sessions/{login}", None, personal=True),
+    Row("POST", "/session/save", Scope.CHAT, body={"session_id": "{session}", "session_name": "x", "mode": "LLM"},
+        personal=True),
+    Row("POST", "/session/delete", Scope.CHAT, body={"session_id": "{session}"}, personal=True),
+    Row("GET", "/session/export", Scope.CHAT, {"session_id": "{session}"}, personal=True),
+    Row("POST", "/history/latest", Scope.CHAT, body={"session_id": "{session}", "num": 5}, personal=True, foreign=200),
+    Row("POST", "/chat/feedback", Scope.CHAT, body={"chat_history_id": "{message}", "score": 1}, personal=True),
+    Row("GET", "/chat/feedback/report", Scope.KB_WRITE, KB),
     *_chats(),
-]
+]  # fmt: skip
 # Routes that name nothing of anybody's. A new route stands here or above, or the test below fails.
 WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("GET", "/knowledge_base/list_knowledge_bases"): Scope.KB_READ,
@@ -79,6 +90,8 @@ WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("POST", "/knowledge_base/create_knowledge_base"): Scope.KB_WRITE,
     ("GET", "/wecom/js-sdk-signature"): Scope.CHAT,
     ("GET", "/auth/sessions"): None,
+    ("GET", "/user/info"): None,
+    ("GET", "/session/list"): Scope.CHAT,
     ("DELETE", "/auth/session"): None,
 }
 NAMES_IN_PATHS = {"{job_id}": "{job}", "{session_id}": "{login}"}
@@ -101,7 +114,9 @@ class Things:
             params=_fill(row.query, values),
             json=_fill(row.body, values),
             data=form,
-            files=[("files", ("b.txt", "病假三天。".encode()))] if form else None,
+            files=[(name, ("b.txt", "query\n病假三天。".encode())) for name in ("files", "file")]
+            if form
+            else None,
         )
 
     async def state(self) -> dict[str, list[Any]]:
@@ -141,12 +156,14 @@ async def things(callers: Callers) -> Things:
         assert (await caller.get("/auth/sessions")).status_code == 200
     manager, owner = everybody["acme/manager"][0], everybody[OWNER][0]
     uploaded = (await manager.upload("kb-acme", {"a.txt": "年假五天。".encode()})).json()["data"]["documents"]
+    question = await manager.post("/recommend/question", {"query": "年假", "kb_name": "kb-acme"})
     session, message = "1" * 32, "2" * 32
     body = {"query": "年假", "session_id": session, "chat_history_id": message}
     assert (await owner.post("/chat/chat", body)).status_code == 200
     assert (await owner.post("/auth/session")).status_code == 200
     (login,) = (await owner.get("/auth/sessions")).json()["data"]
     values = {"kb": "kb-acme", "job": uploaded[0]["job_id"], "session": session, "message": message}
+    values["question"] = str(question.json()["question_id"])
     return Things(callers, everybody, values | {"login": login["session_id"]})
 
 
@@ -223,6 +240,7 @@ async def test_anothers_answer_looks_like_that_of_what_never_was(things: Things)
     """Word for word, but for the name that was asked for and the number of the request."""
     stranger = things.everybody["other/manager"][0]
     nothing = {"kb": "kb-none", "job": "job_none", "session": FREE_ID, "message": FREE_ID, "login": "none"}
+    nothing["question"] = "999999"
     never = Things(things.callers, things.everybody, nothing)
     for row in ROWS:
         if "{session}" in str(row.body) or "{message}" in str(row.body):

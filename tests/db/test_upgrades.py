@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from server.auth.api_token import private_pem, public_pem
 from server.auth.models import Client, ClientKey
 from server.auth.vault import Vault
+from server.core.questions import question_key
 from server.core.settings import DatabaseSettings
 from server.db.schema import alembic_config, upgrade_schema
 from server.db.session import Database
+from server.kb.models import Question
 from tests.conftest import key_pair
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -65,3 +67,19 @@ async def test_identity(database: Database) -> None:
     assert (client.max_blocks, client.pct_fields, client.networks) == (1, False, "")
     assert (pair.kid, pair.kind, pair.state, pair.retire_at) == ("k1", "rsa", "active", None)
     assert vault.open(pair.sealed_private or b"", context="acme|ck_1") == private_pem(key).encode()
+
+
+async def test_recommended_questions_are_found_by_their_words(database: Database) -> None:
+    """Those of no knowledge base stay everybody's."""
+    async with database.engine.begin() as connection:
+        await connection.run_sync(_to, "0006")
+        for number, query in enumerate(("年假 有几天？", "HOW many  days?", "？"), 1):
+            await connection.execute(
+                text("INSERT INTO question VALUES (:id, NULL, :query, NULL, 3, 1, :now)"),
+                {"id": number, "query": query, "now": NOW},
+            )
+    await upgrade_schema(database)
+    async with database.read() as session:
+        rows = list(await session.scalars(select(Question).order_by(Question.id)))
+    assert [row.query_key for row in rows] == [question_key(row.query) for row in rows]
+    assert [(row.client_id, row.tap_count) for row in rows] == [(None, 3)] * 3

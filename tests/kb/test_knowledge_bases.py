@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import io
-import json
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -794,34 +793,3 @@ async def test_unknown_paths_and_methods(editor: Caller) -> None:
 
 async def test_ready(callers: Callers) -> None:
     assert (await callers.nobody().get("/ready")).json() == {"status": "ready"}
-
-
-async def test_recommended_questions(
-    callers: Callers, editor: Caller, reader: Caller, services: Services
-) -> None:
-    from server.kb.models import Question
-
-    await editor.create_kb()
-    kb = await services.kb.get(
-        (await services.authenticator.authenticate(editor.http.headers["authorization"][7:])), "kb"
-    )
-    now = services.runtime.clock.now()
-    async with services.database.write() as session:
-        session.add_all([Question(kb_id=kb.id, query=f"问题{n}", created_at=now) for n in range(5)])
-        session.add(Question(kb_id=None, query="闲聊", created_at=now))
-        session.add(Question(kb_id=kb.id, query="停用", enabled=False, created_at=now))
-    asked = (await reader.get("/recommend/question", num=4, kb_name="kb")).json()["data"]
-    assert len({row["query"] for row in asked}) == 4
-    assert {row["kb_name"] for row in asked} == {"kb"}
-    assert [
-        row["query"] for row in (await reader.get("/recommend/question", num=9, kb_name="")).json()["data"]
-    ] == ["闲聊"]
-    everything = {row["query"] for row in (await reader.get("/recommend/question", num=50)).json()["data"]}
-    assert everything == {"闲聊", *(f"问题{n}" for n in range(5))}
-    await callers.client("rival")
-    rival = await callers.user("rival", "r")
-    assert {row["query"] for row in (await rival.get("/recommend/question", num=50)).json()["data"]} == {
-        "闲聊"
-    }
-    assert (await reader.get("/recommend/question", num=0)).status_code == 422
-    assert json.loads(json.dumps(asked))

@@ -1,0 +1,132 @@
+"""Shapes of sessions, their history and feedback; field names, defaults and limits are the contract's."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from server.chat.schemas import Id32
+from server.core import strict_json
+from server.core.http import Envelope
+
+_MAX_PARAM = 16 * 1024
+
+
+def _from_text(value: Any) -> Any:
+    """`/session/list` gives `param` as text, and pages send back what they were given."""
+    if not isinstance(value, str):
+        return value
+    return strict_json.loads(value.encode())
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(value, allow_nan=False))
+    except ValueError:
+        raise ValueError("must be JSON") from None
+    if size > _MAX_PARAM:
+        raise ValueError(f"must not be longer than {_MAX_PARAM} characters")
+    return value
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
+
+
+class SaveSession(_Body):
+    """A new session of the caller's, or what becomes of one that is there."""
+
+    session_id: Id32
+    """32 letters and digits of the page's own choice."""
+    session_name: Annotated[str, Field(max_length=20)]
+    mode: Annotated[str, Field(max_length=20)]
+    """LLM, Knowledge, SearchEngine or Agent."""
+    param: Annotated[dict[str, Any], BeforeValidator(_from_text), AfterValidator(_small)] | None = None
+    """What the page wants to find again; kept as it is. Left out: what is there stays."""
+
+
+class SessionOut(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    session_id: str
+    session_name: str
+    mode: str
+    param: str
+    """JSON, as text: old pages parse it."""
+    create_time: datetime
+
+
+class SessionList(Envelope[list[SessionOut]]):
+    """The contract's list; `total` counts what is on all pages."""
+
+    total: int
+
+
+class SessionFilter(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    q: Annotated[str, Field(max_length=100)] = ""
+    """Words of the name or of a question."""
+    page: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """From 1; or use `offset`."""
+    offset: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """50 of a page, otherwise 1000."""
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(offset, limit)"""
+        limit = self.limit or (1000 if self.page is None else 50)
+        return (self.offset if self.page is None else (self.page - 1) * limit), limit
+
+
+class LatestMessages(_Body):
+    session_id: Id32
+    chat_id: Annotated[str, Field(max_length=64)] | None = None
+    """The id of a message: those before it. Left out: the last ones."""
+    num: Annotated[int, Field(ge=1, le=100)]
+
+
+class MessageOut(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    query: str
+    response: str
+    docs: list[str]
+    create_time: datetime
+    state: str
+    """done, writing, or what ended it early: cut (the reader went away) or failed."""
+    error_code: str | None
+    feedback_score: int | None
+
+
+class GiveFeedback(_Body):
+    chat_history_id: Annotated[str, Field(max_length=32)] = ""
+    score: Annotated[int, Field(ge=0, le=100)] = 0
+    """0 is bad, 100 is good."""
+    reason: Annotated[str, Field(max_length=255)] = ""
+
+
+class RatedAnswer(BaseModel):
+    query: str
+    response: str
+    score: int
+    reason: str
+    time: datetime
+
+
+class FeedbackReport(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    knowledge_base_name: str | None
+    answers: int
+    """Questions that the client's people asked it."""
+    rated: int
+    good: int
+    """Rated 60 or more."""
+    mean_score: float | None
+    reasons: list[RatedAnswer]
+    """Ratings that say why, the newest first."""
+    total_reasons: int

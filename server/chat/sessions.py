@@ -1,0 +1,91 @@
+"""Conversations of callers. Someone else's does not exist."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from server.auth.principal import Principal
+from server.chat import repository
+from server.chat.models import Message, Session
+from server.core.clock import Clock
+from server.core.errors import SessionNotFound
+from server.db.session import Database
+from server.db.upsert import upsert
+
+# Messages that are read at once for an export.
+_PORTION = 100
+
+
+class Sessions:
+    """What a person does with their conversations, beside talking."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    async def save(
+        self, caller: Principal, session_id: str, name: str, mode: str, param: dict[str, Any] | None
+    ) -> None:
+        """Begin a session, or change the caller's own; `param` None leaves what is there. Raises SessionNotFound."""
+        async with self._database.write() as session:
+            fresh = {
+                "id": session_id,
+                "client_id": caller.client_id,
+                "user_id": caller.user_id,
+                "name": name,
+                "mode": mode,
+                "param": param or {},
+                "created_at": self._clock.now(),
+            }
+            # Locked at once: a page that saves twice while it closes must not stand in its own way.
+            row: Session = await upsert(session, fresh, {"id": session_id}, Session)
+            _check_owner(row, caller)
+            row.name, row.mode = name, mode
+            if param is not None:
+                row.param = param
+
+    async def list_all(
+        self, caller: Principal, words: str, *, offset: int, limit: int
+    ) -> tuple[list[Session], int]:
+        """The caller's sessions, the newest first, and how many there are."""
+        async with self._database.read() as session:
+            return await repository.list_sessions(session, caller, words, offset=offset, limit=limit)
+
+    async def delete(self, caller: Principal, session_id: str) -> None:
+        """Delete a session with its messages; one that is not there is deleted already. Raises SessionNotFound."""
+        async with self._database.write() as session:
+            row = await repository.find_session(session, session_id)
+            if row is not None:
+                _check_owner(row, caller)
+                await session.delete(row)
+
+    async def latest(
+        self, caller: Principal, session_id: str, number: int, before: str | None
+    ) -> list[Message]:
+        """The caller's last messages of a session, or the last ones before a message; the newest first."""
+        async with self._database.read() as session:
+            return await repository.list_messages(session, caller, session_id, number, before=before)
+
+    async def open(self, caller: Principal, session_id: str) -> Session:
+        """The caller's own session. Raises SessionNotFound."""
+        async with self._database.read() as session:
+            row = await repository.find_session(session, session_id)
+        if row is None:
+            raise SessionNotFound
+        _check_owner(row, caller)
+        return row
+
+    async def messages(self, caller: Principal, row: Session) -> AsyncGenerator[Sequence[Message], None]:
+        """All messages of a session in portions, the oldest first; nothing is held between two."""
+        after: Message | None = None
+        while True:
+            async with self._database.read() as session:
+                portion = await repository.list_next_messages(session, caller, row.id, after, _PORTION)
+            if portion:
+                yield portion
+            if len(portion) < _PORTION:
+                return
+            after = portion[-1]
+
+
+def _check_owner(row: Session, caller: Principal) -> None:
+    if (row.client_id, row.user_id) != (caller.client_id, caller.user_id):
+        raise SessionNotFound

@@ -1,0 +1,376 @@
+"""Sessions and their history over HTTP, as pages use them."""
+
+import asyncio
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from server.chat.models import Message, Session
+from server.services import Services
+from tests.conftest import Callers
+from tests.support.api import Caller
+
+SAVE, LIST, DELETE, LATEST = "/session/save", "/session/list", "/session/delete", "/history/latest"
+A, B = "a" * 32, "b" * 32
+# What the original page saves: model.ts and session.ts.
+PARAM = {
+    "query": None, "stream": True, "temperature": 0.35, "max_tokens": 2000, "prompt_name": "default",
+    "history_count": 5, "knowledge_base_name": "kb", "top_k": 3, "score_threshold": 0.5, "split_result": False,
+}  # fmt: skip
+
+
+async def _save(
+    caller: Caller, session_id: str = A, name: str = "年假", mode: str = "LLM", **fields: Any
+) -> None:
+    body = {"session_id": session_id, "session_name": name, "mode": mode, **fields}
+    answer = await caller.post(SAVE, body)
+    assert (answer.status_code, answer.json()["data"]) == (200, True), answer.text
+
+
+async def _list(caller: Caller, **fields: Any) -> list[dict[str, Any]]:
+    answer = await caller.get(LIST, **fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+async def _ask(caller: Caller, query: str, session_id: str = A, **fields: Any) -> str:
+    answer = await caller.post("/chat/chat", {"query": query, "session_id": session_id, **fields})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["chat_history_id"]
+
+
+async def _latest(caller: Caller, num: int = 10, session_id: str = A, **fields: Any) -> list[dict[str, Any]]:
+    answer = await caller.post(LATEST, {"session_id": session_id, "num": num, **fields})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+# ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_saving_inserts_and_then_updates(reader: Caller) -> None:
+    await _save(reader, param=PARAM)
+    (row,) = await _list(reader)
+    assert row.pop("create_time")
+    param = row.pop("param")
+    assert row == {"session_id": A, "session_name": "年假", "mode": "LLM"}
+    assert isinstance(param, str), "the original page parses it"
+    assert json.loads(param) == PARAM
+    assert isinstance(json.loads(param)["score_threshold"], float)
+    changed = PARAM | {"score_threshold": 1.0, "另": {"x": [1, 0.1, None]}}
+    await _save(reader, name="病假", mode="Knowledge", param=changed)
+    (row,) = await _list(reader)
+    assert (row["session_name"], row["mode"]) == ("病假", "Knowledge")
+    assert json.loads(row["param"]) == changed
+    assert '"score_threshold": 1.0' in row["param"]
+
+
+async def test_a_new_name_leaves_the_rest(reader: Caller) -> None:
+    await _save(reader, param=PARAM)
+    await _save(reader, name="改名")
+    (row,) = await _list(reader)
+    assert (row["session_name"], json.loads(row["param"])) == ("改名", PARAM)
+    await _save(reader, param=row["param"])
+    assert json.loads((await _list(reader))[0]["param"]) == PARAM, "a page may send back what it was given"
+    await _save(reader, session_id=B, name="")
+    assert [json.loads(row["param"]) for row in await _list(reader)] == [{}, PARAM]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"session_id": "a" * 31},
+        {"session_id": "a" * 33},
+        {"session_id": None},
+        {"session_id": "../" + "a" * 29},
+        {"session_name": "x" * 21},
+        {"session_name": 5},
+        {"session_name": None},
+        {"mode": "x" * 21},
+        {"mode": None},
+        {"param": []},
+        {"param": "x"},
+        {"param": "[1]"},
+        {"param": '{"a": NaN}'},
+        {"param": '{"a": "\\ud800"}'},
+        {"param": {"a": "x" * 20_000}},
+        {"param": {"a": float("1e308") * 0.5, "b": "x" * 16_500}},
+    ],
+)
+async def test_what_cannot_be_saved(reader: Caller, fields: dict[str, Any]) -> None:
+    answer = await reader.post(SAVE, {"session_id": A, "session_name": "x", "mode": "LLM"} | fields)
+    assert answer.status_code == 422, answer.text
+    assert await _list(reader) == []
+
+
+async def test_a_number_too_large_for_json_is_refused(reader: Caller) -> None:
+    body = f'{{"session_id": "{A}", "session_name": "x", "mode": "LLM", "param": {{"a": 1e999}}}}'
+    answer = await reader.http.post(SAVE, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
+async def test_names_are_counted_in_characters(reader: Caller) -> None:
+    name = "😀" * 10 + "年" * 10
+    await _save(reader, name=name, mode="m" * 20)
+    assert (await _list(reader))[0]["session_name"] == name
+
+
+async def test_what_the_chat_began_is_found_with_what_the_page_needs(reader: Caller) -> None:
+    """The page may never have come to save it."""
+    question = "年假有几天？" * 5
+    await _ask(reader, question, temperature=0.2, history_count=3)
+    (row,) = await _list(reader)
+    assert (row["session_id"], row["session_name"], row["mode"]) == (A, question[:20], "LLM")
+    param = json.loads(row["param"])
+    assert (param["stream"], param["temperature"], param["history_count"], param["top_k"]) == (
+        True,
+        0.2,
+        3,
+        3,
+    )
+    await _save(reader, name="改名", param=PARAM)
+    assert [row["session_name"] for row in await _list(reader)] == ["改名"]
+    assert len(await _latest(reader)) == 1
+
+
+async def test_sessions_are_listed_newest_first_in_pages(reader: Caller) -> None:
+    ids = [f"{n:032}" for n in range(7)]
+    for number, session_id in enumerate(ids):
+        await _save(reader, session_id, f"会话 {number}")
+    newest = ids[::-1]
+    assert [row["session_id"] for row in await _list(reader)] == newest
+    for fields, found in (
+        ({"limit": 3}, newest[:3]),
+        ({"limit": 3, "offset": 5}, newest[5:]),
+        ({"page": 1, "limit": 3}, newest[:3]),
+        ({"page": 3, "limit": 3}, newest[6:]),
+        ({"page": 4, "limit": 3}, []),
+        ({"page": 1}, newest),
+    ):
+        answer = (await reader.get(LIST, **fields)).json()
+        assert [row["session_id"] for row in answer["data"]] == found, fields
+        assert answer["total"] == 7
+    refused: list[dict[str, Any]] = [
+        {"limit": 0},
+        {"limit": 1001},
+        {"page": 0},
+        {"offset": -1},
+        {"q": "x" * 101},
+    ]
+    for given in refused:
+        assert (await reader.get(LIST, **given)).status_code == 422, given
+
+
+async def test_sessions_are_searched_by_name_and_question(callers: Callers, reader: Caller) -> None:
+    await _save(reader, A, "Annual 100%")
+    await _ask(reader, "差旅报销的标准是多少？", B)
+    await _save(reader, B, "随便聊")
+    stranger = await callers.user("acme", "u2")
+    await _save(stranger, "c" * 32, "annual")
+    for words, found in (
+        ("annual", [A]), ("报销", [B]), ("随便", [B]), ("100%", [A]), ("%", [A]), ("_", []), (" ", [B, A]),
+    ):  # fmt: skip
+        assert [row["session_id"] for row in await _list(reader, q=words)] == found, words
+
+
+@pytest.mark.parametrize("form", ["json", "raw", "form-urlencoded", "json-typed raw", "object", "no type"])
+async def test_a_session_is_deleted_in_every_form(reader: Caller, services: Services, form: str) -> None:
+    """The original page sends the bare id as a form."""
+    await _ask(reader, "年假？")
+    await _ask(reader, "年假？", B)
+    types = {
+        "raw": "text/plain",
+        "form-urlencoded": "application/x-www-form-urlencoded",
+        "json-typed raw": "application/json",
+    }
+    if form in ("json", "object"):
+        answer = await reader.post(DELETE, A if form == "json" else {"session_id": A})
+    else:
+        headers = {"Content-Type": types[form]} if form in types else {}
+        answer = await reader.http.post(DELETE, content=f" {A}\n", headers=headers)
+    assert (answer.status_code, answer.json()["data"]) == (200, True), answer.text
+    assert [row["session_id"] for row in await _list(reader)] == [B]
+    async with services.database.read() as session:
+        assert await session.scalar(select(func.count()).select_from(Message)) == 1, "its history went too"
+    again = await reader.post(DELETE, A)
+    assert (again.status_code, again.json()["data"]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"", 422), (b"[]", 422), (b"{}", 422), (b'{"session_id": 5}', 422), (b'"a', 400), (b"a\0b", 422)]
+)  # fmt: skip
+async def test_delete_without_an_id(reader: Caller, body: bytes, status: int) -> None:
+    assert (await reader.http.post(DELETE, content=body)).status_code == status
+
+
+async def test_anothers_session_is_not_there(callers: Callers, reader: Caller, services: Services) -> None:
+    await _ask(reader, "年假？")
+    await _save(reader, param=PARAM)
+    await callers.client("other")
+    for stranger in (
+        await callers.user("acme", "u2"),
+        await callers.user("other", "u1"),
+        await callers.key("acme", "chat"),
+    ):
+        saved = await stranger.post(SAVE, {"session_id": A, "session_name": "我的", "mode": "LLM"})
+        deleted = await stranger.post(DELETE, A)
+        assert [saved.status_code, deleted.status_code] == [404, 404]
+        assert saved.json()["error"]["code"] == "session_not_found"
+        assert await _list(stranger) == await _latest(stranger) == []
+        assert (await stranger.get("/session/export", session_id=A)).status_code == 404
+    assert [row["session_name"] for row in await _list(reader)] == ["年假"]
+    assert len(await _latest(reader)) == 1
+
+
+async def test_saving_at_once_makes_one(reader: Caller) -> None:
+    assert await _list(reader) == []  # first sight of the reader is another matter
+    await asyncio.gather(*(_save(reader, name=f"{n}", param={"n": n}) for n in range(8)))
+    (row,) = await _list(reader)
+    assert json.loads(row["param"]) == {"n": int(row["session_name"])}, "one of them, whole"
+
+
+# ── history ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_history_comes_newest_first_and_in_pages(editor: Caller) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"手册.txt": "员工每年有十天年假。".encode()})
+    for n in range(6):
+        await _ask(editor, f"问题{n}")
+    asked = {"query": "年假有几天？", "session_id": A, "knowledge_base_name": "kb"}
+    last = (await editor.post("/chat/knowledge_base_chat", asked)).json()
+    rows = await _latest(editor)
+    assert [row["query"] for row in rows] == ["年假有几天？", *(f"问题{n}" for n in range(5, -1, -1))]
+    assert rows[0].pop("create_time")
+    assert rows[0] == {
+        "id": last["chat_history_id"], "query": "年假有几天？", "response": last["answer"], "docs": last["docs"],
+        "state": "done", "error_code": None, "feedback_score": None,
+    }  # fmt: skip
+    assert last["docs"]
+    assert rows[1]["docs"] == []
+    assert [row["id"] for row in await _latest(editor, 2)] == [row["id"] for row in rows[:2]]
+    seen: list[str] = []
+    while page := await _latest(editor, 2, chat_id=seen[-1] if seen else None):
+        seen += [row["id"] for row in page]
+    assert seen == [row["id"] for row in rows]
+
+
+async def test_paging_is_stable_within_a_second(reader: Caller, services: Services) -> None:
+    """Also within a microsecond, as with a clock that stands still."""
+    ids = [await _ask(reader, f"问题{n}") for n in range(7)]
+    async with services.database.write() as session:
+        now = services.runtime.clock.now()
+        await session.execute(update(Message).values(created_at=now))
+        await session.execute(
+            update(Message).where(Message.id == ids[6]).values(created_at=now - timedelta(microseconds=1))
+        )
+    expected = [*ids[5::-1], ids[6]]
+    assert [row["id"] for row in await _latest(reader)] == expected
+    for number, chat_id in enumerate(expected):
+        assert [row["id"] for row in await _latest(reader, 3, chat_id=chat_id)] == expected[
+            number + 1 : number + 4
+        ]
+
+
+async def test_history_before_what_is_not_there_is_empty(callers: Callers, reader: Caller) -> None:
+    await _ask(reader, "一")
+    elsewhere = await _ask(reader, "二", B)
+    assert await _latest(reader, chat_id=elsewhere) == []
+    assert await _latest(reader, chat_id="f" * 32) == []
+    assert await _latest(reader, chat_id="0c5cb3ee-71b3-4ab5-9d6e-0b9f3a1e8a11") == [], (
+        "as browsers make them"
+    )
+    assert await _latest(reader, session_id="f" * 32) == [], "a page asks before its first question"
+    for body in ({"num": 0}, {"num": 101}, {"num": "5"}, {"num": None}, {"session_id": "x"}, {"chat_id": 5}):
+        answer = await reader.post(LATEST, {"session_id": A, "num": 5} | body)
+        assert answer.status_code == 422, body
+
+
+async def test_asking_again_uses_the_same_record(reader: Caller, services: Services) -> None:
+    first = await _ask(reader, "一")
+    await _ask(reader, "二")
+    before = await _latest(reader)
+    async with services.database.write() as session:
+        await session.execute(update(Message).values(response="旧", docs=["旧"], state="cut", error_code="x"))
+    assert await _ask(reader, "换个问法", chat_history_id=first) == first
+    after = await _latest(reader)
+    assert [row["id"] for row in after] == [row["id"] for row in before]
+    again, other = after[1], after[0]
+    assert (again["query"], again["create_time"]) == ("一", before[1]["create_time"]), (
+        "the question is not stored again"
+    )
+    assert (again["response"], again["docs"]) == (before[1]["response"], [])
+    assert (again["state"], again["error_code"]) == ("done", None)
+    assert (other["response"], other["docs"], other["state"]) == ("旧", ["旧"], "cut")
+
+
+async def test_messages_have_any_length(reader: Caller, services: Services) -> None:
+    message = await _ask(reader, "问" * 8000)
+    async with services.database.write() as session:
+        await session.execute(update(Message).where(Message.id == message).values(response="答" * 200_000))
+    (row,) = await _latest(reader)
+    assert (len(row["query"]), len(row["response"])) == (8000, 200_000)
+
+
+# ── export ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_conversation_is_exported_as_markdown(editor: Caller, services: Services) -> None:
+    await editor.create_kb()
+    await editor.ingest("kb", {"手册.txt": "员工每年有十天年假。".encode()})
+    body = {"query": "年假有几天？\n# 请说说", "session_id": A, "knowledge_base_name": "kb"}
+    answer = (await editor.post("/chat/knowledge_base_chat", body)).json()
+    second = await _ask(editor, "再问")
+    async with services.database.write() as session:
+        await session.execute(
+            update(Message).where(Message.id == second).values(response="说了一半", state="cut")
+        )
+    await _save(editor, name="年假/A*B", mode="Knowledge")
+    exported = await editor.get("/session/export", session_id=A)
+    assert exported.status_code == 200
+    assert exported.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert (
+        exported.headers["content-disposition"]
+        == "attachment; filename*=UTF-8''%E5%B9%B4%E5%81%87%20A%20B.md"
+    )
+    text = exported.text
+    assert text.startswith("# 年假/A\\*B\n\n- 模式: Knowledge\n- 开始于: ")
+    parts = re.split(r"^## \d+ · .*$", text, flags=re.M)
+    assert len(parts) == 3
+    assert "> 年假有几天？\n> # 请说说\n" in parts[1]
+    assert answer["answer"] in parts[1]
+    assert "### 出处\n\n- 出处 [1] [手册.txt](http" in parts[1]
+    assert "  员工每年有十天年假。" in parts[1]
+    assert parts[2] == "\n\n> 再问\n\n*（回答中断，以下是已说的部分）*\n\n说了一半\n"
+    english = await editor.http.get(
+        "/session/export", params={"session_id": A}, headers={"Accept-Language": "en"}
+    )
+    assert "### Sources" in english.text
+    for wrong in ("x", "f" * 31, ""):
+        assert (await editor.get("/session/export", session_id=wrong)).status_code == 422
+    assert (await editor.get("/session/export", session_id="f" * 32)).status_code == 404
+
+
+async def test_a_long_conversation_is_exported_whole(reader: Caller, services: Services) -> None:
+    first = await _ask(reader, "问题0")
+    async with services.database.write() as session:
+        row = await session.get_one(Message, first)
+        values = {column.key: getattr(row, column.key) for column in Message.__table__.columns}
+        session.add_all(
+            Message(**values | {"id": f"{n:032}", "query": f"问题{n}", "position": n + 1})
+            for n in range(1, 250)
+        )
+    text = (await reader.get("/session/export", session_id=A)).text
+    assert re.findall(r"^> 问题(\d+)$", text, flags=re.M) == [str(n) for n in range(250)]
+    assert re.findall(r"^## (\d+) ", text, flags=re.M) == [str(n) for n in range(1, 251)]
+
+
+async def test_a_session_without_messages_is_exported_too(reader: Caller, services: Services) -> None:
+    await _save(reader, name="")
+    async with services.database.read() as session:
+        assert (await session.get_one(Session, A)).name == ""
+    assert (await reader.get("/session/export", session_id=A)).text.startswith(f"# {A}\n")
