@@ -38,6 +38,7 @@ class Services:
     authenticator: Authenticator
     signon: SignOn
     kb: KBService
+    prompts: Prompts
     chat: ChatService
 
 
@@ -80,6 +81,7 @@ async def open_services(
             authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
             signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
+            prompts=prompts,
             chat=chat,
         )
         await runtime.tasks.drain()

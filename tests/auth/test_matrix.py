@@ -78,6 +78,8 @@ WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("GET", "/knowledge_base/list_knowledge_bases_v2"): Scope.KB_READ,
     ("POST", "/knowledge_base/create_knowledge_base"): Scope.KB_WRITE,
     ("GET", "/wecom/js-sdk-signature"): Scope.CHAT,
+    ("POST", "/server/get_prompt_template"): Scope.CHAT,
+    ("POST", "/server/list_prompt_templates"): Scope.CHAT,
     ("GET", "/auth/sessions"): None,
     ("DELETE", "/auth/session"): None,
 }
