@@ -48,6 +48,7 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
+            app.state.search = opened.search
             app.state.templates = Templates(opened.prompts, opened.runtime)
             app.state.signon = opened.signon
             app.state.demo = Demo(

@@ -12,6 +12,8 @@ from server.auth.tokens import Tokens
 from server.auth.vault import Vault
 from server.chat.prompts import Prompts
 from server.chat.service import ChatService
+from server.chat.steps import Means
+from server.chat.web import WebSearch
 from server.core.clock import Clock
 from server.core.runtime import Runtime
 from server.core.settings import Settings
@@ -22,6 +24,7 @@ from server.kb.files import FileStore
 from server.kb.indexes import Indexes
 from server.kb.service import KBService
 from server.llm.gateway import Gateway
+from server.search.engines import SearchEngines
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Services:
     signon: SignOn
     kb: KBService
     prompts: Prompts
+    search: SearchEngines
     chat: ChatService
 
 
@@ -67,7 +71,10 @@ async def open_services(
         kb = KBService(database, files, embedders, indexes, runtime, settings)
         prompts = Prompts(settings.chat.prompts_dir)
         gateway = Gateway(settings.llm)
-        chat = ChatService(database, kb, gateway, prompts, runtime, settings.chat, settings.server.address)
+        search = SearchEngines(settings.search, runtime.lanes)
+        web = WebSearch(search, embedders, settings.embedding.default, runtime.lanes)
+        means = Means(kb, gateway, prompts, web, runtime.lanes, settings.server.address)
+        chat = ChatService(database, means, runtime, settings.chat)
         guard = Guard(settings.auth)
         tokens = Tokens(database, vault, settings.auth, runtime, guard)
         yield Services(
@@ -82,9 +89,11 @@ async def open_services(
             signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
             prompts=prompts,
+            search=search,
             chat=chat,
         )
         await runtime.tasks.drain()
         await gateway.close()
+        await search.close()
     finally:
         await database.close()

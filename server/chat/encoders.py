@@ -7,17 +7,23 @@ from typing import Any
 
 from fastapi.sse import format_sse_event
 
-from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
+from server.chat.events import Event, Failed, Finished, Source, Sources, Started, TextDelta, Usage
 from server.chat.prompts import Mode
 from server.core.errors import AppError
 from server.core.i18n import Language
 from server.core.logging import request_id
 from server.core.sse import Stream
+from server.search.base import WebPage
 
 Events = AsyncGenerator[Event, None]
 
 # Key of the text in the contract's objects.
-_TEXT_KEYS: dict[Mode, str] = {"llm_chat": "text", "knowledge_base_chat": "answer"}
+_TEXT_KEYS: dict[Mode, str] = {
+    "llm_chat": "text",
+    "knowledge_base_chat": "answer",
+    "search_engine_chat": "answer",
+    "agent_chat": "answer",
+}
 
 
 async def legacy_stream(events: Events, mode: Mode, language: Language) -> Stream:
@@ -79,20 +85,8 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
         case Started():
             return "started", {"message_id": event.message_id}
         case Sources():
-            hits = [
-                {
-                    "number": number,
-                    "document_id": hit.document_id,
-                    "chunk_id": hit.chunk_id,
-                    "file_name": hit.file_name,
-                    "place": hit.place(language),
-                    "anchor": hit.anchor,
-                    "text": hit.text,
-                    "score": hit.score,
-                }
-                for number, hit in enumerate(event.hits, start=1)
-            ]
-            return "sources", {"hits": hits}
+            hits = enumerate(event.hits, start=1)
+            return "sources", {"hits": [_source(number, hit, language) for number, hit in hits]}
         case TextDelta():
             return "delta", {"text": event.text}
         case Usage():
@@ -104,6 +98,21 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "finished", {"message_id": event.message_id}
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
+
+
+def _source(number: int, hit: Source, language: Language) -> dict[str, Any]:
+    if isinstance(hit, WebPage):
+        return {"number": number, "title": hit.title, "url": hit.url, "text": hit.text}
+    return {
+        "number": number,
+        "document_id": hit.document_id,
+        "chunk_id": hit.chunk_id,
+        "file_name": hit.file_name,
+        "place": hit.place(language),
+        "anchor": hit.anchor,
+        "text": hit.text,
+        "score": hit.score,
+    }
 
 
 def error_object(error: AppError, language: Language) -> dict[str, str]:

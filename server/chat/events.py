@@ -1,9 +1,13 @@
 """What happens while an answer is made. `ChatService.answer` yields these; encoders turn them into bytes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.core.errors import AppError
 from server.kb.retriever import Hit
+from server.search.base import WebPage
+
+Source = Hit | WebPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +17,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The hits the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
+    """The passages the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
 
-    hits: list[Hit]
+    hits: Sequence[Source]
     docs: list[str]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -11,10 +11,11 @@ from server.auth.deps import Chatter
 from server.auth.principal import Principal
 from server.chat.deps import Answering
 from server.chat.encoders import legacy_stream, legacy_whole, sse_stream
-from server.chat.schemas import ChatRequest, KnowledgeBaseChatRequest
+from server.chat.schemas import ChatRequest, KnowledgeBaseChatRequest, SearchEngineChatRequest
 from server.chat.service import Ask
-from server.core.http import new_router
+from server.core.http import Envelope, new_router
 from server.core.sse import EventStream
+from server.search.engines import SearchEngines
 
 router = new_router(tags=["Chat"])
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -43,6 +44,27 @@ async def knowledge_base_chat(
         **_common(body),
     )
     return await _respond(request, answering, caller, ask, stream=body.stream)
+
+
+@router.post("/chat/search_engine_chat", response_class=StreamingResponse, responses=_FORMS)
+async def search_engine_chat(
+    caller: Chatter, answering: Answering, request: Request, body: SearchEngineChatRequest
+) -> Response:
+    """Ask the web: `{"answer"}` objects and a last one with `docs`, or SSE."""
+    ask = Ask(
+        mode="search_engine_chat",
+        search_engine_name=body.search_engine_name,
+        top_k=body.top_k,
+        split_result=body.split_result,
+        **_common(body),
+    )
+    return await _respond(request, answering, caller, ask, stream=body.stream)
+
+
+@router.post("/server/list_search_engines")
+async def list_search_engines(_: Chatter, request: Request) -> Envelope[list[str]]:
+    """The names for `search_engine_name`; the operator may have left some without their key."""
+    return Envelope(data=cast("SearchEngines", request.app.state.search).names())
 
 
 def _common(body: ChatRequest) -> dict[str, Any]:

@@ -48,6 +48,15 @@ class ChatRequest(BaseModel):
     """A template of `configs/prompts`."""
 
 
+class SearchEngineChatRequest(ChatRequest):
+    search_engine_name: Annotated[str, Field(max_length=64)]
+    """One of `/server/list_search_engines`."""
+    top_k: TopK = 3
+    """Pages at most."""
+    split_result: bool = False
+    """Cut long pages into pieces and take those nearest to the question."""
+
+
 class KnowledgeBaseChatRequest(ChatRequest):
     knowledge_base_name: str
     """Where the answer is to be found."""
