@@ -16,7 +16,8 @@ from starlette.routing import Route
 from bench.report import Figure, percentile, show, spread
 from bench.stage import CALLER, stage
 from server.chat.events import TextDelta
-from server.chat.service import Ask, ChatService
+from server.chat.service import ChatService
+from server.chat.turn import Ask
 from server.core.settings import load_settings
 from server.llm.gateway import Gateway
 

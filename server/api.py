@@ -9,6 +9,7 @@ from server.auth.routes import router as sso
 from server.auth.routes import sessions_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
+from server.chat.raw_routes import router as raw
 from server.chat.routes import router as chat
 from server.chat.template_routes import router as templates
 from server.core.settings import Settings
@@ -20,6 +21,7 @@ from server.kb.routes import router as kb
 def include_routers(app: FastAPI, settings: Settings) -> None:
     limits: Any = {"max_files": settings.kb.max_upload_files, "max_fields": 50, "max_part_size": 4 * 1024**2}
     app.include_router(chat)
+    app.include_router(raw)
     app.include_router(templates)
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)

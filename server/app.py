@@ -15,6 +15,7 @@ from server.auth.door import Door
 from server.auth.framing import Framing
 from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
+from server.chat.raw import RawAnswers
 from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
@@ -48,6 +49,7 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
+            app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
             app.state.search = opened.search
             app.state.templates = Templates(opened.prompts, opened.runtime)
             app.state.signon = opened.signon

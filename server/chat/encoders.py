@@ -70,6 +70,34 @@ async def legacy_whole(events: Events, mode: Mode) -> dict[str, Any]:
     return body if docs is None else body | {"docs": docs}
 
 
+async def raw_stream(events: Events, language: Language) -> Stream:
+    """The text as it comes, and nothing else; a failure is told in it."""
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case TextDelta():
+                    yield event.text.encode("utf-8", "replace")
+                case Failed():
+                    yield f"\n\n【{event.error.text.in_language(language)}】".encode()
+                case _:
+                    pass
+
+
+async def raw_whole(events: Events) -> str:
+    """The whole text. Raises the error of a failed answer, with its true status."""
+    text = ""
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case TextDelta():
+                    text += event.text
+                case Failed():
+                    raise event.error
+                case _:
+                    pass
+    return text
+
+
 async def sse_stream(events: Events, language: Language) -> Stream:
     """Server-sent events: `event:` names the kind, `id:` counts, `data:` is JSON."""
     number = 0
@@ -95,7 +123,8 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
                 "completion_tokens": event.completion_tokens,
             }
         case Finished():
-            return "finished", {"message_id": event.message_id}
+            # What is stored has an id.
+            return "finished", {"message_id": event.message_id} if event.message_id else {}
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
 

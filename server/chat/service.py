@@ -52,7 +52,7 @@ class ChatService:
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
         self._settings = settings
         self.running = RunningAnswers(database)
-        self._limits = Limits(self.running, settings)
+        self.limits = Limits(self.running, settings)
 
     async def prepare(self, caller: Principal, ask: Ask) -> Turn:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
@@ -85,7 +85,7 @@ class ChatService:
         try:
             yield Started(turn.message_id)
             async with aclosing(
-                self._limits.hold(turn.caller, turn.model.name, self._steps.of(turn))
+                self.limits.hold(turn.caller, turn.model.name, self._steps.of(turn))
             ) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):

@@ -287,6 +287,7 @@ class LLMModelSettings(Section):
     connect_timeout: Duration = timedelta(seconds=10)
     idle_timeout: Duration = timedelta(seconds=60)
     retries: int = Field(default=2, ge=0, le=10)
+    tools: bool = True
 
     _secret = field_validator("api_key")(_check_secret)
 

@@ -89,6 +89,8 @@ WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("POST", "/server/get_prompt_template"): Scope.CHAT,
     ("POST", "/server/list_prompt_templates"): Scope.CHAT,
     ("POST", "/server/list_search_engines"): Scope.CHAT,
+    ("POST", "/chat/fastchat"): Scope.CHAT,
+    ("POST", "/other/completion"): Scope.CHAT,
     ("GET", "/auth/sessions"): None,
     ("DELETE", "/auth/session"): None,
 }

@@ -53,7 +53,7 @@ def models() -> tuple[str, ...]:
 
 
 def model_settings(provider: Provider, names: tuple[str, ...]) -> dict[str, str]:
-    given = {}
+    given: dict[str, str] = {}
     for name in names:
         section = f"LLM__{name.upper().replace('-', '_')}"
         given |= {f"{section}__BASE_URL": provider.openai, f"{section}__MODEL": name}
