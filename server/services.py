@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from server.agent.service import Agents
+from server.agent.toolbox import Toolbox
 from server.auth.guard import Guard
 from server.auth.master_key import open_vault
 from server.auth.service import Authenticator, check_pkcs1v15
@@ -73,7 +75,9 @@ async def open_services(
         gateway = Gateway(settings.llm)
         search = SearchEngines(settings.search, runtime.lanes)
         web = WebSearch(search, embedders, settings.embedding.default, runtime.lanes)
-        means = Means(kb, gateway, prompts, web, runtime.lanes, settings.server.address)
+        toolbox = Toolbox(kb, search, runtime.clock, settings.agent, settings.kb.score_threshold)
+        agents = Agents(toolbox, runtime.lanes, settings.agent)
+        means = Means(kb, gateway, prompts, web, agents, runtime.lanes, settings.server.address)
         chat = ChatService(database, means, runtime, settings.chat)
         guard = Guard(settings.auth)
         tokens = Tokens(database, vault, settings.auth, runtime, guard)
@@ -95,5 +99,6 @@ async def open_services(
         await runtime.tasks.drain()
         await gateway.close()
         await search.close()
+        await toolbox.close()
     finally:
         await database.close()

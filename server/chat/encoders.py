@@ -7,7 +7,18 @@ from typing import Any
 
 from fastapi.sse import format_sse_event
 
-from server.chat.events import Event, Failed, Finished, Source, Sources, Started, TextDelta, Usage
+from server.chat.events import (
+    Event,
+    Failed,
+    FinalAnswer,
+    Finished,
+    Source,
+    Sources,
+    Started,
+    TextDelta,
+    ToolUse,
+    Usage,
+)
 from server.chat.prompts import Mode
 from server.core.errors import AppError
 from server.core.i18n import Language
@@ -41,6 +52,10 @@ async def legacy_stream(events: Events, mode: Mode, language: Language) -> Strea
                     docs = event.docs
                 case TextDelta():
                     yield _object(_piece(mode, event.text, message_id))
+                case ToolUse():
+                    yield _object({"tools": _tool_lines(event, language)})
+                case FinalAnswer():
+                    yield _object({"final_answer": event.text})
                 case Failed():
                     error = error_object(event.error, language)
                     yield _object(_piece(mode, f"\n\n【{error['message']}】", message_id) | {"error": error})
@@ -50,24 +65,29 @@ async def legacy_stream(events: Events, mode: Mode, language: Language) -> Strea
         yield _object({"docs": docs, "chat_history_id": message_id})
 
 
-async def legacy_whole(events: Events, mode: Mode) -> dict[str, Any]:
+async def legacy_whole(events: Events, mode: Mode, language: Language) -> dict[str, Any]:
     """The contract's form of `stream=false`: one object. Raises the error of a failed answer, with its true status."""
-    message_id, text, docs = "", "", None
+    message_id, text = "", ""
+    tools: list[list[str]] = []
+    more: dict[str, Any] = {}
     async with aclosing(events):
         async for event in events:
             match event:
                 case Started():
                     message_id = event.message_id
                 case Sources():
-                    docs = event.docs
+                    more["docs"] = event.docs
                 case TextDelta():
                     text += event.text
+                case ToolUse():
+                    tools.append(_tool_lines(event, language))
+                case FinalAnswer():
+                    more |= {"final_answer": event.text, "tools": tools}
                 case Failed():
                     raise event.error
                 case _:
                     pass
-    body = {_TEXT_KEYS[mode]: text, "chat_history_id": message_id}
-    return body if docs is None else body | {"docs": docs}
+    return {_TEXT_KEYS[mode]: text, "chat_history_id": message_id, **more}
 
 
 async def raw_stream(events: Events, language: Language) -> Stream:
@@ -117,6 +137,16 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "sources", {"hits": [_source(number, hit, language) for number, hit in hits]}
         case TextDelta():
             return "delta", {"text": event.text}
+        case ToolUse():
+            return "tool", {
+                "name": event.name,
+                "title": event.title.in_language(language),
+                "arguments": event.arguments,
+                "output": event.output,
+                "failed": event.failed,
+            }
+        case FinalAnswer():
+            return "final_answer", {"text": event.text}
         case Usage():
             return "usage", {
                 "prompt_tokens": event.prompt_tokens,
@@ -127,6 +157,16 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "finished", {"message_id": event.message_id} if event.message_id else {}
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
+
+
+def _tool_lines(use: ToolUse, language: Language) -> list[str]:
+    """A call as old pages show it, line by line."""
+    return [
+        f"工具名称: {use.title.in_language(language)}",
+        f"工具状态: {'调用失败' if use.failed else '调用成功'}",
+        f"工具输入: {use.arguments}",
+        f"{'错误信息' if use.failed else '工具输出'}: {use.output}",
+    ]
 
 
 def _source(number: int, hit: Source, language: Language) -> dict[str, Any]:

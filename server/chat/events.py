@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.core.errors import AppError
+from server.core.i18n import Text
 from server.kb.retriever import Hit
 from server.search.base import WebPage
 
@@ -29,6 +30,24 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolUse:
+    """An agent has called a tool. `arguments`: as the model wrote them; `output`: what it was told."""
+
+    name: str
+    title: Text
+    arguments: str
+    output: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """What an agent concludes: the last part of its text, without what it said on the way."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, as the provider counted them."""
 
@@ -48,4 +67,4 @@ class Failed:
     error: AppError
 
 
-Event = Started | Sources | TextDelta | Usage | Finished | Failed
+Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed

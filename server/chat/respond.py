@@ -28,7 +28,7 @@ async def respond(
         return _sse(answering, events)
     if stream:
         return EventStream(legacy_stream(events, ask.mode, answering.language), answering.tasks)
-    whole = await _unless_gone(request, legacy_whole(events, ask.mode))
+    whole = await _unless_gone(request, legacy_whole(events, ask.mode, answering.language))
     return _LEFT if whole is None else JSONResponse(whole)
 
 

@@ -57,6 +57,14 @@ async def search_engine_chat(
     return await respond(request, answering, caller, ask, stream=body.stream)
 
 
+@router.post("/chat/agent_chat", response_class=StreamingResponse, responses=_FORMS)
+async def agent_chat(caller: Chatter, answering: Answering, request: Request, body: ChatRequest) -> Response:
+    """Ask a model that may use tools: `{"answer"}`, `{"tools"}` and `{"final_answer"}` objects, or SSE."""
+    return await respond(
+        request, answering, caller, Ask(mode="agent_chat", **_common(body)), stream=body.stream
+    )
+
+
 @router.post("/server/list_search_engines")
 async def list_search_engines(_: Chatter, request: Request) -> Envelope[list[str]]:
     """The names for `search_engine_name`; the operator may have left some without their key."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.chat import history, repository
-from server.chat.events import Event, Failed, Finished, Started, TextDelta
+from server.chat.events import Event, Failed, FinalAnswer, Finished, Started, TextDelta
 from server.chat.limits import Limits
 from server.chat.models import Message, Session
 from server.chat.prompts import Mode
@@ -90,6 +90,8 @@ class ChatService:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         turn.reply.append(event.text)
+                    elif isinstance(event, FinalAnswer):
+                        turn.reply = [event.text]
                     yield event
             turn.state, last = "done", Finished(turn.message_id)
         except CallerDisabled as error:

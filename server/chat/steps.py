@@ -1,13 +1,17 @@
 """How an answer is made: what is looked up, what the model reads, and what it says."""
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
+from server.agent.knowledge import TITLE as KNOWLEDGE_TITLE
+from server.agent.service import Agents
 from server.chat import history
+from server.chat.agent_steps import AgentSteps, cite, sources_of
 from server.chat.citations import cite_file, cite_page
-from server.chat.events import Event, Source, Sources, TextDelta, Usage
+from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
 from server.chat.prompts import Grounded, Prompts
 from server.chat.turn import Turn
 from server.chat.web import WebSearch
@@ -34,6 +38,7 @@ class Means:
     gateway: Gateway
     prompts: Prompts
     web: WebSearch
+    agents: Agents
     lanes: Lanes
     address: str
 
@@ -42,26 +47,37 @@ class Steps:
     """Makes answers."""
 
     def __init__(self, means: Means) -> None:
-        self._kb, self._prompts, self._lanes, self._address = (
-            means.kb,
-            means.prompts,
-            means.lanes,
-            means.address,
-        )
+        self._kb, self._agents, self._prompts = means.kb, means.agents, means.prompts
+        self._lanes, self._address = means.lanes, means.address
+        self._agent = AgentSteps(means.agents, means.prompts, means.lanes, means.address)
 
     async def of(self, turn: Turn) -> AsyncGenerator[Event, None]:
         """What was found, then what the model makes of it."""
+        is_agent = turn.ask.mode == "agent_chat"
+        if is_agent and turn.model.calls_tools:
+            async with aclosing(self._agent.of(turn, self._room(turn))) as events:
+                async for event in events:
+                    yield event
+            return
         hits = await self._find(turn)
-        if turn.kb is not None or turn.pages is not None:
+        if is_agent:
+            yield _search_of(turn, len(hits))
+        if turn.ask.mode != "llm_chat":
             yield Sources(hits, turn.docs)
+        said: list[str] = []
         async with aclosing(turn.model.stream(await self._request(turn, hits))) as deltas:
             async for delta in deltas:
                 if delta.usage is not None:
                     yield Usage(delta.usage.prompt, delta.usage.completion)
                 if delta.text:
+                    said.append(delta.text)
                     yield TextDelta(delta.text)
+        if is_agent:
+            yield FinalAnswer("".join(said))
 
     async def _find(self, turn: Turn) -> Sequence[Source]:
+        if turn.ask.mode == "agent_chat":
+            return await self._find_everywhere(turn)
         if turn.pages is not None:
             pages = _within(turn.pages, self._room(turn))
             turn.trace = {"engine": turn.ask.search_engine_name, "pages": len(turn.pages)}
@@ -86,6 +102,14 @@ class Steps:
             turn.docs.append(f"还有 {turn.unread} 个文件正在处理，完成后请再问一次")
         return hits
 
+    async def _find_everywhere(self, turn: Turn) -> Sequence[Source]:
+        """For an agent whose model cannot call tools: what it would have looked up first, in all knowledge bases."""
+        knowledge = await self._agents.toolbox.knowledge(turn.caller)
+        found = await knowledge.search(turn.ask.query) if knowledge.kbs else []
+        count = len(_within([passage.source for passage in found], self._room(turn)))
+        turn.docs = cite(found[:count], self._address) or [_no_docs(turn.model)]
+        return sources_of(found[:count])
+
     async def _request(self, turn: Turn, hits: Sequence[Source]) -> ModelRequest:
         """Prompt and history: the newest rounds that fit beside the passages."""
         ask, room = turn.ask, self._room(turn)
@@ -93,10 +117,12 @@ class Steps:
             prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
         else:
             kind: Grounded = "search_engine_chat" if turn.pages is not None else "knowledge_base_chat"
+            # An agent's own templates are for those that call tools.
+            name = "default" if ask.mode == "agent_chat" else ask.prompt_name
             room -= sum(history.estimate_tokens(hit.text) for hit in hits)
             sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
             prompt = await self._lanes.run(
-                "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources, kind
+                "io", self._prompts.render_grounded, name, ask.query, sources, kind
             )
         earlier = history.fit(turn.rounds, room)
         passages = [
@@ -116,6 +142,14 @@ class Steps:
         ask = turn.ask
         answer = ask.max_tokens or _ANSWER_ROOM
         return turn.model.context_tokens - answer - history.estimate_tokens(ask.query)
+
+
+def _search_of(turn: Turn, count: int) -> ToolUse:
+    """The one call of an agent that cannot call."""
+    arguments = json.dumps({"query": turn.ask.query}, ensure_ascii=False)
+    return ToolUse(
+        "knowledge_search", KNOWLEDGE_TITLE, arguments, f"[1]…[{count}]" if count else "-", failed=False
+    )
 
 
 def _no_docs(model: ChatModel) -> str:

@@ -321,6 +321,22 @@ class SearchSettings(Section):
         return check_url(value, secret=False) if value else value
 
 
+class AgentSettings(Section):
+    """What /chat/agent_chat may do."""
+
+    max_calls: int = Field(default=8, ge=1, le=50)
+    max_time: Duration = timedelta(minutes=2)
+    tool_timeout: Duration = timedelta(seconds=20)
+    search_engine: str = ""
+    weather_url: str = ""
+    geocoding_url: str = "https://geocoding-api.open-meteo.com/v1/search"
+
+    @field_validator("weather_url", "geocoding_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return check_url(value, secret=False) if value else value
+
+
 class ChatSettings(Section):
     prompts_dir: RootedPath = ROOT / "configs" / "prompts"
     history_rounds: int = Field(default=10, ge=0, le=100)
@@ -348,6 +364,7 @@ class Settings(Section):
     llm: LLMSettings = LLMSettings()
     chat: ChatSettings = ChatSettings()
     search: SearchSettings = SearchSettings()
+    agent: AgentSettings = AgentSettings()
     compat: CompatSettings = CompatSettings()
 
     @property

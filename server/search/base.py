@@ -2,11 +2,12 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from server.core.fetching import Call
 from server.core.i18n import Language
 
 # Characters of a page's title, address and text that are kept.
@@ -31,18 +32,6 @@ class WebPage:
     def place(self, _: Language) -> str:
         """Where it stands, for people."""
         return f"{self.title} {self.url}"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP request. Its address comes from the settings, never from a caller."""
-
-    method: str
-    url: str
-    params: Mapping[str, str | int] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] | None = None
-    json: Any = None
 
 
 class Engine(ABC):

@@ -1,7 +1,8 @@
 """Bing's Web Search API, version 7, or whatever speaks it behind `[search] bing_url`."""
 
+from server.core.fetching import Call
 from server.core.settings import SearchSettings
-from server.search.base import Call, Engine, WebPage, json_object, pages_of
+from server.search.base import Engine, WebPage, json_object, pages_of
 
 
 class Bing(Engine):

@@ -3,8 +3,9 @@
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from server.core.fetching import Call
 from server.core.settings import SearchSettings
-from server.search.base import Call, Engine, WebPage, clean
+from server.search.base import Engine, WebPage, clean
 
 _CLASS = "contains(concat(' ', normalize-space(@class), ' '), ' {} ')"
 _RESULTS = f"//div[{_CLASS.format('web-result')}][not({_CLASS.format('result--ad')})]"

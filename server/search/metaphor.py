@@ -1,7 +1,8 @@
 """Metaphor, which is called Exa now: pages with their text, by `POST /search`."""
 
+from server.core.fetching import Call
 from server.core.settings import SearchSettings
-from server.search.base import TEXT, Call, Engine, WebPage, json_object, pages_of
+from server.search.base import TEXT, Engine, WebPage, json_object, pages_of
 
 
 class Metaphor(Engine):

@@ -1,7 +1,8 @@
 """SearXNG, a search engine of one's own. Its settings.yml must list `json` under search.formats."""
 
+from server.core.fetching import Call
 from server.core.settings import SearchSettings
-from server.search.base import Call, Engine, WebPage, json_object, pages_of
+from server.search.base import Engine, WebPage, json_object, pages_of
 
 
 class Searxng(Engine):

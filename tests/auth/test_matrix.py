@@ -54,6 +54,9 @@ def _chats() -> list[Row]:
     ]
     question = {"query": "年假"}
     rows = [Row("POST", "/chat/chat", Scope.CHAT, body=question | given, personal=True) for given in ids]
+    rows += [
+        Row("POST", "/chat/agent_chat", Scope.CHAT, body=question | given, personal=True) for given in ids
+    ]
     on_the_web = question | {"search_engine_name": "searxng"}
     rows += [
         Row("POST", "/chat/search_engine_chat", Scope.CHAT, body=on_the_web | given, personal=True)

@@ -13,7 +13,7 @@ from tests.support.provider import KEY, Provider, provider_server
 from tests.support.search_engines import Engines, search_engines
 
 # Behaviours of the provider's stand-in, each a model of the same name.
-MODELS = ("echo", "endless", "cut", "down", "stall", "wrong-key", "empty")
+MODELS = ("echo", "agent", "endless", "cut", "down", "stall", "wrong-key", "empty", "no-tools")
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ async def test_the_text_arrives_in_every_form(
 
 async def test_a_conversation_goes_to_the_model_as_it_is(reader: Caller, provider: Provider) -> None:
     messages = [("system", "你是诗人"), ("human", "你好"), ("ai", "好"), ("user", "作诗")]
-    body = {"messages": [{"role": role, "content": content} for role, content in messages]}
-    body |= {"temperature": 1.5, "max_tokens": 9, "n": 1, "stop": ["。"], "presence_penalty": 1}  # type: ignore[dict-item]
+    body: dict[str, Any] = {"messages": [{"role": role, "content": content} for role, content in messages]}
+    body |= {"temperature": 1.5, "max_tokens": 9, "n": 1, "stop": ["。"], "presence_penalty": 1}
     answer = await reader.post("/chat/fastchat", body | {"frequency_penalty": 0, "session_id": "ignored"})
     assert answer.status_code == 200, answer.text
     (call,) = provider.calls

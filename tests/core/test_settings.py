@@ -80,6 +80,8 @@ def test_the_file_holds_the_defaults() -> None:
         ({"WECOM__API_URL": "http://proxy.example.com"}, ["[wecom] api_url", "https://"]),
         ({"WECOM__AUTHORIZE_URL": "https://open.weixin.qq.com/"}, ["[wecom] authorize_url", "slash"]),
         ({"WECOM__PAGE_HOSTS": "https://oa.example.com"}, ["[wecom] page_hosts", "HOST:PORT"]),
+        ({"AGENT__MAX_CALLS": "0"}, ["[agent] max_calls"]),
+        ({"AGENT__WEATHER_URL": "api.open-meteo.com"}, ["[agent] weather_url", "https://"]),
         ({"SEARCH__BING_URL": "http://bing.example.com/search"}, ["[search] bing_url", "https://"]),
         ({"SEARCH__SEARXNG_URL": "searx.example.com"}, ["[search] searxng_url", "https://"]),
         ({"SEARCH__METAPHOR_KEY": "xxxx"}, ["[search] metaphor_key", "placeholder"]),
