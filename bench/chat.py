@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx2
 import uvicorn
@@ -15,8 +16,8 @@ from starlette.routing import Route
 from bench.report import Figure, percentile, show, spread
 from bench.stage import CALLER, stage
 from server.chat.events import TextDelta
-from server.chat.prompts import Prompts
-from server.chat.service import Ask, ChatService
+from server.chat.service import ChatService
+from server.chat.turn import Ask
 from server.core.settings import load_settings
 from server.llm.gateway import Gateway
 
@@ -59,10 +60,8 @@ async def run() -> None:
     gateway = Gateway(load_settings(environ=environ).llm)
     direct, ours = [], []
     async with stage() as services, httpx2.AsyncClient(timeout=30) as client:
-        prompts = Prompts(services.settings.chat.prompts_dir)
-        chat = ChatService(
-            services.database, services.kb, gateway, prompts, services.runtime, services.settings.chat, ""
-        )
+        means = replace(services.chat.means, gateway=gateway)
+        chat = ChatService(services.database, means, services.runtime, services.settings.chat)
         for _ in range(_CALLS):
             direct.append(await _directly(client))
             ours.append(await _through(chat))

@@ -9,9 +9,11 @@ from server.auth.routes import router as sso
 from server.auth.routes import sessions_router, users_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
+from server.chat.raw_routes import router as raw
 from server.chat.routes import router as chat
 from server.chat.session_routes import feedback_router, history_router
 from server.chat.session_routes import router as sessions
+from server.chat.template_routes import router as templates
 from server.core.settings import Settings
 from server.health import router as health
 from server.kb.question_routes import recommend_router
@@ -25,6 +27,8 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(feedback_router)
     app.include_router(sessions)
     app.include_router(history_router)
+    app.include_router(raw)
+    app.include_router(templates)
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
     app.include_router(recommend_router, form_limits=limits)

@@ -16,7 +16,9 @@ from server.auth.framing import Framing
 from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
 from server.chat.feedback import Feedback
+from server.chat.raw import RawAnswers
 from server.chat.sessions import Sessions
+from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
@@ -51,6 +53,9 @@ def create_app(
             app.state.chat = opened.chat
             app.state.sessions = Sessions(opened.database, opened.runtime.clock)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
+            app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
+            app.state.search = opened.search
+            app.state.templates = Templates(opened.prompts, opened.runtime)
             app.state.signon = opened.signon
             app.state.demo = Demo(
                 opened.database,

@@ -1,11 +1,11 @@
-"""Pages: the readers' under /h5/, the API's documentation under /docs; nothing foreign gets into either."""
+"""Pages: the readers' under /h5/, the API's documentation under /docs and /redoc; nothing foreign gets into either."""
 
 from pathlib import Path
 from typing import cast
 
 import fastapi_offline
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -32,6 +32,11 @@ _HEADERS = {
 }
 # Swagger UI starts itself by a script inside its page and sets styles inside its elements.
 _DOCS_HEADERS = _HEADERS | {"Content-Security-Policy": _POLICY.format(inline=" 'unsafe-inline'")}
+
+# ReDoc looks things up in a worker that it makes of its own text.
+_REDOC_HEADERS = _DOCS_HEADERS | {
+    "Content-Security-Policy": f"{_DOCS_HEADERS['Content-Security-Policy']}; worker-src blob:"
+}
 
 
 class Pages(StaticFiles):
@@ -99,4 +104,16 @@ def _mount_documentation(app: FastAPI) -> None:
         page.headers.update(_DOCS_HEADERS)
         return page
 
+    async def reference() -> HTMLResponse:
+        page = get_redoc_html(
+            openapi_url="openapi.json",
+            title="chat2llm API",
+            redoc_js_url="docs/assets/redoc.standalone.js",
+            redoc_favicon_url="docs/assets/favicon.png",
+            with_google_fonts=False,
+        )
+        page.headers.update(_REDOC_HEADERS)
+        return page
+
     app.add_api_route("/docs", documentation, include_in_schema=False)
+    app.add_api_route("/redoc", reference, include_in_schema=False)

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from server.agent.service import Agents
+from server.agent.toolbox import Toolbox
 from server.auth.guard import Guard
 from server.auth.key_lock import working_with_key
 from server.auth.master_key import open_vault
@@ -13,6 +15,8 @@ from server.auth.tokens import Tokens
 from server.auth.vault import Vault
 from server.chat.prompts import Prompts
 from server.chat.service import ChatService
+from server.chat.steps import Means
+from server.chat.web import WebSearch
 from server.core.clock import Clock
 from server.core.runtime import Runtime
 from server.core.settings import Settings
@@ -23,6 +27,7 @@ from server.kb.files import FileStore
 from server.kb.indexes import Indexes
 from server.kb.service import KBService
 from server.llm.gateway import Gateway
+from server.search.engines import SearchEngines
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Services:
     authenticator: Authenticator
     signon: SignOn
     kb: KBService
+    prompts: Prompts
+    search: SearchEngines
     chat: ChatService
 
 
@@ -68,9 +75,12 @@ async def open_services(
             kb = KBService(database, files, embedders, indexes, runtime, settings)
             prompts = Prompts(settings.chat.prompts_dir)
             gateway = Gateway(settings.llm)
-            chat = ChatService(
-                database, kb, gateway, prompts, runtime, settings.chat, settings.server.address
-            )
+            search = SearchEngines(settings.search, runtime.lanes)
+            web = WebSearch(search, embedders, settings.embedding.default, runtime.lanes)
+            toolbox = Toolbox(kb, search, runtime.clock, settings.agent, settings.kb.score_threshold)
+            agents = Agents(toolbox, runtime.lanes, settings.agent)
+            means = Means(kb, gateway, prompts, web, agents, runtime.lanes, settings.server.address)
+            chat = ChatService(database, means, runtime, settings.chat)
             guard = Guard(settings.auth)
             tokens = Tokens(database, vault, settings.auth, runtime, guard)
             yield Services(
@@ -84,9 +94,13 @@ async def open_services(
                 authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
                 signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
                 kb=kb,
+                prompts=prompts,
+                search=search,
                 chat=chat,
             )
             await runtime.tasks.drain()
             await gateway.close()
+            await search.close()
+            await toolbox.close()
     finally:
         await database.close()

@@ -34,6 +34,7 @@ PUBLIC = {
     "/auth/session",
     "/auth/ticket",
     "/docs",
+    "/redoc",
     "/openapi.json",
 }
 

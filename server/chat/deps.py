@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from server.chat.feedback import Feedback
+from server.chat.raw import RawAnswers
 from server.chat.service import ChatService
 from server.chat.sessions import Sessions
 from server.core.i18n import Language, negotiate
@@ -18,6 +19,8 @@ class AnswerContext:
     """The service, and how this request wants its answer."""
 
     chat: ChatService
+    raw: RawAnswers
+    max_query_chars: int
     tasks: BackgroundTasks
     language: Language
     # `Accept` names text/event-stream: real server-sent events instead of the contract's objects.
@@ -30,6 +33,8 @@ async def _context(request: Request) -> AnswerContext:
     state = request.app.state
     return AnswerContext(
         chat=cast("ChatService", state.chat),
+        raw=cast("RawAnswers", state.raw),
+        max_query_chars=cast("Settings", state.settings).chat.max_query_chars,
         tasks=cast("BackgroundTasks", state.tasks),
         language=negotiate(request.headers.get("accept-language")),
         sse="text/event-stream" in request.headers.get("accept", ""),

@@ -7,17 +7,34 @@ from typing import Any
 
 from fastapi.sse import format_sse_event
 
-from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
+from server.chat.events import (
+    Event,
+    Failed,
+    FinalAnswer,
+    Finished,
+    Source,
+    Sources,
+    Started,
+    TextDelta,
+    ToolUse,
+    Usage,
+)
 from server.chat.prompts import Mode
 from server.core.errors import AppError
 from server.core.i18n import Language
 from server.core.logging import request_id
 from server.core.sse import Stream
+from server.search.base import WebPage
 
 Events = AsyncGenerator[Event, None]
 
 # Key of the text in the contract's objects.
-_TEXT_KEYS: dict[Mode, str] = {"llm_chat": "text", "knowledge_base_chat": "answer"}
+_TEXT_KEYS: dict[Mode, str] = {
+    "llm_chat": "text",
+    "knowledge_base_chat": "answer",
+    "search_engine_chat": "answer",
+    "agent_chat": "answer",
+}
 
 
 async def legacy_stream(events: Events, mode: Mode, language: Language) -> Stream:
@@ -35,6 +52,10 @@ async def legacy_stream(events: Events, mode: Mode, language: Language) -> Strea
                     docs = event.docs
                 case TextDelta():
                     yield _object(_piece(mode, event.text, message_id))
+                case ToolUse():
+                    yield _object({"tools": _tool_lines(event, language)})
+                case FinalAnswer():
+                    yield _object({"final_answer": event.text})
                 case Failed():
                     error = error_object(event.error, language)
                     yield _object(_piece(mode, f"\n\n【{error['message']}】", message_id) | {"error": error})
@@ -44,24 +65,57 @@ async def legacy_stream(events: Events, mode: Mode, language: Language) -> Strea
         yield _object({"docs": docs, "chat_history_id": message_id})
 
 
-async def legacy_whole(events: Events, mode: Mode) -> dict[str, Any]:
+async def legacy_whole(events: Events, mode: Mode, language: Language) -> dict[str, Any]:
     """The contract's form of `stream=false`: one object. Raises the error of a failed answer, with its true status."""
-    message_id, text, docs = "", "", None
+    message_id, text = "", ""
+    tools: list[list[str]] = []
+    more: dict[str, Any] = {}
     async with aclosing(events):
         async for event in events:
             match event:
                 case Started():
                     message_id = event.message_id
                 case Sources():
-                    docs = event.docs
+                    more["docs"] = event.docs
+                case TextDelta():
+                    text += event.text
+                case ToolUse():
+                    tools.append(_tool_lines(event, language))
+                case FinalAnswer():
+                    more |= {"final_answer": event.text, "tools": tools}
+                case Failed():
+                    raise event.error
+                case _:
+                    pass
+    return {_TEXT_KEYS[mode]: text, "chat_history_id": message_id, **more}
+
+
+async def raw_stream(events: Events, language: Language) -> Stream:
+    """The text as it comes, and nothing else; a failure is told in it."""
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case TextDelta():
+                    yield event.text.encode("utf-8", "replace")
+                case Failed():
+                    yield f"\n\n【{event.error.text.in_language(language)}】".encode()
+                case _:
+                    pass
+
+
+async def raw_whole(events: Events) -> str:
+    """The whole text. Raises the error of a failed answer, with its true status."""
+    text = ""
+    async with aclosing(events):
+        async for event in events:
+            match event:
                 case TextDelta():
                     text += event.text
                 case Failed():
                     raise event.error
                 case _:
                     pass
-    body = {_TEXT_KEYS[mode]: text, "chat_history_id": message_id}
-    return body if docs is None else body | {"docs": docs}
+    return text
 
 
 async def sse_stream(events: Events, language: Language) -> Stream:
@@ -79,31 +133,55 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
         case Started():
             return "started", {"message_id": event.message_id}
         case Sources():
-            hits = [
-                {
-                    "number": number,
-                    "document_id": hit.document_id,
-                    "chunk_id": hit.chunk_id,
-                    "file_name": hit.file_name,
-                    "place": hit.place(language),
-                    "anchor": hit.anchor,
-                    "text": hit.text,
-                    "score": hit.score,
-                }
-                for number, hit in enumerate(event.hits, start=1)
-            ]
-            return "sources", {"hits": hits}
+            hits = enumerate(event.hits, start=1)
+            return "sources", {"hits": [_source(number, hit, language) for number, hit in hits]}
         case TextDelta():
             return "delta", {"text": event.text}
+        case ToolUse():
+            return "tool", {
+                "name": event.name,
+                "title": event.title.in_language(language),
+                "arguments": event.arguments,
+                "output": event.output,
+                "failed": event.failed,
+            }
+        case FinalAnswer():
+            return "final_answer", {"text": event.text}
         case Usage():
             return "usage", {
                 "prompt_tokens": event.prompt_tokens,
                 "completion_tokens": event.completion_tokens,
             }
         case Finished():
-            return "finished", {"message_id": event.message_id}
+            # What is stored has an id.
+            return "finished", {"message_id": event.message_id} if event.message_id else {}
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
+
+
+def _tool_lines(use: ToolUse, language: Language) -> list[str]:
+    """A call as old pages show it, line by line."""
+    return [
+        f"工具名称: {use.title.in_language(language)}",
+        f"工具状态: {'调用失败' if use.failed else '调用成功'}",
+        f"工具输入: {use.arguments}",
+        f"{'错误信息' if use.failed else '工具输出'}: {use.output}",
+    ]
+
+
+def _source(number: int, hit: Source, language: Language) -> dict[str, Any]:
+    if isinstance(hit, WebPage):
+        return {"number": number, "title": hit.title, "url": hit.url, "text": hit.text}
+    return {
+        "number": number,
+        "document_id": hit.document_id,
+        "chunk_id": hit.chunk_id,
+        "file_name": hit.file_name,
+        "place": hit.place(language),
+        "anchor": hit.anchor,
+        "text": hit.text,
+        "score": hit.score,
+    }
 
 
 def error_object(error: AppError, language: Language) -> dict[str, str]:

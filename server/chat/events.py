@@ -1,9 +1,14 @@
 """What happens while an answer is made. `ChatService.answer` yields these; encoders turn them into bytes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.core.errors import AppError
+from server.core.i18n import Text
 from server.kb.retriever import Hit
+from server.search.base import WebPage
+
+Source = Hit | WebPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +18,32 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The hits the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
+    """The passages the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
 
-    hits: list[Hit]
+    hits: Sequence[Source]
     docs: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """An agent has called a tool. `arguments`: as the model wrote them; `output`: what it was told."""
+
+    name: str
+    title: Text
+    arguments: str
+    output: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """What an agent concludes: the last part of its text, without what it said on the way."""
+
     text: str
 
 
@@ -44,4 +67,4 @@ class Failed:
     error: AppError
 
 
-Event = Started | Sources | TextDelta | Usage | Finished | Failed
+Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed

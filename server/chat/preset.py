@@ -13,6 +13,7 @@ class PresetModel:
     """A ChatModel that says one thing."""
 
     name = NAME
+    calls_tools = False
     context_tokens = 1_000_000
 
     def __init__(self, answer: str) -> None:

@@ -1,4 +1,4 @@
-"""Prompt templates: `<prompts_dir>/<mode>/<name>.jinja`, edited on disk and picked up at the next question.
+"""Prompt templates: `<prompts_dir>/<kind>/<name>.jinja`, edited on disk and picked up at the next question.
 
 Templates run in a sandbox. What documents and people wrote goes in as values, never as template; around documents
 stands a fence that is drawn by lot for each prompt, so that no document can close it.
@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +16,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from server.core.errors import PromptBroken, PromptNotFound
 from server.core.i18n import Text
 
-Mode = Literal["llm_chat", "knowledge_base_chat"]
+# The chats that are conversations: they are stored under these names.
+Mode = Literal["llm_chat", "knowledge_base_chat", "search_engine_chat", "agent_chat"]
+# A folder of templates each.
+TemplateKind = Literal[Mode, "completion"]
+KINDS: tuple[TemplateKind, ...] = get_args(TemplateKind)
+# Those whose prompts hold passages.
+Grounded = Literal["knowledge_base_chat", "search_engine_chat"]
 # The template for a question that found nothing.
 EMPTY = "Empty"
 _NAME = re.compile(r"[\w-]{1,64}")
@@ -34,34 +40,56 @@ class Prompts:
             keep_trailing_newline=False,
         )
 
-    def names(self, mode: Mode) -> list[str]:
-        return sorted(path.stem for path in (self._folder / mode).glob("*.jinja"))
+    def names(self, kind: TemplateKind) -> list[str]:
+        return sorted(path.stem for path in (self._folder / kind).glob("*.jinja"))
 
-    def check(self, mode: Mode, name: str) -> None:
+    def check(self, kind: TemplateKind, name: str) -> None:
         """Raises PromptNotFound with the names there are. A name is a key, never a path."""
-        if not _NAME.fullmatch(name) or name not in self.names(mode):
-            raise PromptNotFound(name, self.names(mode))
+        if not _NAME.fullmatch(name) or name not in self.names(kind):
+            raise PromptNotFound(name, self.names(kind))
+
+    def source(self, kind: TemplateKind, name: str) -> str:
+        """A template's text as it stands on disk. Raises PromptNotFound."""
+        self.check(kind, name)
+        try:
+            return (self._folder / kind / f"{name}.jinja").read_text(encoding="utf-8").removesuffix("\n")
+        except FileNotFoundError:
+            raise PromptNotFound(name, self.names(kind)) from None
+        except ValueError as error:
+            raise _broken(f"{kind}/{name}.jinja", Text(type(error).__name__, type(error).__name__)) from error
 
     def render_chat(self, name: str, question: str) -> str:
         """A prompt without documents."""
         return self._render("llm_chat", name, input=question)
 
-    def render_grounded(self, name: str, question: str, sources: Sequence[tuple[int, str, str]]) -> str:
-        """A prompt with documents: (number, place, text) each. Without any, the `Empty` template."""
+    def render_completion(self, name: str, text: str) -> str:
+        """A text to go on with."""
+        return self._render("completion", name, input=text)
+
+    def render_grounded(
+        self,
+        name: str,
+        question: str,
+        sources: Sequence[tuple[int, str, str]],
+        kind: Grounded = "knowledge_base_chat",
+    ) -> str:
+        """A prompt with passages: (number, place, text) each. Without any, the `Empty` template."""
         context = "\n\n".join(f"[{number}] {place}\n{text}" for number, place, text in sources)
         fence = f"-----{secrets.token_hex(8)}-----"
-        return self._render(
-            "knowledge_base_chat", name if sources else EMPTY, question=question, context=context, fence=fence
-        )
+        return self._render(kind, name if sources else EMPTY, question=question, context=context, fence=fence)
 
-    def _render(self, mode: Mode, name: str, **values: str) -> str:
-        self.check(mode, name)
-        path = f"{mode}/{name}.jinja"
+    def render_agent(self, name: str, *, now: str, knowledge_bases: str) -> str:
+        """What an agent is told before the conversation; `knowledge_bases`: one a line, empty when there are none."""
+        return self._render("agent_chat", name, now=now, knowledge_bases=knowledge_bases)
+
+    def _render(self, kind: TemplateKind, name: str, **values: str) -> str:
+        self.check(kind, name)
+        path = f"{kind}/{name}.jinja"
         try:
             return self._environment.get_template(path).render(values)
         except TemplateNotFound as error:
             if error.name == path:
-                raise PromptNotFound(name, self.names(mode)) from None
+                raise PromptNotFound(name, self.names(kind)) from None
             raise _broken(
                 path, Text(f"找不到它引用的 {error.name}", f"it includes {error.name}, which is not there")
             ) from None

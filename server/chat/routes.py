@@ -1,20 +1,17 @@
 """HTTP: the chat paths of the contract. The stream is SSE when `Accept` names it, else the contract's JSON objects."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from server.auth.deps import Chatter
-from server.auth.principal import Principal
 from server.chat.deps import Answering
-from server.chat.encoders import legacy_stream, legacy_whole, sse_stream
-from server.chat.schemas import ChatRequest, KnowledgeBaseChatRequest
-from server.chat.service import Ask
-from server.core.http import new_router
-from server.core.sse import EventStream
+from server.chat.respond import respond
+from server.chat.schemas import ChatRequest, KnowledgeBaseChatRequest, SearchEngineChatRequest
+from server.chat.turn import Ask
+from server.core.http import Envelope, new_router
+from server.search.engines import SearchEngines
 
 router = new_router(tags=["Chat"])
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -25,7 +22,7 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 @router.post("/chat/chat", response_class=StreamingResponse, responses=_FORMS)
 async def chat(caller: Chatter, answering: Answering, request: Request, body: ChatRequest) -> Response:
     """Talk to a model: `{"text", "chat_history_id"}` objects, or SSE."""
-    return await _respond(
+    return await respond(
         request, answering, caller, Ask(mode="llm_chat", **_common(body)), stream=body.stream
     )
 
@@ -42,7 +39,36 @@ async def knowledge_base_chat(
         score_threshold=body.score_threshold,
         **_common(body),
     )
-    return await _respond(request, answering, caller, ask, stream=body.stream)
+    return await respond(request, answering, caller, ask, stream=body.stream)
+
+
+@router.post("/chat/search_engine_chat", response_class=StreamingResponse, responses=_FORMS)
+async def search_engine_chat(
+    caller: Chatter, answering: Answering, request: Request, body: SearchEngineChatRequest
+) -> Response:
+    """Ask the web: `{"answer"}` objects and a last one with `docs`, or SSE."""
+    ask = Ask(
+        mode="search_engine_chat",
+        search_engine_name=body.search_engine_name,
+        top_k=body.top_k,
+        split_result=body.split_result,
+        **_common(body),
+    )
+    return await respond(request, answering, caller, ask, stream=body.stream)
+
+
+@router.post("/chat/agent_chat", response_class=StreamingResponse, responses=_FORMS)
+async def agent_chat(caller: Chatter, answering: Answering, request: Request, body: ChatRequest) -> Response:
+    """Ask a model that may use tools: `{"answer"}`, `{"tools"}` and `{"final_answer"}` objects, or SSE."""
+    return await respond(
+        request, answering, caller, Ask(mode="agent_chat", **_common(body)), stream=body.stream
+    )
+
+
+@router.post("/server/list_search_engines")
+async def list_search_engines(_: Chatter, request: Request) -> Envelope[list[str]]:
+    """The names for `search_engine_name`; the operator may have left some without their key."""
+    return Envelope(data=cast("SearchEngines", request.app.state.search).names())
 
 
 def _common(body: ChatRequest) -> dict[str, Any]:
@@ -57,37 +83,3 @@ def _common(body: ChatRequest) -> dict[str, Any]:
         "temperature": body.temperature,
         "max_tokens": body.max_tokens,
     }
-
-
-async def _respond(
-    request: Request, answering: Answering, caller: Principal, ask: Ask, *, stream: bool
-) -> Response:
-    """Refuse before the first byte, then stream in the form that was asked for."""
-    turn = await answering.chat.prepare(caller, ask)
-    events = answering.chat.answer(turn)
-    if answering.sse:
-        return EventStream(
-            sse_stream(events, answering.language), answering.tasks, heartbeat=answering.heartbeat
-        )
-    if stream:
-        return EventStream(legacy_stream(events, ask.mode, answering.language), answering.tasks)
-    return await _whole(request, legacy_whole(events, ask.mode))
-
-
-async def _whole(request: Request, collecting: Coroutine[Any, Any, dict[str, Any]]) -> Response:
-    """The answer in one piece. A reader who leaves before ends it, and with it the call of the model."""
-    answer, gone = asyncio.ensure_future(collecting), asyncio.ensure_future(_departure(request))
-    try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        # Nobody reads the second one; the number, nginx's, is for the log.
-        return JSONResponse(answer.result()) if answer.done() else Response(status_code=499)
-    finally:
-        answer.cancel()
-        gone.cancel()
-        await asyncio.wait({answer, gone})
-
-
-async def _departure(request: Request) -> None:
-    """Return when the reader goes away; the body has been read, so nothing else is to come."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -8,6 +8,8 @@ from server.kb.schemas import Query, TopK
 
 Id32 = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{32}$")]
 MAX_ROUNDS = 50
+Temperature = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
 _ROLES = {"human": "user", "ai": "assistant"}
 
 
@@ -20,6 +22,11 @@ def _from_pair(value: Any) -> Any:
     """Accept `[role, content]` and LangChain's names of the roles."""
     if isinstance(value, list | tuple) and len(value) == 2:
         value = {"role": value[0], "content": value[1]}
+    return rename_role(value)
+
+
+def rename_role(value: Any) -> Any:
+    """A message with LangChain's name of its role gets OpenAI's."""
     if isinstance(value, dict) and value.get("role") in _ROLES:
         value = value | {"role": _ROLES[value["role"]]}
     return value
@@ -51,12 +58,21 @@ class ChatRequest(BaseModel):
     """True: pieces as they come, JSON objects one after another, or server-sent events when `Accept` asks for them."""
     model_name: str | None = None
     """The name of an `[llm.NAME]` section, or `quote`; none means the server's default."""
-    temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.7
+    temperature: Temperature = 0.7
     """0 answers the same each time, 1 is free."""
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: MaxTokens | None = None
     """Length of the answer at most; none leaves it to the provider."""
     prompt_name: str = "default"
     """A template of `configs/prompts`."""
+
+
+class SearchEngineChatRequest(ChatRequest):
+    search_engine_name: Annotated[str, Field(max_length=64)]
+    """One of `/server/list_search_engines`."""
+    top_k: TopK = 3
+    """Pages at most."""
+    split_result: bool = False
+    """Cut long pages into pieces and take those nearest to the question."""
 
 
 class KnowledgeBaseChatRequest(ChatRequest):

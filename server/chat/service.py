@@ -2,21 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
-from urllib.parse import quote as url_quote
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.chat import history, repository
-from server.chat.events import Event, Failed, Finished, Sources, Started, TextDelta, Usage
-from server.chat.history import Given, Round
+from server.chat.events import Event, Failed, FinalAnswer, Finished, Started, TextDelta
+from server.chat.history import Round
+from server.chat.limits import Limits
 from server.chat.models import Message, Session
 from server.chat.preset import PresetModel
-from server.chat.prompts import Mode, Prompts
+from server.chat.prompts import Mode
 from server.chat.running import RunningAnswers
+from server.chat.steps import Means, Steps
+from server.chat.turn import Ask, Turn
 from server.core.errors import AppError, CallerDisabled, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
@@ -25,64 +27,19 @@ from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
 from server.db.session import Database
 from server.kb.models import KnowledgeBase, Question
-from server.kb.retriever import Hit
-from server.kb.service import KBService
-from server.llm import upstream
-from server.llm.base import ChatMessage, ChatModel, Delta, ModelRequest
-from server.llm.gateway import Gateway
-from server.llm.quote_model import QuoteModel
-from server.llm.quoting import Passage
+from server.search.base import WebPage
 
 log = logging.getLogger(__name__)
 
-# Tokens kept free for the answer when a request sets no max_tokens.
-_ANSWER_ROOM = 1024
-_SESSION_MODES = {"llm_chat": "LLM", "knowledge_base_chat": "Knowledge"}
+_SESSION_MODES: dict[Mode, str] = {
+    "llm_chat": "LLM",
+    "knowledge_base_chat": "Knowledge",
+    "search_engine_chat": "SearchEngine",
+    "agent_chat": "Agent",
+}
 # Where people ask what was recommended to them, and are given its preset answer.
 _RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
-NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
-NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a caller wants to know, as every chat endpoint puts it."""
-
-    query: str
-    mode: Mode
-    knowledge_base_name: str = ""
-    session_id: str | None = None
-    message_id: str | None = None
-    # None: as the server remembers the session.
-    history: Sequence[Given] | None = ()
-    history_count: int | None = None
-    model_name: str | None = None
-    prompt_name: str = "default"
-    temperature: float = 0.7
-    max_tokens: int | None = None
-    top_k: int = 3
-    score_threshold: float = 1.0
-
-
-@dataclass(slots=True)
-class Turn:
-    """A question that has passed every check and is about to be answered."""
-
-    caller: Principal
-    ask: Ask
-    message_id: str
-    model: ChatModel
-    kb: KnowledgeBase | None
-    rounds: list[Round]
-    started_at: datetime
-    # Filled while the answer is made.
-    reply: list[str] = field(default_factory=list)
-    docs: list[str] = field(default_factory=list)
-    unread: int = 0
-    trace: dict[str, Any] = field(default_factory=dict)
-    state: str = "cut"
-    error_code: str | None = None
 
 
 class ChatService:
@@ -91,27 +48,26 @@ class ChatService:
     def __init__(
         self,
         database: Database,
-        kb: KBService,
-        gateway: Gateway,
-        prompts: Prompts,
+        means: Means,
         runtime: Runtime,
         settings: ChatSettings,
-        address: str,
     ) -> None:
-        """`address`: where readers reach this server, for the links of citations."""
-        self._database, self._kb, self._gateway, self._prompts = database, kb, gateway, prompts
+        self.means, self._steps = means, Steps(means)
+        self._database, self._kb = database, means.kb
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
-        self._settings, self._address = settings, address
+        self._settings = settings
         self.running = RunningAnswers(database)
+        self.limits = Limits(self.running, settings)
 
     async def prepare(self, caller: Principal, ask: Ask) -> Turn:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
 
-        Raises Invalid, ModelNotFound, PromptNotFound, KBNotFound, EmbeddingUnavailable, SessionNotFound.
+        Raises Invalid, ModelNotFound, PromptNotFound, KBNotFound, EmbeddingUnavailable, SessionNotFound,
+        SearchEngineNotFound, SearchEngineNotReady, UpstreamError (of a search engine).
         """
         check_length(ask.query, self._settings.max_query_chars)
-        model = self._gateway.get(ask.model_name)
-        await self._lanes.run("io", self._prompts.check, ask.mode, ask.prompt_name)
+        model = self.means.gateway.get(ask.model_name)
+        await self._lanes.run("io", self.means.prompts.check, ask.mode, ask.prompt_name)
         kb = None
         if ask.mode == "knowledge_base_chat":
             kb = await self._kb.get(caller, ask.knowledge_base_name)
@@ -123,24 +79,30 @@ class ChatService:
         elif kb is not None:
             await self._kb.check_searchable(kb)
         rounds = await self._rounds(caller, ask)
+        pages = await self._search_web(caller, ask) if ask.mode == "search_engine_chat" else None
         message_id = await self._store_question(caller, ask, model.name, kb, recommended)
-        return Turn(caller, ask, message_id, model, kb, rounds, self._clock.now())
+        return Turn(caller, ask, message_id, model, kb, pages, rounds, self._clock.now())
+
+    async def _search_web(self, caller: Principal, ask: Ask) -> list[WebPage]:
+        """Before anything is stored or sent: an engine that fails is a refusal like any other."""
+        async with self._database.read() as session:
+            await _find_own(session, caller, ask)
+        return await self.means.web.find(ask.search_engine_name, ask.query, ask.top_k, split=ask.split_result)
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
         """Answer step by step. Ends with Finished or Failed; whatever happens, what was said is stored."""
         last: Event
         try:
             yield Started(turn.message_id)
-            hits = await self._find(turn)
-            if turn.kb is not None:
-                yield Sources(hits, turn.docs)
-            async with aclosing(self._bounded(turn, await self._request(turn, hits))) as deltas:
-                async for delta in deltas:
-                    if delta.usage is not None:
-                        yield Usage(delta.usage.prompt, delta.usage.completion)
-                    if delta.text:
-                        turn.reply.append(delta.text)
-                        yield TextDelta(delta.text)
+            async with aclosing(
+                self.limits.hold(turn.caller, turn.model.name, self._steps.of(turn))
+            ) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        turn.reply.append(event.text)
+                    elif isinstance(event, FinalAnswer):
+                        turn.reply = [event.text]
+                    yield event
             turn.state, last = "done", Finished(turn.message_id)
         except CallerDisabled as error:
             last = Failed(error)  # kept as an answer whose reader went away
@@ -155,86 +117,6 @@ class ChatService:
             stored = self._tasks.start(self._store_answer(turn))
         await asyncio.wait({stored})
         yield last
-
-    async def _bounded(self, turn: Turn, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """The model's answer up to the limits of the settings. Raises UpstreamCut there, after what still fitted, and
-        CallerDisabled."""
-        model = turn.model
-        limit, left = self._settings.max_answer_time, self._settings.max_answer_chars
-        deadline = asyncio.get_running_loop().time() + limit.total_seconds()
-        with self.running.of(turn.caller) as run:
-            async with aclosing(model.stream(request)) as deltas:
-                while True:
-                    try:
-                        delta = await run.take(deltas, deadline)
-                    except TimeoutError:
-                        raise upstream.too_slow(model.name, limit) from None
-                    if delta is None:
-                        return
-                    yield replace(delta, text=delta.text[:left])
-                    left -= len(delta.text)
-                    if left < 0:
-                        raise upstream.too_long(model.name, self._settings.max_answer_chars)
-
-    async def _find(self, turn: Turn) -> list[Hit]:
-        if turn.kb is None or isinstance(turn.model, PresetModel):
-            return []
-        ask = turn.ask
-        hits, trace = await self._kb.search_in(
-            turn.kb, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
-        )
-        turn.trace = trace.to_json()
-        hits = _within(hits, self._room(turn))
-        if hits:
-            turn.docs = self._citations(turn.kb, hits)
-            return hits
-        turn.docs = [NO_DOCS_QUOTED if isinstance(turn.model, QuoteModel) else NO_DOCS]
-        turn.unread = await self._kb.count_unread(turn.kb)
-        if turn.unread:
-            turn.docs.append(f"还有 {turn.unread} 个文件正在处理，完成后请再问一次")
-        return hits
-
-    async def _request(self, turn: Turn, hits: list[Hit]) -> ModelRequest:
-        """Prompt and history: the newest rounds that fit beside the passages."""
-        ask = turn.ask
-        if isinstance(turn.model, PresetModel):
-            return ModelRequest(messages=[], question=ask.query)
-        if turn.kb is None:
-            prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
-        else:
-            sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
-            prompt = await self._lanes.run(
-                "io", self._prompts.render_grounded, ask.prompt_name, ask.query, sources
-            )
-        room = turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM)
-        earlier = history.fit(turn.rounds, room - history.estimate_tokens(prompt))
-        passages = [
-            Passage(number, hit.text, hit.score, hit.context) for number, hit in enumerate(hits, start=1)
-        ]
-        return ModelRequest(
-            messages=[*earlier, ChatMessage("user", prompt)],
-            question=ask.query,
-            passages=None if turn.kb is None else passages,
-            unread=turn.unread,
-            temperature=ask.temperature,
-            max_tokens=ask.max_tokens,
-        )
-
-    def _room(self, turn: Turn) -> int:
-        """Tokens for passages: what the question and the answer leave."""
-        ask = turn.ask
-        answer = ask.max_tokens or _ANSWER_ROOM
-        return turn.model.context_tokens - answer - history.estimate_tokens(ask.query)
-
-    def _citations(self, kb: KnowledgeBase, hits: list[Hit]) -> list[str]:
-        """The contract's citations: number, link to the file, passage; Markdown."""
-        docs = []
-        for number, hit in enumerate(hits, start=1):
-            query = f"knowledge_base_name={url_quote(kb.name)}&file_name={url_quote(hit.file_name)}"
-            link = f"{self._address}/knowledge_base/download_doc?{query}"
-            label = hit.file_name.replace("[", "\\[").replace("]", "\\]")
-            docs.append(f"出处 [{number}] [{label}]({link}) \n\n{hit.text}\n\n")
-        return docs
 
     def watch_abandoned(self) -> asyncio.TimerHandle:
         """Look for abandoned answers now, and once more when the youngest there can be are old enough to tell.
@@ -279,16 +161,11 @@ class ChatService:
     ) -> str:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
         async with self._database.write() as session:
-            message = await repository.find_message(session, ask.message_id) if ask.message_id else None
-            if ask.session_id is not None:
-                found = await repository.find_session(session, ask.session_id)
-                # A message that there is stays in its session: a new one would be empty.
-                if found is None and message is None:
-                    found = await repository.add_session(
-                        session, self._new_session(caller, ask, ask.session_id)
-                    )
-                if found and (found.client_id, found.user_id) != (caller.client_id, caller.user_id):
-                    raise SessionNotFound
+            found, message = await _find_own(session, caller, ask)
+            # A message that there is stays in its session: a new one would be empty.
+            if ask.session_id is not None and found is None and message is None:
+                made = await repository.add_session(session, self._new_session(caller, ask, ask.session_id))
+                _check_owner(made, caller)
             if message is None:
                 message = self._new_message(caller, ask, model)
                 message.kb_id = kb.id if kb else None
@@ -296,8 +173,6 @@ class ChatService:
                 session.add(message)
                 if recommended is not None:
                     await self._kb.questions.count_tap(session, recommended)
-            elif (message.client_id, message.user_id) != (caller.client_id, caller.user_id):
-                raise SessionNotFound
             message.state, message.error_code = "writing", None
             # What was said of an earlier answer is not said of the next.
             message.feedback_score, message.feedback_reason, message.feedback_at = None, "", None
@@ -363,12 +238,18 @@ def _page_param(ask: Ask) -> dict[str, Any]:
     return param if ask.model_name is None else param | {"model_name": ask.model_name}
 
 
-def _within(hits: list[Hit], room: int) -> list[Hit]:
-    """The nearest hits that fit, and at least one: a passage the model does not see must not be cited."""
-    fitting: list[Hit] = []
-    for hit in hits:
-        room -= history.estimate_tokens(hit.text)
-        if room < 0 and fitting:
-            break
-        fitting.append(hit)
-    return fitting
+async def _find_own(
+    session: AsyncSession, caller: Principal, ask: Ask
+) -> tuple[Session | None, Message | None]:
+    """The session and the message that a question names, as far as there are any. Raises SessionNotFound."""
+    found = await repository.find_session(session, ask.session_id) if ask.session_id else None
+    message = await repository.find_message(session, ask.message_id) if ask.message_id else None
+    for row in (found, message):
+        if row is not None:
+            _check_owner(row, caller)
+    return found, message
+
+
+def _check_owner(row: Session | Message, caller: Principal) -> None:
+    if (row.client_id, row.user_id) != (caller.client_id, caller.user_id):
+        raise SessionNotFound

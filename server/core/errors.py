@@ -17,7 +17,9 @@
      │   ├─ SessionNotFound                                404  session_not_found
      │   ├─ QuestionNotFound                               404  question_not_found
      │   ├─ ModelNotFound                                  404  model_not_found
-     │   └─ PromptNotFound                                 404  prompt_not_found
+     │   ├─ PromptNotFound                                 404  prompt_not_found
+     │   ├─ SearchEngineNotFound                           404  search_engine_not_found
+     │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
      ├─ Conflict                                           409  conflict, in_progress
      │   ├─ AlreadyExists                                  409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
@@ -28,7 +30,7 @@
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
      ├─ StorageFull                                        507  disk_full, database_read_only
      ├─ PromptBroken                                       500  prompt_broken
-     └─ UpstreamError  (a model provider, WeCom)           502  upstream_error
+     └─ UpstreamError  (a model provider, a search engine, WeCom)  502  upstream_error
          ├─ ModelUnavailable  (a package it needs is missing)  502  model_unavailable
          ├─ UpstreamUnreachable                            502  upstream_unreachable
          ├─ UpstreamEmpty                                  502  upstream_empty
@@ -171,6 +173,22 @@ class PromptNotFound(NotFound):
         )
 
 
+class SearchEngineNotFound(NotFound):
+    code = "search_engine_not_found"
+
+    def __init__(self, name: str, available: list[str]) -> None:
+        shown, known = _short(name), ", ".join(available)
+        super().__init__(
+            Text(f"未支持搜索引擎 {shown}；可用：{known}", f"unknown search engine {shown}; use {known}")
+        )
+
+
+class SearchEngineNotReady(NotFound):
+    """There is such an engine, but not here: the operator has given it no key or no address."""
+
+    code = "search_engine_not_ready"
+
+
 class Conflict(AppError):
     code, status = "conflict", 409
 
@@ -214,7 +232,7 @@ class PromptBroken(AppError):
 
 
 class UpstreamError(AppError):
-    """A model provider or WeCom failed; `text` says what a person can do about it."""
+    """A model provider, a search engine or WeCom failed; `text` says what a person can do about it."""
 
     code, status = "upstream_error", 502
 

@@ -89,6 +89,16 @@ def _check_secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def check_url(value: str, *, secret: bool) -> str:
+    """An address to call, `secret` when a key travels there: in the clear within this machine only."""
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+        raise ValueError("write https://HOST/PATH, without a query")
+    if secret and url.scheme == "http" and url.hostname not in ("127.0.0.1", "localhost"):
+        raise ValueError("must begin with https://, since a key travels there")
+    return value
+
+
 class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=7861, ge=1, le=65535)
@@ -294,6 +304,7 @@ class LLMModelSettings(Section):
     connect_timeout: Duration = timedelta(seconds=10)
     idle_timeout: Duration = timedelta(seconds=60)
     retries: int = Field(default=2, ge=0, le=10)
+    tools: bool = True
 
     _secret = field_validator("api_key")(_check_secret)
 
@@ -301,6 +312,46 @@ class LLMModelSettings(Section):
 class LLMSettings(Section):
     default: str = "quote"
     models: dict[str, LLMModelSettings] = Field(default_factory=dict)
+
+
+class SearchSettings(Section):
+    """Search engines of the web; one without its address or its key is off."""
+
+    timeout: Duration = timedelta(seconds=10)
+    bing_url: str = "https://api.bing.microsoft.com/v7.0/search"
+    bing_key: SecretStr | None = None
+    duckduckgo_url: str = "https://html.duckduckgo.com/html/"
+    metaphor_url: str = "https://api.exa.ai/search"
+    metaphor_key: SecretStr | None = None
+    searxng_url: str = ""
+
+    _secret = field_validator("bing_key", "metaphor_key")(_check_secret)
+
+    @field_validator("bing_url", "metaphor_url")
+    @classmethod
+    def _check_sealed_url(cls, value: str) -> str:
+        return check_url(value, secret=True) if value else value
+
+    @field_validator("duckduckgo_url", "searxng_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return check_url(value, secret=False) if value else value
+
+
+class AgentSettings(Section):
+    """What /chat/agent_chat may do."""
+
+    max_calls: int = Field(default=8, ge=1, le=50)
+    max_time: Duration = timedelta(minutes=2)
+    tool_timeout: Duration = timedelta(seconds=20)
+    search_engine: str = ""
+    weather_url: str = ""
+    geocoding_url: str = "https://geocoding-api.open-meteo.com/v1/search"
+
+    @field_validator("weather_url", "geocoding_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return check_url(value, secret=False) if value else value
 
 
 class ChatSettings(Section):
@@ -329,6 +380,8 @@ class Settings(Section):
     embedding: EmbeddingSettings = EmbeddingSettings()
     llm: LLMSettings = LLMSettings()
     chat: ChatSettings = ChatSettings()
+    search: SearchSettings = SearchSettings()
+    agent: AgentSettings = AgentSettings()
     compat: CompatSettings = CompatSettings()
 
     @property

@@ -61,6 +61,11 @@ class Passage:
     anchor: dict[str, Any]
 
 
+def cut_text(text: str, chunking: Chunking) -> list[str]:
+    """Cut running text that comes from no file."""
+    return [passage.text for passage in split([Document(page_content=text)], chunking)]
+
+
 def split(documents: Iterable[Document], chunking: Chunking) -> Iterator[Passage]:
     """Cut documents into passages, in reading order.
 

@@ -1,18 +1,40 @@
 """What a chat model is, for those who ask it and for those who add one."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from server.llm.quoting import Passage
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that a model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model wants a tool called. `arguments` is the text it wrote, which should be a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """`tool_calls` stand in a message of the assistant, `tool_call_id` in the tool's message that answers one."""
+
     role: Role
     content: str
+    tool_calls: Sequence[ToolCall] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +52,11 @@ class ModelRequest:
     temperature: float = 0.7
     max_tokens: int | None = None
     unread: int = 0
+    tools: Sequence[ToolSpec] = ()
+    # For those who speak OpenAI's protocol themselves; a provider that knows no penalties goes without.
+    stop: Sequence[str] = ()
+    presence_penalty: float = 0
+    frequency_penalty: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +69,11 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer. `usage` comes at most once, near the end."""
+    """A piece of an answer. `usage` and `tool_calls`, all of them and whole, come at most once and near the end."""
 
     text: str = ""
     usage: TokenUsage | None = None
+    tool_calls: Sequence[ToolCall] = ()
 
 
 class ChatModel(Protocol):
@@ -54,6 +82,8 @@ class ChatModel(Protocol):
     name: str
     # Room for prompt and answer.
     context_tokens: int
+    # Whether it can be given tools.
+    calls_tools: bool
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield the answer piece by piece; ends only when the answer is complete. Raises UpstreamError."""

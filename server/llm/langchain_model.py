@@ -12,7 +12,8 @@ from server.core.errors import ModelUnavailable, UpstreamError
 from server.core.i18n import Text
 from server.llm import upstream
 from server.llm.base import ModelRequest, TokenUsage
-from server.llm.provider import Piece, ProviderModel, is_proper_end, messages_of
+from server.llm.provider import Piece, ProviderModel, is_proper_end, messages_of, tools_of
+from server.llm.tool_calls import CallPart
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -75,6 +76,11 @@ class LangChainModel(ProviderModel["BaseChatModel"]):
         options: dict[str, Any] = {"temperature": request.temperature}
         if request.max_tokens is not None:
             options["max_tokens"] = request.max_tokens
+        if request.stop:
+            options["stop"] = list(request.stop)
+        if request.tools:
+            # What it returns is the model with the tools given at each call.
+            client = cast("BaseChatModel", client.bind_tools(tools_of(request)))
         chunks = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(messages_of(request), **options))
         prompt = completion = 0
         begun = False
@@ -93,7 +99,11 @@ class LangChainModel(ProviderModel["BaseChatModel"]):
                         for key, value in chunk.response_metadata.items()
                     )
                     # Content without text is what the model thinks.
-                    yield Piece(str(chunk.text), bool(chunk.content), finished=ended, usage=usage)
+                    calls = [
+                        CallPart(part["index"] or 0, part["id"] or "", part["name"] or "", part["args"] or "")
+                        for part in chunk.tool_call_chunks
+                    ]
+                    yield Piece(str(chunk.text), bool(chunk.content), ended, usage, calls)
         except UpstreamError:
             raise
         except Exception as error:

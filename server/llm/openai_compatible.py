@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from server.core.errors import UpstreamError
 from server.llm import upstream
 from server.llm.base import ModelRequest
-from server.llm.provider import Piece, ProviderModel, messages_of, piece_of
+from server.llm.provider import Piece, ProviderModel, messages_of, piece_of, tools_of
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -79,6 +79,13 @@ class OpenAICompatibleModel(ProviderModel["AsyncOpenAI"]):
         }
         if request.max_tokens is not None:
             arguments["max_tokens"] = request.max_tokens
+        if request.tools:
+            arguments["tools"] = tools_of(request)
+        if request.stop:
+            arguments["stop"] = list(request.stop)
+        for name in ("presence_penalty", "frequency_penalty"):
+            if value := getattr(request, name):
+                arguments[name] = value
         return arguments
 
 

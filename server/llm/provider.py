@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeGuard, TypeVar
@@ -16,7 +16,8 @@ import anyio.to_thread
 from server.core.errors import UpstreamBusy, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from server.core.settings import LLMModelSettings
 from server.llm import upstream
-from server.llm.base import Delta, ModelRequest, TokenUsage
+from server.llm.base import ChatMessage, Delta, ModelRequest, TokenUsage
+from server.llm.tool_calls import CallPart, CallParts, parts_of
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
@@ -45,6 +46,7 @@ class Piece:
     thinking: bool = False
     finished: bool = False
     usage: TokenUsage | None = None
+    calls: Sequence[CallPart] = ()
 
 
 class ProviderModel(ABC, Generic[Client]):
@@ -52,6 +54,7 @@ class ProviderModel(ABC, Generic[Client]):
 
     def __init__(self, name: str, settings: LLMModelSettings) -> None:
         self.name, self.context_tokens, self._settings = name, settings.context_tokens, settings
+        self.calls_tools = settings.tools
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
@@ -65,26 +68,28 @@ class ProviderModel(ABC, Generic[Client]):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         said = finished = False
-        usage, held = None, ""
+        usage, held, calls = None, "", CallParts(self.name)
         with _logged(self.name):
             client = await self._connected()
             async with aclosing(self._tried(client, request)) as pieces:
                 async for piece in pieces:
                     finished, usage = finished or piece.finished, piece.usage or usage
                     text, held = proper(held + piece.text)
+                    if request.tools:
+                        calls.add(piece.calls)
                     said = said or bool(text.strip())
                     if text:
                         yield Delta(text)
             if held:
                 said = True
                 yield Delta("\ufffd")
-            if not said:
+            if not said and not calls:
                 raise upstream.no_answer(self.name)
             if not finished:
                 # The connection ended politely in the middle.
                 raise upstream.cut(self.name)
-        if usage is not None:
-            yield Delta(usage=usage)
+        if usage is not None or calls:
+            yield Delta(usage=usage, tool_calls=calls.whole())
 
     async def _tried(self, client: Client, request: ModelRequest) -> AsyncGenerator[Piece, None]:
         """The pieces of the first call that begins to answer. What may help is tried again, but not for long."""
@@ -124,7 +129,7 @@ class ProviderModel(ABC, Generic[Client]):
                 if piece is None:
                     return
                 yield piece
-                if piece.text or piece.thinking or piece.finished:
+                if piece.text or piece.thinking or piece.calls or piece.finished:
                     deadline = loop.time() + idle
 
     async def _connected(self) -> Client:
@@ -153,9 +158,37 @@ class ProviderModel(ABC, Generic[Client]):
         return key
 
 
-def messages_of(request: ModelRequest) -> list[dict[str, str]]:
+def messages_of(request: ModelRequest) -> list[dict[str, Any]]:
     """The messages as all libraries take them."""
-    return [{"role": message.role, "content": message.content} for message in request.messages]
+    return [_message(message) for message in request.messages]
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    shape: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        shape["content"] = message.content or None
+        shape["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        shape["tool_call_id"] = message.tool_call_id
+    return shape
+
+
+def tools_of(request: ModelRequest) -> list[dict[str, Any]]:
+    """The tools as all libraries take them."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+            },
+        }
+        for tool in request.tools
+    ]
 
 
 def piece_of(chunk: Any) -> Piece:
@@ -170,6 +203,7 @@ def piece_of(chunk: Any) -> Piece:
         thinking=any(getattr(delta, name, None) for name in _THOUGHTS),
         finished=is_proper_end(getattr(choice, "finish_reason", None)),
         usage=TokenUsage(prompt, completion) if _is_count(prompt) and _is_count(completion) else None,
+        calls=parts_of(getattr(delta, "tool_calls", None)),
     )
 
 

@@ -33,6 +33,7 @@ class QuoteModel:
 
     name = NAME
     context_tokens = 1_000_000
+    calls_tools = False
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         answer = self._answer(request)

@@ -17,7 +17,7 @@ from server.core.i18n import Text
 from server.core.settings import LLMModelSettings
 from server.llm import upstream
 from server.llm.base import ModelRequest
-from server.llm.provider import HEADERS, Piece, ProviderModel, messages_of, piece_of
+from server.llm.provider import HEADERS, Piece, ProviderModel, messages_of, piece_of, tools_of
 
 # Answers at the same time, per model; each holds a thread while it waits.
 _CALLS = 64
@@ -74,6 +74,10 @@ class ZhipuModel(ProviderModel[Any]):
         }
         if request.max_tokens is not None:
             arguments["max_tokens"] = request.max_tokens
+        if request.tools:
+            arguments["tools"] = tools_of(request)
+        if request.stop:
+            arguments["stop"] = list(request.stop)
         return arguments
 
     async def _run(self, function: Callable[..., Any], *args: Any) -> Any:

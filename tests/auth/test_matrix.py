@@ -3,6 +3,7 @@
 What /admin does with other clients' things has a matrix of its own in tests/admin.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,11 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from server.auth.principal import ROLE_SCOPES, Role, Scope
+from server.core.settings import Settings, load_settings
 from server.tables import Base
 from tests.conftest import Callers
 from tests.support.api import Caller
+from tests.support.search_engines import Engines, search_engines
 
 OWNER = "acme/reader"
 FREE_ID = "f" * 32
@@ -51,6 +54,14 @@ def _chats() -> list[Row]:
     ]
     question = {"query": "年假"}
     rows = [Row("POST", "/chat/chat", Scope.CHAT, body=question | given, personal=True) for given in ids]
+    rows += [
+        Row("POST", "/chat/agent_chat", Scope.CHAT, body=question | given, personal=True) for given in ids
+    ]
+    on_the_web = question | {"search_engine_name": "searxng"}
+    rows += [
+        Row("POST", "/chat/search_engine_chat", Scope.CHAT, body=on_the_web | given, personal=True)
+        for given in ids
+    ]
     path = "/chat/knowledge_base_chat"
     in_own = {**question, "knowledge_base_name": "{own_kb}"}
     rows += [Row("POST", path, Scope.CHAT, body=in_own | given, personal=True) for given in ids]
@@ -89,6 +100,11 @@ WITHOUT_IDS: dict[tuple[str, str], Scope | None] = {
     ("GET", "/knowledge_base/list_knowledge_bases_v2"): Scope.KB_READ,
     ("POST", "/knowledge_base/create_knowledge_base"): Scope.KB_WRITE,
     ("GET", "/wecom/js-sdk-signature"): Scope.CHAT,
+    ("POST", "/server/get_prompt_template"): Scope.CHAT,
+    ("POST", "/server/list_prompt_templates"): Scope.CHAT,
+    ("POST", "/server/list_search_engines"): Scope.CHAT,
+    ("POST", "/chat/fastchat"): Scope.CHAT,
+    ("POST", "/other/completion"): Scope.CHAT,
     ("GET", "/auth/sessions"): None,
     ("GET", "/user/info"): None,
     ("GET", "/session/list"): Scope.CHAT,
@@ -135,6 +151,18 @@ def _fill(given: Any, values: dict[str, str]) -> Any:
     if isinstance(given, dict):
         return {key: _fill(value, values) for key, value in given.items()}
     return given.format(**values) if isinstance(given, str) else given
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[Engines]:
+    with search_engines() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(settings: Settings, web: Engines) -> Settings:
+    search = load_settings(environ=web.environ()).search
+    return settings.model_copy(update={"search": search})
 
 
 @pytest.fixture

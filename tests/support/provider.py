@@ -102,6 +102,8 @@ class Provider:
 
 
 def _refuse(call: Call) -> None:
+    if call.model == "no-tools" and call.body.get("tools"):
+        raise Refusal(400, "unsupported", "this model does not support tools")
     if call.model in _REFUSALS:
         raise _REFUSALS[call.model]
     if call.model == "busy-once" and call.count() == 1:

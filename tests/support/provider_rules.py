@@ -1,6 +1,7 @@
 """What the stand-in for a vendor accepts: as much as the strictest vendors do, and nothing more."""
 
 import json
+import re
 from typing import Any
 
 _CHAT_FIELDS = {
@@ -39,6 +40,8 @@ def check_headers(headers: dict[str, str], key: str, *, has_body: bool) -> None:
 def check_chat(body: Any, *, zhipu: bool) -> None:
     _check_fields(body, _ZHIPU_FIELDS if zhipu else _CHAT_FIELDS)
     _check_messages(body.get("messages"))
+    if "tools" in body:
+        _check_tools(body["tools"])
     temperature = body.get("temperature", 0.7)
     inside = 0 < temperature < 1 if zhipu else 0 <= temperature <= 2
     _demand(inside, f"temperature is out of range: {temperature}")
@@ -49,14 +52,67 @@ def check_chat(body: Any, *, zhipu: bool) -> None:
 def _check_messages(messages: Any) -> None:
     _demand(isinstance(messages, list) and len(messages) > 0, "messages must be a list")
     for message in messages:
-        _demand(set(message) == {"role", "content"}, f"a message has role and content: {sorted(message)}")
-        content = message["content"]
-        _demand(isinstance(content, str) and content.strip() != "", "a message must not be empty")
-    roles = [message["role"] for message in messages]
+        _check_message(message)
+    roles = _without_tools(messages)
     turns = roles[1:] if roles[0] == "system" else roles
     expected = ["user", "assistant"] * len(turns)
     _demand(turns == expected[: len(turns)], f"roles must alternate, user first: {roles}")
-    _demand(len(turns) % 2 == 1, f"the last message must be the user's: {roles}")
+    _demand(len(turns) % 2 == 1, f"the last message must be the user's, or a tool's: {roles}")
+
+
+def _check_message(message: Any) -> None:
+    fields, content = set(message), message.get("content")
+    if message.get("role") == "assistant" and "tool_calls" in message:
+        _demand(fields == {"role", "content", "tool_calls"}, f"unknown fields of a message: {sorted(fields)}")
+        _demand(content is None or (isinstance(content, str) and content != ""), "content is text or null")
+        _demand(len(message["tool_calls"]) > 0, "tool_calls must not be empty")
+        for call in message["tool_calls"]:
+            _check_call(call)
+        return
+    expected = {"role", "content"} | ({"tool_call_id"} if message.get("role") == "tool" else set())
+    _demand(fields == expected, f"a message has {sorted(expected)}: {sorted(fields)}")
+    _demand(isinstance(content, str) and content.strip() != "", "a message must not be empty")
+
+
+def _check_call(call: Any) -> None:
+    _demand(set(call) == {"id", "type", "function"} and call["type"] == "function", f"no tool call: {call}")
+    _demand(isinstance(call["id"], str) and call["id"] != "", "a tool call has an id")
+    _demand(set(call["function"]) == {"name", "arguments"}, "a function has name and arguments")
+    try:
+        arguments = json.loads(call["function"]["arguments"])
+    except ValueError:
+        arguments = None
+    _demand(isinstance(arguments, dict), f"arguments must be a JSON object: {call['function']['arguments']}")
+
+
+def _without_tools(messages: list[Any]) -> list[str]:
+    """The roles, without the rounds of tools: each call answered once, before anybody else speaks."""
+    roles: list[str] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            _demand(message["tool_call_id"] in waiting, f"nobody called {message['tool_call_id']}")
+            waiting.remove(message["tool_call_id"])
+            continue
+        _demand(not waiting, f"calls without an answer: {waiting}")
+        waiting = [call["id"] for call in message.get("tool_calls", [])]
+        _demand(len(set(waiting)) == len(waiting), "two calls have the same id")
+        if not waiting:
+            roles.append(message["role"])
+    _demand(not waiting, f"calls without an answer: {waiting}")
+    return roles
+
+
+def _check_tools(tools: Any) -> None:
+    _demand(isinstance(tools, list) and len(tools) > 0, "tools must be a list and not empty")
+    for tool in tools:
+        _demand(set(tool) == {"type", "function"} and tool["type"] == "function", f"no tool: {tool}")
+        function = tool["function"]
+        _demand(set(function) == {"name", "description", "parameters"}, f"no function: {sorted(function)}")
+        _demand(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", function["name"]) is not None, "a function's name")
+        _demand(function["parameters"].get("type") == "object", "parameters must be an object")
+    names = [tool["function"]["name"] for tool in tools]
+    _demand(len(set(names)) == len(names), f"two tools have the same name: {names}")
 
 
 def check_embeddings(body: Any) -> None:

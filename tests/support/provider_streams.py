@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -110,7 +111,58 @@ def _odd(call: Call) -> list[bytes]:
     return [*map(_raw, odd), *_text(call), _chunk(None, "stop"), _DONE]
 
 
+_CALL = re.compile(r"<<(.*)>>", re.S)
+
+
+def _agent(call: Call) -> list[bytes]:
+    """Calls what the question says between << and >>: rounds of [name, arguments], then tells what the tools said.
+
+    Arguments are an object, or text that is sent as it is. Without tools it answers at once.
+    """
+    asked = max(index for index, message in enumerate(call.body["messages"]) if message["role"] == "user")
+    later = call.body["messages"][asked + 1 :]
+    script = _CALL.search(call.body["messages"][asked]["content"])
+    rounds = json.loads(script[1]) if script else []
+    number = sum("tool_calls" in message for message in later)
+    if number < len(rounds) and call.body.get("tools"):
+        return [
+            _chunk("先查一下。"),
+            *_calls(number, rounds[number]),
+            _chunk(None, "tool_calls"),
+            *_end(call)[1:],
+        ]
+    told = " / ".join(message["content"] for message in later if message["role"] == "tool")
+    text = f"查到：{told}" if told else "不用工具。"
+    return [*(_chunk(text[i : i + 20]) for i in range(0, len(text), 20)), *_end(call)]
+
+
+def _calls(number: int, wanted: list[tuple[str, Any]]) -> list[bytes]:
+    """Their parts, one of each in turn: the head with id and name, then the arguments in pieces."""
+    heads: list[dict[str, Any]] = []
+    tails: list[dict[str, Any]] = []
+    for index, (name, given) in enumerate(wanted):
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        heads.append(
+            {
+                "index": index,
+                "id": f"call_{number}_{index}",
+                "type": "function",
+                "function": {"name": name, "arguments": ""},
+            }
+        )
+        tails += [
+            {"index": index, "function": {"arguments": text[i : i + 7]}} for i in range(0, len(text), 7)
+        ]
+    tails.sort(key=lambda part: part["index"] % 2)  # mixed, but each call's own in order
+    return [
+        _chunk(choices=[{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": None}])
+        for part in heads + tails
+    ]
+
+
 FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
+    "agent": _agent,
+    "agent-other": _agent,
     "no-usage": lambda call: [*_text(call), *_end(call, None)],
     "usage-zero": lambda call: [*_text(call), *_end(call, dict.fromkeys(USAGE, 0))],
     "usage-with-choices": lambda call: [*_text(call), _chunk("。", "stop", usage=USAGE), _DONE],

@@ -1,0 +1,172 @@
+"""How an answer is made: what is looked up, what the model reads, and what it says."""
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from server.agent.knowledge import TITLE as KNOWLEDGE_TITLE
+from server.agent.service import Agents
+from server.chat import history
+from server.chat.agent_steps import AgentSteps, cite, sources_of
+from server.chat.citations import cite_file, cite_page
+from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
+from server.chat.preset import PresetModel
+from server.chat.prompts import Grounded, Prompts
+from server.chat.turn import Turn
+from server.chat.web import WebSearch
+from server.core.threads import Lanes
+from server.kb.service import KBService
+from server.llm.base import ChatMessage, ChatModel, ModelRequest
+from server.llm.gateway import Gateway
+from server.llm.quote_model import QuoteModel
+from server.llm.quoting import Passage
+
+AnySource = TypeVar("AnySource", bound=Source)
+
+# Tokens kept free for the answer when a request sets no max_tokens.
+_ANSWER_ROOM = 1024
+NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
+NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What answers are made with. `address`: where readers reach this server, for the links of citations."""
+
+    kb: KBService
+    gateway: Gateway
+    prompts: Prompts
+    web: WebSearch
+    agents: Agents
+    lanes: Lanes
+    address: str
+
+
+class Steps:
+    """Makes answers."""
+
+    def __init__(self, means: Means) -> None:
+        self._kb, self._agents, self._prompts = means.kb, means.agents, means.prompts
+        self._lanes, self._address = means.lanes, means.address
+        self._agent = AgentSteps(means.agents, means.prompts, means.lanes, means.address)
+
+    async def of(self, turn: Turn) -> AsyncGenerator[Event, None]:
+        """What was found, then what the model makes of it."""
+        is_agent = turn.ask.mode == "agent_chat"
+        if is_agent and turn.model.calls_tools:
+            async with aclosing(self._agent.of(turn, self._room(turn))) as events:
+                async for event in events:
+                    yield event
+            return
+        hits = await self._find(turn)
+        if is_agent:
+            yield _search_of(turn, len(hits))
+        if turn.ask.mode != "llm_chat":
+            yield Sources(hits, turn.docs)
+        said: list[str] = []
+        async with aclosing(turn.model.stream(await self._request(turn, hits))) as deltas:
+            async for delta in deltas:
+                if delta.usage is not None:
+                    yield Usage(delta.usage.prompt, delta.usage.completion)
+                if delta.text:
+                    said.append(delta.text)
+                    yield TextDelta(delta.text)
+        if is_agent:
+            yield FinalAnswer("".join(said))
+
+    async def _find(self, turn: Turn) -> Sequence[Source]:
+        if isinstance(turn.model, PresetModel):
+            return []
+        if turn.ask.mode == "agent_chat":
+            return await self._find_everywhere(turn)
+        if turn.pages is not None:
+            pages = _within(turn.pages, self._room(turn))
+            turn.trace = {"engine": turn.ask.search_engine_name, "pages": len(turn.pages)}
+            turn.docs = [cite_page(number, page) for number, page in enumerate(pages, start=1)]
+            turn.docs = turn.docs or [_no_docs(turn.model)]
+            return pages
+        if turn.kb is None:
+            return []
+        ask = turn.ask
+        hits, trace = await self._kb.search_in(
+            turn.kb, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
+        )
+        turn.trace = trace.to_json()
+        hits = _within(hits, self._room(turn))
+        if hits:
+            numbered = enumerate(hits, start=1)
+            turn.docs = [cite_file(number, turn.kb.name, hit, self._address) for number, hit in numbered]
+            return hits
+        turn.docs = [_no_docs(turn.model)]
+        turn.unread = await self._kb.count_unread(turn.kb)
+        if turn.unread:
+            turn.docs.append(f"还有 {turn.unread} 个文件正在处理，完成后请再问一次")
+        return hits
+
+    async def _find_everywhere(self, turn: Turn) -> Sequence[Source]:
+        """For an agent whose model cannot call tools: what it would have looked up first, in all knowledge bases."""
+        knowledge = await self._agents.toolbox.knowledge(turn.caller)
+        found = await knowledge.search(turn.ask.query) if knowledge.kbs else []
+        count = len(_within([passage.source for passage in found], self._room(turn)))
+        turn.docs = cite(found[:count], self._address) or [_no_docs(turn.model)]
+        return sources_of(found[:count])
+
+    async def _request(self, turn: Turn, hits: Sequence[Source]) -> ModelRequest:
+        """Prompt and history: the newest rounds that fit beside the passages."""
+        ask = turn.ask
+        if isinstance(turn.model, PresetModel):
+            return ModelRequest(messages=[], question=ask.query)
+        if ask.mode == "llm_chat":
+            prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
+        else:
+            kind: Grounded = "search_engine_chat" if turn.pages is not None else "knowledge_base_chat"
+            # An agent's own templates are for those that call tools.
+            name = "default" if ask.mode == "agent_chat" else ask.prompt_name
+            sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
+            prompt = await self._lanes.run(
+                "io", self._prompts.render_grounded, name, ask.query, sources, kind
+            )
+        room = turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM)
+        earlier = history.fit(turn.rounds, room - history.estimate_tokens(prompt))
+        passages = [
+            Passage(number, hit.text, hit.score, hit.context) for number, hit in enumerate(hits, start=1)
+        ]
+        return ModelRequest(
+            messages=[*earlier, ChatMessage("user", prompt)],
+            question=ask.query,
+            passages=None if ask.mode == "llm_chat" else passages,
+            unread=turn.unread,
+            temperature=ask.temperature,
+            max_tokens=ask.max_tokens,
+        )
+
+    def _room(self, turn: Turn) -> int:
+        """Tokens for passages: what the question and the answer leave."""
+        ask = turn.ask
+        answer = ask.max_tokens or _ANSWER_ROOM
+        return turn.model.context_tokens - answer - history.estimate_tokens(ask.query)
+
+
+def _search_of(turn: Turn, count: int) -> ToolUse:
+    """The one call of an agent that cannot call."""
+    arguments = json.dumps({"query": turn.ask.query}, ensure_ascii=False)
+    return ToolUse(
+        "knowledge_search", KNOWLEDGE_TITLE, arguments, f"[1]…[{count}]" if count else "-", failed=False
+    )
+
+
+def _no_docs(model: ChatModel) -> str:
+    return NO_DOCS_QUOTED if isinstance(model, QuoteModel) else NO_DOCS
+
+
+def _within(hits: list[AnySource], room: int) -> list[AnySource]:
+    """The nearest hits that fit, and at least one: a passage the model does not see must not be cited."""
+    fitting: list[AnySource] = []
+    for hit in hits:
+        room -= history.estimate_tokens(hit.text)
+        if room < 0 and fitting:
+            break
+        fitting.append(hit)
+    return fitting

@@ -1,0 +1,57 @@
+"""A question on its way: as it was asked, and as it stands when every check is passed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from server.auth.principal import Principal
+from server.chat.history import Given, Round
+from server.chat.prompts import Mode
+from server.kb.models import KnowledgeBase
+from server.llm.base import ChatModel
+from server.search.base import WebPage
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a caller wants to know, as every chat endpoint puts it."""
+
+    query: str
+    mode: Mode
+    knowledge_base_name: str = ""
+    session_id: str | None = None
+    message_id: str | None = None
+    # None: as the server remembers the session.
+    history: Sequence[Given] | None = ()
+    history_count: int | None = None
+    model_name: str | None = None
+    prompt_name: str = "default"
+    temperature: float = 0.7
+    max_tokens: int | None = None
+    top_k: int = 3
+    score_threshold: float = 1.0
+    search_engine_name: str = ""
+    split_result: bool = False
+
+
+@dataclass(slots=True)
+class Turn:
+    """A question that has passed every check and is about to be answered."""
+
+    caller: Principal
+    ask: Ask
+    message_id: str
+    model: ChatModel
+    kb: KnowledgeBase | None
+    # What the web had, when it was asked.
+    pages: list[WebPage] | None
+    rounds: list[Round]
+    started_at: datetime
+    # Filled while the answer is made.
+    reply: list[str] = field(default_factory=list)
+    docs: list[str] = field(default_factory=list)
+    unread: int = 0
+    trace: dict[str, Any] = field(default_factory=dict)
+    state: str = "cut"
+    error_code: str | None = None
