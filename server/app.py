@@ -64,7 +64,7 @@ def create_app(
                 opened.guard,
                 settings.auth,
                 opened.runtime.clock,
-                read_passphrase(settings.server.data_dir),
+                read_passphrase(settings.server.data_dir) if settings.auth.demo else None,
             )
             app.state.wecom = wecom
             app.state.framing = Framing(opened.database)

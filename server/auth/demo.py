@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth import repository
 from server.auth.guard import Guard
 from server.auth.models import User
-from server.auth.secret_files import make_secret_file
+from server.auth.secret_files import make_secret_file, read_secret_file
 from server.auth.signon import Arrival, SignOn
 from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX, check_client, meet_user
 from server.auth.vault import Vault
@@ -34,9 +34,10 @@ def make_passphrase(data_dir: Path) -> bool:
 
 
 def read_passphrase(data_dir: Path) -> str | None:
-    """The passphrase, or None when none was made."""
+    """The passphrase, or None when none was made. Raises SettingsError for a file that cannot be read."""
+    remedy = "write a passphrase of your own, or delete the file: the next start makes one"
     try:
-        return passphrase_file(data_dir).read_text(encoding="ascii").strip() or None
+        return read_secret_file(passphrase_file(data_dir), remedy) or None
     except FileNotFoundError:
         return None
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 # Rows that a message names.
 _NAMED = 5
+_RULE = "a master key is 64 hexadecimal characters (openssl rand -hex 32)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class KeyRing:
     # Why the one that should be right is not among them, and whether it is just not there.
     problem: str | None
     is_missing: bool
+    # Why other files are not among them.
+    passed_over: list[str]
 
     def find_for(self, rows: Sequence[Sealed]) -> KnownKey | None:
         """The key that opens all of these; any where there are none, unless the one that should be right is broken."""
@@ -61,16 +64,18 @@ class KeyRing:
             return SettingsError(
                 f"{_names(rows)}: sealed with more than one master key; `python -m server rekey` seals all with a new one"
             )
-        others = (
-            f", or put it beside it as {master_key_file(self.data_dir).name}.old"
-            if len(lost) < len(rows)
-            else ""
-        )
-        problem = f" ({self.problem})" if self.problem and not self.is_missing else ""
+        problems = [self.problem] if self.problem and not self.is_missing else []
+        told = f" ({'; '.join([*problems, *self.passed_over])})" if problems or self.passed_over else ""
+        path = master_key_file(self.data_dir)
+        if len(lost) < len(rows):
+            what = "were sealed with another master key that is gone, or are damaged"
+            remedy = f"Put that key beside the other one as {path}.old and run `python -m server rekey`"
+        else:
+            what = "were sealed with a master key that is gone"
+            remedy = f"Restore {path} (or AUTH__MASTER_KEY) from your backup"
         return SettingsError(
-            f"{len(lost)} of {len(rows)} keys in the database were sealed with a master key that is gone{problem}: "
-            f"{_names(lost)}. Restore {master_key_file(self.data_dir)} (or AUTH__MASTER_KEY) from your backup{others}. "
-            "Without a backup: `python -m server rekey --lost` gives the clients new keys"
+            f"{len(lost)} of {len(rows)} keys in the database {what}{told}: {_names(lost)}. {remedy}. "
+            "Without a backup: `python -m server rekey --lost` gives new keys to these clients"
         )
 
 
@@ -89,13 +94,14 @@ def parse_master_key(text: str, where: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise SettingsError(f"{where}: a master key is 64 hexadecimal characters (openssl rand -hex 32)")
+        raise SettingsError(f"{where}: {_RULE}")
     return key
 
 
 def read_ring(configured: str | None, data_dir: Path) -> KeyRing:
     """`configured`: `[auth] master_key`, which comes first where there is one."""
     keys: list[KnownKey] = []
+    passed_over: list[str] = []
     path, new = master_key_file(data_dir), successor_file(data_dir)
     problem, is_missing = None, False
     try:
@@ -114,12 +120,12 @@ def read_ring(configured: str | None, data_dir: Path) -> KeyRing:
         except FileNotFoundError:
             continue
         except SettingsError as error:
-            log.warning("not a master key, passed over", extra={"file": str(file), "reason": str(error)})
-    return KeyRing(keys, data_dir, problem, is_missing)
+            passed_over.append(str(error))
+    return KeyRing(keys, data_dir, problem, is_missing, passed_over)
 
 
 def _read(file: Path) -> KnownKey:
-    return KnownKey(Vault(parse_master_key(read_secret_file(file), str(file))), file)
+    return KnownKey(Vault(parse_master_key(read_secret_file(file, _RULE), str(file))), file)
 
 
 async def open_vault(database: Database, configured: str | None, data_dir: Path) -> Vault:

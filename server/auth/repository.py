@@ -186,6 +186,11 @@ async def list_standing(session: AsyncSession, callers: Collection[tuple[str, st
     return {(row[0], row[1]) for row in await session.execute(union_all(users, keys))}
 
 
+async def disable_api_keys(session: AsyncSession) -> int:
+    """All that are good; returns how many."""
+    return await _changed(session, update(APIKey).where(APIKey.enabled).values(enabled=False))
+
+
 async def list_api_keys(session: AsyncSession, client_id: str | None) -> list[APIKey]:
     query = select(APIKey).order_by(APIKey.client_id, APIKey.created_at)
     if client_id is not None:

@@ -12,10 +12,10 @@ from server.core.errors import SettingsError
 log = logging.getLogger(__name__)
 
 
-def read_secret_file(path: Path) -> str:
+def read_secret_file(path: Path, remedy: str) -> str:
     """The text without the line's end; warns when others may read it too.
 
-    Raises FileNotFoundError, and SettingsError when it cannot be read or is no text.
+    Raises FileNotFoundError, and SettingsError, which ends in `remedy`, when it cannot be read or is no text.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -23,11 +23,9 @@ def read_secret_file(path: Path) -> str:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; correct the file or its permissions") from error
+        raise SettingsError(f"{path}: {error.strerror}; correct its permissions; {remedy}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(
-            f"{path}: this is not plain ASCII text (a byte-order mark?); restore it from your backup"
-        ) from error
+        raise SettingsError(f"{path}: not plain ASCII text (a byte-order mark?); {remedy}") from error
     if mode & 0o077:
         log.warning(
             "others may read this secret file: chmod 600", extra={"file": str(path), "mode": f"{mode:04o}"}

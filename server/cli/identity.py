@@ -23,7 +23,7 @@ from server.auth.management import Rotation
 from server.auth.models import Client, ClientKey
 from server.auth.policy import Policy
 from server.auth.principal import Role
-from server.auth.rekey import Rekeyed
+from server.auth.rekey import Losses, Rekeyed
 from server.auth.rekey import rekey as change_master_key
 from server.auth.secret_files import make_secret_file
 from server.cli.console import printable
@@ -46,7 +46,13 @@ def add_commands(commands: Any) -> None:
     _api_key_commands(_group(commands, "api-key", "keys for programs"))
     _session_commands(_group(commands, "session", "logins"))
     _token_commands(_group(commands, "token", "api_tokens, as a client's own system makes them"))
-    _command(commands, "rekey", "draw a new master key; stop the server before", rekey)
+    again = _command(commands, "rekey", "draw a new master key; stop the server before", rekey)
+    again.add_argument(
+        "--lost",
+        action="store_true",
+        help="without a backup of the master key: new keys for what does not open any more",
+    )
+    again.add_argument("--yes-really", action="store_true", help="do it, after reading what --lost ends")
     audit = _command(commands, "audit", "what was changed about identities, the newest first", list_audit)
     audit.add_argument("--client")
     audit.add_argument("--limit", type=_count, default=50)
@@ -534,7 +540,17 @@ def inspect_token(settings: Settings, options: argparse.Namespace) -> int:
     return 0 if all(step.passed for step in steps) else 1
 
 
-def rekey(settings: Settings, _options: argparse.Namespace) -> int:
+def rekey(settings: Settings, options: argparse.Namespace) -> int:
+    if options.lost and not options.yes_really:
+        _say(
+            "主密钥丢失且没有任何备份时才用 --lost：先找 secrets/master.key 的备份，放回原处即可恢复。--lost 会让解不开的密钥"
+            "全部作废：各客户端换新密钥，旧公钥生成的 token 一律被拒，要把新公钥交给每个签发方；API 密钥也可能全部作废。"
+            "确定要做时加 --yes-really",
+            "--lost is for a master key that is gone from every backup: look for one of secrets/master.key first, and put it "
+            "back. --lost ends what does not open: those clients get new keys, tokens made with their old public keys are "
+            "refused, and each issuer needs the new one; api keys may all end as well. To do it, add --yes-really",
+        )
+        return 1
     configured = settings.auth.master_key.get_secret_value() if settings.auth.master_key else None
 
     async def run() -> Rekeyed:
@@ -542,11 +558,14 @@ def rekey(settings: Settings, _options: argparse.Namespace) -> int:
         database = Database(settings.database_url, settings.database)
         try:
             await check_schema(database)
-            return await change_master_key(database, configured, settings.server.data_dir, CLI, Clock().now())
+            return await change_master_key(
+                database, configured, settings.server.data_dir, CLI, Clock().now(), lost=options.lost
+            )
         finally:
             await database.close()
 
     done = asyncio.run(run())
+    _tell_losses(done.losses)
     _say(f"新的主密钥在 {done.file}，请备份", f"the new master key is in {done.file}: back it up")
     if configured is not None:
         _say(
@@ -561,6 +580,24 @@ def rekey(settings: Settings, _options: argparse.Namespace) -> int:
             f"the one before is kept in {done.kept}: older backups of the database need it",
         )
     return 0
+
+
+def _tell_losses(losses: Losses) -> None:
+    for key in losses.renewed:
+        _say(
+            f"客户端 {key.client_id}：新密钥 {key.kid}，把新公钥交给签发方（client show-key --client {key.client_id}）",
+            f"client {key.client_id}: new key {key.kid}; give its issuer the public half (client show-key)",
+        )
+    for key in losses.ended:
+        _say(
+            f"客户端 {key.client_id}：PKCS#1 v1.5 密钥 {key.kid} 已作废（client allow-pkcs1v15 换新的）",
+            f"client {key.client_id}: key {key.kid} for PKCS#1 v1.5 ended (client allow-pkcs1v15 gives another)",
+        )
+    if losses.api_keys:
+        _say(
+            f"{losses.api_keys} 个 API 密钥已作废，用 api-key add 换新的",
+            f"{losses.api_keys} api keys ended; make new ones with api-key add",
+        )
 
 
 def list_audit(settings: Settings, options: argparse.Namespace) -> int:

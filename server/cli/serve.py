@@ -50,8 +50,11 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
 
 async def _check(settings: Settings) -> None:
     """What is not ready is told here in one line, before a server is there to fail with a trace."""
+    from server.auth.demo import read_passphrase
     from server.services import open_services
 
+    if settings.auth.demo:
+        read_passphrase(settings.server.data_dir)
     async with open_services(settings):
         pass
 

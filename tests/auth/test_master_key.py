@@ -20,11 +20,13 @@ from server.auth import rekey as rekey_module
 from server.auth.audit import CLI
 from server.auth.inspection import inspect_token
 from server.auth.key_lock import alone_with_key, working_with_key
+from server.auth.management import allow_pkcs1v15, revoke_key, rotate_key
 from server.auth.master_key import master_key_file, open_vault, read_ring, successor_file
 from server.auth.models import Audit, ClientKey, SealedSecret
 from server.auth.rekey import Rekeyed, rekey
 from server.auth.repository import list_audit
-from server.auth.service import add_api_key, add_key_pair
+from server.auth.secret_files import make_secret_file
+from server.auth.service import add_api_key, add_key_pair, make_token
 from server.auth.vault import Vault
 from server.core.clock import FrozenClock
 from server.core.errors import Busy, Conflict, SettingsError
@@ -93,9 +95,9 @@ class Server:
             for runtime in world.opened:
                 await runtime.tasks.drain()
 
-    async def rekey(self) -> Rekeyed:
+    async def rekey(self, *, lost: bool = False) -> Rekeyed:
         async with self.database() as database:
-            return await rekey(database, self.configured, self.data_dir, CLI, self.clock.at)
+            return await rekey(database, self.configured, self.data_dir, CLI, self.clock.at, lost=lost)
 
     async def audit(self) -> list[Audit]:
         async with self.database() as database, database.read() as session:
@@ -318,7 +320,7 @@ async def test_rows_that_do_not_open_are_named(server: Server) -> None:
     await _seal_with_another(server, "c2", other)
     files = server.file.read_text("ascii"), server.earlier
     for work in (server.works, server.rekey):
-        with pytest.raises(SettingsError, match=r"1 of 2 keys .* gone: client c2 key k1\. Restore .*--lost"):
+        with pytest.raises(SettingsError, match=r"1 of 2 keys .* client c2 key k1\. Put .*\.old .*--lost"):
             await work()
     assert (server.file.read_text("ascii"), server.earlier, server.new.exists()) == (*files, False)
     # Its key is found again.
@@ -344,11 +346,87 @@ async def test_a_key_that_is_gone(server: Server) -> None:
         await server.works()
 
 
+def _damage(server: Server, how: str) -> None:
+    if how == "settings":
+        _move_to_the_settings(server)
+        server.configured = "ab" * 32
+    elif how == "gone":
+        server.file.unlink()
+    else:
+        server.file.write_bytes(b"\xef\xbb\xbf" + server.file.read_bytes())
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged", "settings"])
+@pytest.mark.parametrize("before", [False, True], ids=["never changed", "changed before"])
+async def test_the_way_out_without_a_backup(server: Server, how: str, before: bool) -> None:
+    if before:
+        await server.rekey()
+        for file in server.earlier:
+            file.unlink()
+    async with server.started() as (services, _), services.database.write() as session:
+        await revoke_key(session, CLI, "c1", "k1", server.clock.at)
+        await rotate_key(
+            session, services.vault, CLI, "c1", timedelta(days=1), server.clock.at, key_pair("c1")
+        )
+        await allow_pkcs1v15(session, services.vault, CLI, "c2", server.clock.at, key_pair("c2"))
+    _damage(server, how)
+    with pytest.raises(SettingsError, match="is gone"):
+        await server.rekey()
+    done = await server.rekey(lost=True)
+    assert [(key.client_id, key.kid) for key in done.losses.renewed] == [("c1", "k3"), ("c2", "k3")]
+    assert [(key.client_id, key.kid) for key in done.losses.ended] == [("c2", "k2")]
+    assert done.losses.api_keys == 1
+    if how == "settings":
+        server.configured = done.file.read_text("ascii").strip()
+    async with server.started() as (services, world):
+        process = world.process()
+        for client in ("c1", "c2"):
+            assert await process.no_login(world.token(client)) == "invalid_token", "made with the old key"
+            async with services.database.read() as session:
+                token = await make_token(session, client, "u1", "", server.clock.at)
+            assert await process.login(token)
+        assert await process.refusal(server.api_key) == "invalid_token"
+        async with services.database.write() as session:
+            fresh = await add_api_key(session, services.vault, "c1", ["chat"], server.clock.at)
+        assert (await process.user(fresh)).client_id == "c1"
+        for runtime in world.opened:
+            await runtime.tasks.drain()
+    rows = {(row.action, row.client_id): row.detail for row in await server.audit()}
+    assert rows["master-key.lost", None] == {"keys": 4, "renewed": 2, "api_keys": 1}
+    assert (rows["key.lost", "c1"], rows["key.lost", "c2"]) == ({"lost": ["k2"]}, {"lost": ["k1"]})
+    with pytest.raises(Conflict, match="nothing is lost"):
+        await server.rekey(lost=True)
+    server.api_key = fresh
+    await server.rekey()
+
+
+async def test_what_still_opens_is_kept(server: Server) -> None:
+    await _seal_with_another(server, "c2", secrets.token_bytes(32))
+    done = await server.rekey(lost=True)
+    assert [(key.client_id, key.kid) for key in done.losses.renewed] == [("c2", "k2")]
+    assert done.losses.api_keys == 0
+    async with server.started() as (_, world):
+        process = world.process()
+        assert await process.login(world.token("c1"))
+        assert (await process.user(server.api_key)).client_id == "c1"
+
+
+def test_others_may_read_the_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = master_key_file(tmp_path)
+    assert make_secret_file(path, "ab" * 32)
+    read_ring(None, tmp_path)
+    assert caplog.text == ""
+    path.chmod(0o640)
+    read_ring(None, tmp_path)
+    assert "chmod 600" in caplog.text
+    assert caplog.records[0].__dict__["mode"] == "0640"
+
+
 def test_what_a_master_key_is(tmp_path: Path) -> None:
     assert "init_db" in (read_ring(None, tmp_path).problem or "")
     path = master_key_file(tmp_path)
     path.parent.mkdir(mode=0o700)
-    for bad in (b"", b"xyz", b"ab" * 31):
+    for bad in (b"", b"xyz", b"ab" * 31, b"\xef\xbb\xbf" + b"ab" * 32, secrets.token_bytes(64)):
         path.write_bytes(bad)
         assert "64 hexadecimal" in (read_ring(None, tmp_path).problem or "")
     path.write_text("ab" * 32 + "\n")

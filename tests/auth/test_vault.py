@@ -1,5 +1,6 @@
 """Secrets at rest."""
 
+import os
 import secrets
 import stat
 from pathlib import Path
@@ -47,5 +48,32 @@ def test_a_secret_file(tmp_path: Path) -> None:
     assert not make_secret_file(path, "cd" * 32), "an existing key is never replaced"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert read_secret_file(path) == "ab" * 32
+    assert read_secret_file(path, "") == "ab" * 32
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_secret_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash before the text is on disk leaves no file that a start would take for a key."""
+    path = tmp_path / "secrets" / "master.key"
+    synced: list[bool] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        assert synced[0] is False
+        assert path.exists() == synced[-1], "the text first, then the name, then the folder"
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert make_secret_file(path, "ab" * 32)
+    assert synced == [False, True]
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    path = tmp_path / "secrets" / "master.key"
+    assert make_secret_file(path, "ab" * 32)
+    assert not make_secret_file(path, "cd" * 32)
+    assert read_secret_file(path, "") == "ab" * 32
     assert list(path.parent.iterdir()) == [path]

@@ -89,6 +89,21 @@ def test_what_is_lost_is_not_replaced_by_something_empty(tmp_path: Path) -> None
     assert not (data / "info.db").exists()
 
 
+def test_damaged_secrets(tmp_path: Path) -> None:
+    """One line and a status that the supervisor does not start again after."""
+    with Server(tmp_path, "--no-samples"):
+        pass
+    for name, words in (("master.key", "rekey --lost"), ("demo_passphrase", "delete the file")):
+        path = tmp_path / "data" / "secrets" / name
+        good = path.read_bytes()
+        for bad in (b"\xef\xbb\xbf" + good, b"\xff\xfe\xff"):
+            path.write_bytes(bad)
+            status, said = _startup(tmp_path / "data")
+            assert (status, words in said, str(path) in said) == (3, True, True), said
+            assert "starting it again" not in said
+        path.write_bytes(good)
+
+
 def test_the_command_line_does_not_write_over_a_file(tmp_path: Path) -> None:
     with Server(tmp_path, "--no-samples") as server:
         out = tmp_path / "acme.pem"

@@ -287,3 +287,43 @@ def test_a_new_master_key(tmp_path: Path) -> None:
         server.start()
         assert _status(server, _token(server, "u1")) == 200
         assert _status(server, secret) == 200
+        server.stop()
+        # And without any backup of it.
+        for file in (key, *key.parent.glob("master.key.*")):
+            file.unlink()
+        warned = _run(server, "rekey", "--lost")
+        assert (warned.returncode, key.exists()) == (1, False)
+        assert "add --yes-really" in warned.stderr
+        done = _run(server, "rekey", "--lost", "--yes-really")
+        assert done.returncode == 0, done.stderr
+        for words in ("client oa: new key k2", "client 0: new key k2", "1 api keys ended", f"is in {key}"):
+            assert words in done.stderr
+        server.start()
+        assert _status(server, _token(server, "u1")) == 200
+        assert _status(server, secret) == 401
+
+
+def test_a_new_master_key_for_the_secret_store(tmp_path: Path) -> None:
+    data, old = tmp_path / "data", "ab" * 32
+    environ = {"PATH": os.environ["PATH"], "SERVER__DATA_DIR": str(data), "SERVER__LOG_LEVEL": "warning"}
+
+    def run(key: str, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environ | {"AUTH__MASTER_KEY": key},
+            capture_output=True,
+            text=True,
+        )
+
+    assert run(old, "init_db.py", "--no-samples").returncode == 0
+    done = run(old, "-m", "server", "rekey")
+    assert done.returncode == 0, done.stderr
+    new = data / "secrets" / "master.key.new"
+    assert str(new) in done.stderr
+    assert "put this file's content in place of AUTH__MASTER_KEY" in done.stderr
+    stale = run(old, "-m", "server", "client", "list")
+    assert stale.returncode == 0
+    assert "set AUTH__MASTER_KEY to this file's content" in stale.stderr
+    fresh = run(new.read_text("ascii").strip(), "-m", "server", "client", "list")
+    assert (fresh.returncode, fresh.stderr) == (0, "")
