@@ -35,11 +35,11 @@ from server.auth.models import APIKey, Client, ClientKey, User
 from server.auth.principal import Principal, Scope
 from server.auth.service import NewClient
 from server.core.errors import Forbidden, NotFound
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, SmallBodyRoute, new_router
 from server.core.i18n import Text, negotiate
 from server.core.pagination import Page, PageParams
 
-router = new_router(tags=["Administration"])
+router = new_router(tags=["Administration"], route_class=SmallBodyRoute)
 Paging = Annotated[PageParams, Depends()]
 
 # ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────────────

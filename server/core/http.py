@@ -158,7 +158,8 @@ class StrictRoute(APIRoute):
 
 
 class SmallBodyRoute(StrictRoute):
-    """For routes that answer to anybody: what is parsed before it is known who sends it must cost nothing."""
+    """For routes that answer to anybody, where what is parsed before it is known who sends it must cost nothing, and for
+    those that need no more."""
 
     max_body = 16 * 1024
 

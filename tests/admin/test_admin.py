@@ -382,3 +382,11 @@ def test_an_operator_is_an_api_key_with_the_scope(name: str) -> None:
 )
 async def test_unknown_and_wrong_fields_are_refused(operator: Caller, path: str, body: Any) -> None:
     assert (await _send(operator, "POST", path, body)).status_code == 422
+
+
+async def test_a_large_body_is_refused(operator: Caller) -> None:
+    many = dict.fromkeys((f"key{number}" for number in range(2000)), 1)
+    answer = await _send(operator, "POST", "/admin/clients", many)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    longest = await _send(operator, "POST", "/admin/tokens/inspect", {"token": "x" * 10_000})
+    assert longest.status_code == 200
