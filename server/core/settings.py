@@ -29,9 +29,12 @@ from pydantic import (
 )
 
 from server.core.errors import SettingsError
+from server.core.old_settings import Values, translate
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = ROOT / "configs" / "config.ini"
+# Where chat2llm had its file; whoever brings one along need not name it.
+OLD_FILE = ROOT / "config.ini"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -324,8 +327,6 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.A)
 # Sections that hold any number of named sub-sections.
 _NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm": LLMModelSettings}
 
-Values = dict[str, dict[str, str]]  # section (`llm.zhipu-api` included) → key → text
-
 
 @dataclass(frozen=True, slots=True)
 class _Source:
@@ -343,14 +344,18 @@ def load_settings(
     *,
     overrides: Mapping[tuple[str, str], str] | None = None,
     environ: Mapping[str, str] | None = None,
+    notes: list[str] | None = None,
 ) -> Settings:
     """Read file, environment and overrides (`(section, key) → text`) into Settings.
 
-    Raises SettingsError that names section, key and remedy.
+    `notes` gets a line for each old key of the file. Raises SettingsError that names section, key and remedy.
     """
-    path = file or DEFAULT_FILE
-    values = _read_file(path)
-    origins = _apply_environment(values, os.environ if environ is None else environ)
+    path = file or (OLD_FILE if OLD_FILE.is_file() else DEFAULT_FILE)
+    values, old_keys, old_names = translate(_read_file(path), lambda: _read_file(DEFAULT_FILE))
+    if notes is not None:
+        notes += [f"{path}: {note}" for note in old_keys]
+    origins = {place: f"{path}, {name}" for place, name in old_names.items()}
+    origins |= _apply_environment(values, os.environ if environ is None else environ)
     for (section, key), text in (overrides or {}).items():
         values.setdefault(section, {})[key] = text
         origins[section, key] = f"command line, --{key}"
