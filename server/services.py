@@ -38,6 +38,7 @@ class Services:
     authenticator: Authenticator
     signon: SignOn
     kb: KBService
+    gateway: Gateway
     chat: ChatService
 
 
@@ -65,7 +66,7 @@ async def open_services(
         indexes = Indexes(database, files, runtime, settings.kb.index_memory)
         kb = KBService(database, files, embedders, indexes, runtime, settings)
         prompts = Prompts(settings.chat.prompts_dir)
-        gateway = Gateway(settings.llm)
+        gateway = Gateway(settings.llm, settings.server.supervisor_socket)
         chat = ChatService(database, kb, gateway, prompts, runtime, settings.chat, settings.server.address)
         guard = Guard(settings.auth)
         tokens = Tokens(database, vault, settings.auth, runtime, guard)
@@ -80,6 +81,7 @@ async def open_services(
             authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
             signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
+            gateway=gateway,
             chat=chat,
         )
         await runtime.tasks.drain()
