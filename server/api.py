@@ -9,6 +9,7 @@ from server.auth.routes import router as sso
 from server.auth.routes import sessions_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
+from server.catalog.routes import router as catalog
 from server.chat.routes import router as chat
 from server.core.settings import Settings
 from server.health import router as health
@@ -22,6 +23,7 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
     app.include_router(recommend_router)
+    app.include_router(catalog)
     app.include_router(sso)
     app.include_router(sessions_router)
     app.include_router(admin)

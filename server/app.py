@@ -15,6 +15,7 @@ from server.auth.door import Door
 from server.auth.framing import Framing
 from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
+from server.catalog.service import Catalog
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
@@ -47,6 +48,7 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
+            app.state.catalog = Catalog(settings, opened.gateway, opened.embedders)
             app.state.signon = opened.signon
             app.state.demo = Demo(
                 opened.database,
