@@ -130,6 +130,9 @@ class Engine:
         }
         environment = foreign_environment() | {"PYTHONUNBUFFERED": "1"}
         if local:
+            # OpenMP's threads spin while they wait for each other, and a spinning one keeps the core from the one that
+            # is waited for: on two busy cores 2 tokens/s, asleep 50.
+            environment = {"OMP_WAIT_POLICY": "passive"} | environment
             given = {"model": values["model_path"], "alias": self.name}
             given |= {name: values[name] for name in ("port", "context", "parallel", "threads")}
             command = [sys.executable, "-m", "server.supervisor.llama_cpp"]

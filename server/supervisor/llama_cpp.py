@@ -22,7 +22,11 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     die_with_parent()
     key = sys.stdin.readline().strip()
-    import xllamacpp
+    try:
+        import xllamacpp
+    except ImportError as error:
+        print(f"xllamacpp cannot be loaded: {error} (libgomp is Debian's package libgomp1)", flush=True)
+        return HOPELESS
 
     params = xllamacpp.CommonParams()
     params.model.path = str(options.model)
