@@ -2,8 +2,10 @@
 
     python startup.py --lite                          remote models and the quoting answerer; nothing is downloaded
     python startup.py --lite --host 0.0.0.0 --port 8000 --workers 2 --config FILE
+    python startup.py                                 local models too: each [llm.NAME] with an engine
 
-A process that dies is started again; when this one ends, all others end.
+A process that dies is started again; when this one ends, all others end. The flags are in server/supervisor/options.py,
+how processes are watched in processes.py, and local models in engines.py beside it.
 """
 
 import argparse
@@ -16,117 +18,59 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.core.errors import SettingsError
 from server.core.settings import ROOT, EmbeddingModelSettings, Settings, child_environment, load_settings
-
-# A process that lives shorter than this died at its start; it is given more and more time before the next try.
-_STABLE_SECONDS = 10
-_MAX_PAUSE_SECONDS = 30
-_STOP_SECONDS = 25
-_CONFIG_ERROR = 3
-
-
-@dataclass
-class Child:
-    """A process to keep alive."""
-
-    name: str
-    command: list[str]
-    pass_fds: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    failures: int = 0
-    not_before: float = 0.0
-
-
-@dataclass
-class Supervisor:
-    """Starts the children, starts them again, and ends them."""
-
-    environment: dict[str, str]
-    children: list[Child] = field(default_factory=list)
-    stopping: threading.Event = field(default_factory=threading.Event)
-
-    def start(self, child: Child) -> None:
-        child.process = subprocess.Popen(
-            child.command,
-            cwd=ROOT,
-            env=self.environment,
-            pass_fds=child.pass_fds,
-            # Ctrl-C is for this process; the children hear of it once, by `stop`.
-            start_new_session=True,
-        )
-        child.started = time.monotonic()
-
-    def watch(self) -> int:
-        """Until told to stop. Returns the exit status: that of a child which found its configuration wrong, or 0."""
-        while not self.stopping.wait(0.2):
-            for child in self.children:
-                status = child.process.poll() if child.process else 0
-                if child.process is not None and status is None:
-                    continue
-                if status == _CONFIG_ERROR:
-                    return _CONFIG_ERROR
-                self._restart(child, status)
-        return 0
-
-    def _restart(self, child: Child, status: int | None) -> None:
-        now = time.monotonic()
-        if child.process is not None:
-            child.process = None
-            child.failures = 0 if now - child.started > _STABLE_SECONDS else child.failures + 1
-            pause = min(2**child.failures, _MAX_PAUSE_SECONDS) if child.failures else 0
-            child.not_before = now + pause
-            print(f"{child.name} ended with status {status}; starting it again in {pause} s", file=sys.stderr)
-        if now >= child.not_before:
-            self.start(child)
-
-    def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to those that do not listen."""
-        alive = [
-            child.process
-            for child in self.children
-            if child.process is not None and child.process.poll() is None
-        ]
-        for process in alive:
-            process.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in alive:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+from server.supervisor.engines import Engine
+from server.supervisor.options import Part, parser, plan
+from server.supervisor.processes import CONFIG_ERROR, Child, Supervisor
 
 
 def main() -> int:
-    options = _parser().parse_args()
-    overrides = {
-        ("server", key): str(value)
-        for key, value in vars(options).items()
-        if key in ("host", "port", "workers") and value is not None
-    }
+    options = parser().parse_args()
+    given = {key: getattr(options, key) for key in ("host", "port", "workers")}
+    given["log_level"] = "warning" if options.quiet else None
+    overrides = {("server", key): str(value) for key, value in given.items() if value is not None}
+    notes: list[str] = []
     try:
-        settings = load_settings(options.config, overrides=overrides)
+        settings = load_settings(options.config, overrides=overrides, notes=notes)
         _check_default_embedding(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
-        return _CONFIG_ERROR
+        return CONFIG_ERROR
+    chosen = plan(options)
+    for note in [*notes, *chosen.notes, *_notes_about_models(settings, options)]:
+        print(f"note: {note}", file=sys.stderr)
+    if not chosen.parts:
+        print("there is nothing to start", file=sys.stderr)
+        return 0
     # Children read the same file; what the command line said reaches them through the environment.
     environment = child_environment(overrides)
     config = ["--config", str(options.config.resolve())] if options.config else []
-    if _is_prepared(settings):
-        return run(settings, environment, config)
-    init = [sys.executable, "init_db.py", *config, *(["--no-samples"] if options.no_samples else [])]
-    prepared = subprocess.run(init, cwd=ROOT, env=environment, check=False)
-    if prepared.returncode != 0:
-        return prepared.returncode
-    return run(settings, environment, config)
+    if chosen.parts != {"engines"} and not _is_prepared(settings):
+        init = [sys.executable, "init_db.py", *config, *(["--no-samples"] if options.no_samples else [])]
+        prepared = subprocess.run(init, cwd=ROOT, env=environment, check=False)
+        if prepared.returncode != 0:
+            return prepared.returncode
+    supervisor = Supervisor(environment)
+    wanted = options.model_name or list(settings.llm.engines)
+    return run(settings, supervisor, chosen.parts, config, wanted)
+
+
+def _notes_about_models(settings: Settings, options: argparse.Namespace) -> Iterator[str]:
+    """What of -n and of the default model does not come about."""
+    for name in options.model_name or []:
+        if name not in settings.llm.engines:
+            known = name == "quote" or (name in settings.llm.models and not settings.llm.models[name].engine)
+            reason = (
+                "needs no start" if known else "no such local model in the configuration; it is not started"
+            )
+            yield f"-n {name}: {reason}"
+    if options.lite and settings.llm.default in settings.llm.engines:
+        yield f"--lite: [llm] default = {settings.llm.default} is a local model and is not started; it cannot answer"
 
 
 def _is_prepared(settings: Settings) -> bool:
@@ -149,34 +93,69 @@ def _is_prepared(settings: Settings) -> bool:
         return False  # then init_db.py finds out what is wrong, and says it
 
 
-def run(settings: Settings, environment: dict[str, str], config: list[str]) -> int:
-    """Run all processes until the end. The listening socket is opened here, so that a restart refuses nobody."""
-    try:
-        listener = socket.create_server((settings.server.host, settings.server.port), backlog=2048)
-    except OSError as error:
-        where = f"{settings.server.host}:{settings.server.port}"
-        print(
-            f"cannot listen on {where}: {error.strerror}; choose another with HOST=… PORT=…", file=sys.stderr
-        )
-        return 1
-    supervisor = Supervisor(environment)
+def run(
+    settings: Settings,
+    supervisor: Supervisor,
+    parts: Collection[Part],
+    config: list[str],
+    wanted: Collection[str],
+) -> int:
+    """Run all processes until the end. The listening socket is opened here, so that a restart refuses nobody.
+
+    `wanted`: the local models to begin with; the others can be started later by an operator.
+    """
+    python = [sys.executable, "-m", "server", *config]
+    if "api" in parts:
+        try:
+            listener = socket.create_server((settings.server.host, settings.server.port), backlog=2048)
+        except OSError as error:
+            where = f"{settings.server.host}:{settings.server.port}"
+            print(
+                f"cannot listen on {where}: {error.strerror}; choose another with HOST=… PORT=…",
+                file=sys.stderr,
+            )
+            return 1
+        api = [*python, "api", "--fd", str(listener.fileno())]
+        names = [f"api-{n}" for n in range(1, settings.server.workers + 1)]
+        supervisor.children = [Child(name, api, pass_fds=(listener.fileno(),)) for name in names]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
-    python = [sys.executable, "-m", "server", *config]
-    api = [*python, "api", "--fd", str(listener.fileno())]
-    names = [f"api-{n}" for n in range(1, settings.server.workers + 1)]
-    supervisor.children = [Child(name, api, pass_fds=(listener.fileno(),)) for name in names]
-    supervisor.children.append(Child("worker", [*python, "worker"]))
-    if any(_is_installed(settings, model) for model in settings.embedding.models.values()):
+    if "worker" in parts:
+        supervisor.children.append(Child("worker", [*python, "worker"]))
+    installed = any(_is_installed(settings, model) for model in settings.embedding.models.values())
+    if installed and supervisor.children:
         socket_path = str(settings.server.engine_socket)
         supervisor.children.append(
             Child("embedding engine", [sys.executable, "-m", "embeddings.engine", socket_path])
         )
-    threading.Thread(target=_announce, args=(settings, supervisor.stopping), daemon=True).start()
+    if "engines" in parts and settings.llm.engines:
+        try:
+            supervisor.engines = _open_engines(settings, wanted)
+        except OSError as error:
+            print(f"local models cannot be started: {error}", file=sys.stderr)
+            return 1
+    if "api" in parts:
+        threading.Thread(target=_announce, args=(settings, supervisor.stopping), daemon=True).start()
     try:
         return supervisor.watch()
     finally:
         supervisor.stop()
+
+
+def _open_engines(settings: Settings, wanted: Collection[str]) -> list[Engine]:
+    """The engines of the local models, and the socket where the API asks about them. Raises OSError."""
+    from server.supervisor.control import serve_orders
+
+    loud = settings.server.log_level == "debug"
+    engines = {name: Engine(name, model, _say, loud=loud) for name, model in settings.llm.engines.items()}
+    for name, engine in engines.items():
+        engine.order(wanted=name in wanted)
+    serve_orders(settings.server.supervisor_socket, engines)
+    return list(engines.values())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _check_default_embedding(settings: Settings) -> None:
@@ -208,13 +187,7 @@ def _missing_key(settings: Settings) -> str | None:
     """The environment variable that the default model's key is to come in, when its vendor asks for one."""
     name = settings.llm.default
     model = settings.llm.models.get(name)
-    if (
-        model is None
-        or model.api_key
-        or model.base_url
-        or model.kind == "langchain"
-        or model.preset == "ollama"
-    ):
+    if model is None or model.is_keyed:
         return None
     return f"LLM__{re.sub(r'[^A-Z0-9]', '_', name.upper())}__API_KEY"
 
@@ -246,19 +219,6 @@ def _announce(settings: Settings, stopping: threading.Event) -> None:
         print(f"  demo    {settings.server.address}/sso?client=0&secret={secret}")
     print(f"  API     {settings.server.address}/docs")
     print("  stop    Ctrl-C\n", flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Start chat2llm.")
-    parser.add_argument("--lite", action="store_true", help="remote models and the quoting answerer only")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
-    parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port to listen on")
-    parser.add_argument("--workers", type=int, help="number of API processes")
-    parser.add_argument(
-        "--no-samples", action="store_true", help="without the sample knowledge base at the first start"
-    )
-    return parser
 
 
 if __name__ == "__main__":

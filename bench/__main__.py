@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from bench import chat, identity, ingestion, padding, search, startup
+from bench import chat, identity, ingestion, local_model, padding, search, startup
 from bench.report import machine_line
 
 PARTS = {
@@ -13,6 +13,7 @@ PARTS = {
     "chat": chat.run,
     "identity": identity.run,
     "padding": padding.run,
+    "local_model": local_model.run,
 }
 
 

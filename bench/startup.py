@@ -22,10 +22,18 @@ _ROUNDS = 5
 class Running:
     """startup.py over a folder."""
 
-    def __init__(self, folder: Path, port: int, log: IO[bytes] | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        log: IO[bytes] | None = None,
+        flags: tuple[str, ...] = ("--lite",),
+        /,
+        **environment: str,
+    ) -> None:
         self.port, self.started = port, time.perf_counter()
         environ = os.environ | {"SERVER__DATA_DIR": str(folder), "SERVER__LOG_LEVEL": "warning"} | environment
-        command = [sys.executable, "startup.py", "--lite", "--no-samples", "--port", str(port)]
+        command = [sys.executable, "startup.py", *flags, "--no-samples", "--port", str(port)]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,

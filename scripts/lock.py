@@ -19,6 +19,8 @@ EXPORTS = {
 HEADER = "# Exported from pyproject.toml by `make lock`. Install with: pip install --no-deps -r {name}\n"
 # PyPI's torch wheel for Linux asks for CUDA packages; nothing here needs them, and --no-deps leaves them out.
 CUDA = re.compile(r"^(nvidia-|cuda-|triton\b)")
+# What pyproject.toml's overrides rule out stays in uv's answer, for a platform that is none.
+RULED_OUT = "sys_platform == 'none'"
 
 
 def export(name: str, options: list[str]) -> None:
@@ -26,7 +28,11 @@ def export(name: str, options: list[str]) -> None:
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--python-version", "3.11"]
     command += ["--universal", "--no-annotate", "--no-header", "--quiet", *options]
     result = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    lines = [line.replace("+cpu", "") for line in result.stdout.splitlines() if not CUDA.match(line)]
+    lines = [
+        line.replace("+cpu", "")
+        for line in result.stdout.splitlines()
+        if not CUDA.match(line) and RULED_OUT not in line
+    ]
     (ROOT / name).write_text(HEADER.format(name=name) + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"{name}: {len(lines)} packages")
 

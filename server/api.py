@@ -9,6 +9,7 @@ from server.auth.routes import router as sso
 from server.auth.routes import sessions_router, users_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
+from server.catalog.routes import router as catalog
 from server.chat.raw_routes import router as raw
 from server.chat.routes import router as chat
 from server.chat.session_routes import feedback_router, history_router
@@ -32,6 +33,7 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(kb, form_limits=limits)
     app.include_router(jobs_router)
     app.include_router(recommend_router, form_limits=limits)
+    app.include_router(catalog)
     app.include_router(sso)
     app.include_router(sessions_router)
     app.include_router(users_router)

@@ -15,6 +15,7 @@ from server.auth.door import Door
 from server.auth.framing import Framing
 from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
+from server.catalog.service import Catalog
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.sessions import Sessions
@@ -56,6 +57,7 @@ def create_app(
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
             app.state.search = opened.search
             app.state.templates = Templates(opened.prompts, opened.runtime)
+            app.state.catalog = Catalog(settings, opened.gateway, opened.embedders)
             app.state.signon = opened.signon
             app.state.demo = Demo(
                 opened.database,

@@ -46,6 +46,7 @@ class Services:
     kb: KBService
     prompts: Prompts
     search: SearchEngines
+    gateway: Gateway
     chat: ChatService
 
 
@@ -74,7 +75,7 @@ async def open_services(
             indexes = Indexes(database, files, runtime, settings.kb.index_memory)
             kb = KBService(database, files, embedders, indexes, runtime, settings)
             prompts = Prompts(settings.chat.prompts_dir)
-            gateway = Gateway(settings.llm)
+            gateway = Gateway(settings.llm, settings.server.supervisor_socket)
             search = SearchEngines(settings.search, runtime.lanes)
             web = WebSearch(search, embedders, settings.embedding.default, runtime.lanes)
             toolbox = Toolbox(kb, search, runtime.clock, settings.agent, settings.kb.score_threshold)
@@ -94,6 +95,7 @@ async def open_services(
                 authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
                 signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
                 kb=kb,
+                gateway=gateway,
                 prompts=prompts,
                 search=search,
                 chat=chat,

@@ -29,9 +29,12 @@ from pydantic import (
 )
 
 from server.core.errors import SettingsError
+from server.core.old_settings import Values, translate
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = ROOT / "configs" / "config.ini"
+# Where chat2llm had its file; whoever brings one along need not name it.
+OLD_FILE = ROOT / "config.ini"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -129,6 +132,11 @@ class ServerSettings(Section):
         """Where the embedding engine listens: a short path of this data folder's own; a socket's has 107 bytes at most."""
         digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"chat2llm-{os.getuid()}-{digest}" / "embedding.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where the supervisor is asked about the engines of local models."""
+        return self.engine_socket.with_name("supervisor.sock")
 
 
 class DatabaseSettings(Section):
@@ -305,13 +313,46 @@ class LLMModelSettings(Section):
     idle_timeout: Duration = timedelta(seconds=60)
     retries: int = Field(default=2, ge=0, le=10)
     tools: bool = True
+    engine: Literal["", "llama.cpp", "command"] = ""
+    model_path: str = ""
+    command: str = ""
+    threads: int = Field(default=0, ge=0, le=256)
+    parallel: int = Field(default=2, ge=1, le=64)
+    port: int = Field(default=0, ge=0, le=65535)
+    start_timeout: Duration = timedelta(minutes=5)
 
     _secret = field_validator("api_key")(_check_secret)
+
+    @property
+    def is_set_up(self) -> bool:
+        """False for an engine without weights or command: the section is there to be filled in."""
+        return bool({"": "remote", "llama.cpp": self.model_path, "command": self.command}[self.engine])
+
+    @property
+    def is_keyed(self) -> bool:
+        """True when nothing is known to be missing for a call: a key is there, or none is asked for."""
+        return bool(
+            self.api_key
+            or self.base_url
+            or self.kind == "langchain"
+            or self.preset == "ollama"
+            or self.engine
+        )
+
+    @property
+    def weights(self) -> Path:
+        """`model_path`, which counts from the project."""
+        return ROOT / self.model_path
 
 
 class LLMSettings(Section):
     default: str = "quote"
     models: dict[str, LLMModelSettings] = Field(default_factory=dict)
+
+    @property
+    def engines(self) -> dict[str, LLMModelSettings]:
+        """The models that run on this machine, started by the supervisor."""
+        return {name: model for name, model in self.models.items() if model.engine and model.is_set_up}
 
 
 class SearchSettings(Section):
@@ -396,8 +437,6 @@ _NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm"
 
 _VARIABLE = "environment variable"
 
-Values = dict[str, dict[str, str]]  # section (`llm.zhipu-api` included) → key → text
-
 
 @dataclass(frozen=True, slots=True)
 class _Source:
@@ -426,14 +465,18 @@ def load_settings(
     *,
     overrides: Mapping[tuple[str, str], str] | None = None,
     environ: Mapping[str, str] | None = None,
+    notes: list[str] | None = None,
 ) -> Settings:
     """Read file, environment and overrides (`(section, key) → text`) into Settings.
 
-    Raises SettingsError that names section, key and remedy.
+    `notes` gets a line for each old key of the file. Raises SettingsError that names section, key and remedy.
     """
-    path = file or DEFAULT_FILE
-    values = _read_file(path)
-    origins = _apply_environment(values, os.environ if environ is None else environ)
+    path = file or (OLD_FILE if OLD_FILE.is_file() else DEFAULT_FILE)
+    values, old_keys, old_names = translate(_read_file(path), lambda: _read_file(DEFAULT_FILE))
+    if notes is not None:
+        notes += [f"{path}: {note}" for note in old_keys]
+    origins = {place: f"{path}, {name}" for place, name in old_names.items()}
+    origins |= _apply_environment(values, os.environ if environ is None else environ)
     for (section, key), text in (overrides or {}).items():
         values.setdefault(section, {})[key] = text
         origins[section, key] = f"command line, --{key}"
@@ -444,6 +487,14 @@ def child_environment(overrides: Mapping[tuple[str, str], str]) -> dict[str, str
     """The environment for a child process that is to see the same settings as this one."""
     return os.environ | {
         f"{section.upper()}__{key.upper()}": text for (section, key), text in overrides.items()
+    }
+
+
+def foreign_environment() -> dict[str, str]:
+    """The environment for a program that is not ours: without our settings, which may be secrets."""
+    tops = {name.upper() for name in Settings.model_fields}
+    return {
+        name: text for name, text in os.environ.items() if name.split("__")[0] not in tops or "__" not in name
     }
 
 
@@ -552,15 +603,43 @@ def _check_relations(settings: Settings, source: _Source) -> None:
         raise SettingsError(
             f"{source.of('llm', 'default')}: no section [llm.{llm.default}]; add it, or use quote"
         )
+    if llm.default in llm.models and not llm.models[llm.default].is_set_up:
+        where = source.of(f"llm.{llm.default}", "model_path")
+        raise SettingsError(
+            f"{where}: is empty; [llm] default names this model: give its weights or another default"
+        )
     if "quote" in llm.models:
         raise SettingsError(
             f"{source.of_section('llm.quote')}: [llm.quote]: this name belongs to the built-in answerer; choose another"
         )
+    _check_engines(llm, source)
     if embedding.default not in embedding.models:
         raise SettingsError(
             f"{source.of('embedding', 'default')}: no section [embedding.{embedding.default}]; add it"
         )
     _check_wecom(settings, source)
+
+
+def _check_engines(llm: LLMSettings, source: _Source) -> None:
+    blanks = ["port", "key", "model_path", "model", "context", "threads", "parallel"]
+    for name, model in llm.engines.items():
+        section = f"llm.{name}"
+        if model.base_url:
+            raise SettingsError(
+                f"{source.of(section, 'base_url')}: an engine has an address of its own; leave it empty"
+            )
+        try:
+            model.command.format(**dict.fromkeys(blanks, ""))
+        except (KeyError, ValueError, IndexError):
+            known = " ".join(f"{{{blank}}}" for blank in blanks)
+            where = source.of(section, "command")
+            raise SettingsError(
+                f"{where}: what can be filled in is {known}; other braces are doubled"
+            ) from None
+        if model.engine == "command" and not model.port and "{port}" not in model.command:
+            raise SettingsError(
+                f"{source.of(section, 'command')}: must tell the program its {{port}}, or give port"
+            )
 
 
 def _check_wecom(settings: Settings, source: _Source) -> None:

@@ -1,10 +1,12 @@
 """The models of this server by name."""
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from server.core.errors import ModelNotFound, SettingsError
 from server.core.settings import LLMModelSettings, LLMSettings
 from server.llm.base import ChatModel
+from server.llm.local_engine import Engines, LocalEngineModel
 from server.llm.openai_compatible import PRESETS
 from server.llm.providers import PROVIDERS
 from server.llm.quote_model import NAME as QUOTE
@@ -14,13 +16,20 @@ from server.llm.quote_model import QuoteModel
 class Gateway:
     """Finds the model a request names. Nothing is connected before the first question."""
 
-    def __init__(self, settings: LLMSettings) -> None:
-        """Raises SettingsError when a model has no address or no name at its provider."""
+    def __init__(self, settings: LLMSettings, supervisor: Path | None = None) -> None:
+        """`supervisor`: the socket where it tells of the engines of local models.
+
+        Raises SettingsError when a model has no address or no name at its provider.
+        """
         self.default = settings.default
+        self.engines = Engines(supervisor)
         self._models: dict[str, ChatModel] = {QUOTE: QuoteModel()}
         for name, model in settings.models.items():
-            _check(name, model)
-            self._models[name] = PROVIDERS[model.kind](name, model)
+            if not model.engine:
+                _check(name, model)
+                self._models[name] = PROVIDERS[model.kind](name, model)
+            elif model.is_set_up:
+                self._models[name] = LocalEngineModel(name, model, self.engines)
 
     def names(self) -> list[str]:
         return list(self._models)

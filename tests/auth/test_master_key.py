@@ -20,7 +20,7 @@ from server.auth import rekey as rekey_module
 from server.auth.audit import CLI
 from server.auth.inspection import inspect_token
 from server.auth.key_lock import alone_with_key, working_with_key
-from server.auth.management import allow_pkcs1v15, revoke_key, rotate_key
+from server.auth.management import Rotation, allow_pkcs1v15, revoke_key, rotate_key
 from server.auth.master_key import master_key_file, open_vault, read_ring, successor_file
 from server.auth.models import Audit, ClientKey, SealedSecret
 from server.auth.rekey import Rekeyed, rekey
@@ -366,7 +366,7 @@ async def test_the_way_out_without_a_backup(server: Server, how: str, before: bo
     async with server.started() as (services, _), services.database.write() as session:
         await revoke_key(session, CLI, "c1", "k1", server.clock.at)
         await rotate_key(
-            session, services.vault, CLI, "c1", timedelta(days=1), server.clock.at, key_pair("c1")
+            session, services.vault, CLI, "c1", Rotation(timedelta(days=1)), server.clock.at, key_pair("c1")
         )
         await allow_pkcs1v15(session, services.vault, CLI, "c2", server.clock.at, key_pair("c2"))
     _damage(server, how)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from server.auth.vault import make_secret_file
+from server.auth.secret_files import make_secret_file
 from server.chat.history import estimate_tokens
 from server.chat.models import Message
 from server.core.settings import Settings

@@ -15,9 +15,9 @@ from tests.conftest import ROOT
 
 
 class Server:
-    """A running startup.py over a data folder of its own."""
+    """A running startup.py over a data folder of its own; `--lite`, unless `start` gives other flags."""
 
-    def __init__(self, folder: Path, *options: str, **environ: str) -> None:
+    def __init__(self, folder: Path, *options: str, start: str = "--lite", **environ: str) -> None:
         self.folder, self.log_file = folder, folder / "run.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -27,7 +27,7 @@ class Server:
             "HOME": str(folder),
             "SERVER__DATA_DIR": str(folder / "data"),
         } | environ
-        self.options = ["--lite", "--port", str(self.port), *options]
+        self.options = [*start.split(), "--port", str(self.port), *options]
         self.process: subprocess.Popen[bytes] | None = None
         self.base = f"http://127.0.0.1:{self.port}"
         self.clients: list[httpx2.Client] = []

@@ -44,7 +44,8 @@ class Cut(Exception):
 class Provider:
     """What the stand-in was asked, and where it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str = KEY) -> None:
+        self.key = key
         self.calls: list[Call] = []
         self.port = 0
 
@@ -77,7 +78,7 @@ class Provider:
         call = Call(path, headers, json.loads(text) if text else None, self.calls)
         self.calls.append(call)
         try:
-            check_headers(headers, KEY, has_body=method == "POST")
+            check_headers(headers, self.key, has_body=method == "POST")
             await self._route(f"{method} {path}", call, reader, writer)
         except Refusal as refusal:
             await _send(writer, refusal.status, refusal.body(), extra=_HEADERS.get(call.model, ""))
