@@ -14,12 +14,14 @@ from server.core.settings import Settings
 from server.health import router as health
 from server.kb.routes import jobs_router, recommend_router
 from server.kb.routes import router as kb
+from server.kb.upkeep_routes import router as upkeep
 
 
 def include_routers(app: FastAPI, settings: Settings) -> None:
     limits: Any = {"max_files": settings.kb.max_upload_files, "max_fields": 50, "max_part_size": 4 * 1024**2}
     app.include_router(chat)
     app.include_router(kb, form_limits=limits)
+    app.include_router(upkeep)
     app.include_router(jobs_router)
     app.include_router(recommend_router)
     app.include_router(sso)

@@ -21,6 +21,7 @@ from server.kb.embedders import Embedders
 from server.kb.files import FileStore
 from server.kb.indexes import Indexes
 from server.kb.service import KBService
+from server.kb.upkeep import Upkeep
 from server.llm.gateway import Gateway
 
 
@@ -38,6 +39,7 @@ class Services:
     authenticator: Authenticator
     signon: SignOn
     kb: KBService
+    upkeep: Upkeep
     chat: ChatService
 
 
@@ -80,6 +82,7 @@ async def open_services(
             authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
             signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
+            upkeep=Upkeep(database, files, embedders, runtime, settings),
             chat=chat,
         )
         await runtime.tasks.drain()

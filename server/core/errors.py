@@ -16,7 +16,7 @@
      │   ├─ SessionNotFound                                404  session_not_found
      │   ├─ ModelNotFound                                  404  model_not_found
      │   └─ PromptNotFound                                 404  prompt_not_found
-     ├─ Conflict                                           409  conflict, in_progress
+     ├─ Conflict                                           409  conflict, in_progress, rebuild_held_up
      │   ├─ AlreadyExists                                  409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
