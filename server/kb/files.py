@@ -200,11 +200,15 @@ class FileStore:
         os.utime(target)  # young, as the sweep takes what has no row yet
         sync_folder(target.parent)
 
+    def hash_file(self, path: Path) -> str:
+        """SHA-256 of what is in it."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def is_intact(self, content: Path, sha256: str, segment: Path, segment_sha256: str) -> bool:
         """Are a document's bytes and its vectors those that were written?"""
         try:
-            with content.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            same = self.hash_file(content) == sha256
             read_segment(segment, segment_sha256)
         except (OSError, SegmentError):
             return False

@@ -53,6 +53,18 @@ async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[Knowledg
     return sorted(((kb, number) for kb, number in rows), key=lambda row: row[0].client_id != client_id)
 
 
+async def find_kbs(
+    session: AsyncSession, names: Sequence[str] | None, client_id: str | None
+) -> list[KnowledgeBase]:
+    """Those of some names (None: all) and of one client (None: of all), for an operator."""
+    query = select(KnowledgeBase).order_by(KnowledgeBase.client_id, KnowledgeBase.name)
+    if names is not None:
+        query = query.where(KnowledgeBase.name.in_(names))
+    if client_id is not None:
+        query = query.where(KnowledgeBase.client_id == client_id)
+    return list(await session.scalars(query))
+
+
 async def add_kb(session: AsyncSession, kb: KnowledgeBase) -> bool:
     """Insert; False when the client has one of this name already."""
     return await _insert(session, kb)
@@ -345,6 +357,22 @@ async def count_waiting_jobs(session: AsyncSession) -> int:
     return (
         await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.WAITING)) or 0
     )
+
+
+async def count_open_jobs(session: AsyncSession) -> int:
+    open_states = Job.state.in_((JobState.WAITING, JobState.RUNNING))
+    return await session.scalar(select(func.count()).select_from(Job).where(open_states)) or 0
+
+
+async def list_failed_since(session: AsyncSession, since: datetime) -> list[tuple[Document, KnowledgeBase]]:
+    """Documents that were given up since then."""
+    query = (
+        select(Document, KnowledgeBase)
+        .join(Job, Job.document_id == Document.id)
+        .join(KnowledgeBase, KnowledgeBase.id == Document.kb_id)
+        .where(Job.state == JobState.FAILED, Job.finished_at >= since, Document.state == DocumentState.FAILED)
+    )
+    return [(document, kb) for document, kb in (await session.execute(query)).unique()]
 
 
 async def list_jobs(
