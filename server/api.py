@@ -20,6 +20,7 @@ from server.health import router as health
 from server.kb.question_routes import recommend_router
 from server.kb.routes import jobs_router
 from server.kb.routes import router as kb
+from server.kb.upkeep_routes import router as upkeep
 
 
 def include_routers(app: FastAPI, settings: Settings) -> None:
@@ -31,6 +32,7 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(raw)
     app.include_router(templates)
     app.include_router(kb, form_limits=limits)
+    app.include_router(upkeep)
     app.include_router(jobs_router)
     app.include_router(recommend_router, form_limits=limits)
     app.include_router(catalog)

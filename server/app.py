@@ -43,6 +43,7 @@ def create_app(
             app.state.tasks = opened.runtime.tasks
             app.state.authenticator = opened.authenticator
             app.state.kb = opened.kb
+            app.state.upkeep = opened.upkeep
             app.state.desk = Desk(
                 opened.database,
                 opened.vault,

@@ -26,6 +26,7 @@ from server.kb.embedders import Embedders
 from server.kb.files import FileStore
 from server.kb.indexes import Indexes
 from server.kb.service import KBService
+from server.kb.upkeep import Upkeep
 from server.llm.gateway import Gateway
 from server.search.engines import SearchEngines
 
@@ -47,6 +48,7 @@ class Services:
     prompts: Prompts
     search: SearchEngines
     gateway: Gateway
+    upkeep: Upkeep
     chat: ChatService
 
 
@@ -95,6 +97,7 @@ async def open_services(
                 authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
                 signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
                 kb=kb,
+                upkeep=Upkeep(database, files, embedders, runtime, settings),
                 gateway=gateway,
                 prompts=prompts,
                 search=search,

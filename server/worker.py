@@ -10,6 +10,7 @@ from server.core.settings import Settings
 from server.kb.ingest import Ingest
 from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
+from server.kb.rebuild import Rebuilds
 from server.kb.sweep import sweep
 from server.kb.worker import Worker
 from server.services import Services, open_services
@@ -25,7 +26,8 @@ async def open_worker(services: Services) -> AsyncIterator[Worker]:
     parser = Parser(limits, timeout=settings.parse_timeout, memory=settings.parse_memory)
     ingest = Ingest(services.database, services.files, parser, services.embedders, services.runtime)
     try:
-        yield Worker(services.database, ingest, settings, services.runtime.clock)
+        rebuilds = Rebuilds(services.database, services.files, services.runtime)
+        yield Worker(services.database, ingest, settings, services.runtime.clock, rebuilds)
     finally:
         await parser.close()
 

@@ -20,7 +20,7 @@
      │   ├─ PromptNotFound                                 404  prompt_not_found
      │   ├─ SearchEngineNotFound                           404  search_engine_not_found
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
-     ├─ Conflict                                           409  conflict, in_progress, not_local
+     ├─ Conflict                                           409  conflict, in_progress, not_local, rebuild_held_up
      │   ├─ AlreadyExists                                  409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large

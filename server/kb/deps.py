@@ -1,5 +1,6 @@
 """What the routes of knowledge bases take from the application."""
 
+from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -7,12 +8,39 @@ from fastapi import Depends, Request
 from server.core.bare import read_bare
 from server.core.errors import Invalid
 from server.core.i18n import Language, Text, negotiate
+from server.core.settings import Settings
+from server.core.tasks import BackgroundTasks
 from server.kb.files import MAX_KB_NAME
 from server.kb.service import KBService
+from server.kb.upkeep import Upkeep
+
+
+@dataclass(frozen=True, slots=True)
+class StreamContext:
+    """How this request wants a stream."""
+
+    tasks: BackgroundTasks
+    # `Accept` names text/event-stream: real server-sent events instead of the contract's objects.
+    sse: bool
+    # Seconds of silence before a sign of life.
+    heartbeat: float
 
 
 async def _service(request: Request) -> KBService:
     return cast("KBService", request.app.state.kb)
+
+
+async def _upkeep(request: Request) -> Upkeep:
+    return cast("Upkeep", request.app.state.upkeep)
+
+
+async def _stream(request: Request) -> StreamContext:
+    state = request.app.state
+    return StreamContext(
+        tasks=cast("BackgroundTasks", state.tasks),
+        sse="text/event-stream" in request.headers.get("accept", ""),
+        heartbeat=cast("Settings", state.settings).chat.heartbeat.total_seconds(),
+    )
 
 
 async def _language(request: Request) -> Language:
@@ -28,5 +56,7 @@ async def _bare_name(request: Request) -> str:
 
 
 KB = Annotated[KBService, Depends(_service)]
+UpkeepDep = Annotated[Upkeep, Depends(_upkeep)]
+Streaming = Annotated[StreamContext, Depends(_stream)]
 Lang = Annotated[Language, Depends(_language)]
 BareName = Annotated[str, Depends(_bare_name)]

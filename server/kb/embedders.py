@@ -31,7 +31,7 @@ class Embedders:
         self._settings, self._lanes, self._engine_socket = settings, lanes, engine_socket
         self._loaded: dict[str, Embedder] = {}
         self._loading = asyncio.Lock()
-        self._verified: set[tuple[str, str]] = set()
+        self._verified: set[tuple[str, str, int]] = set()
 
     async def get(self, name: str) -> Embedder:
         """Load the model at first use. Raises ModelNotFound, EmbeddingUnavailable."""
@@ -48,7 +48,8 @@ class Embedders:
     async def of(self, kb: KnowledgeBase) -> Embedder:
         """The model a knowledge base is bound to. Raises EmbeddingMismatch when its weights are not the same any more."""
         embedder = await self.get(kb.embed_model)
-        if (kb.id, kb.embed_model) not in self._verified:
+        bound = (kb.id, kb.embed_model, hash(tuple(kb.fingerprint["probe"])))
+        if bound not in self._verified:
             now = await self.fingerprint(embedder)
             if not now.matches(Fingerprint.from_json(kb.fingerprint)):
                 raise EmbeddingMismatch(
@@ -58,7 +59,7 @@ class Embedders:
                         "bring the old model back or build the knowledge base again",
                     )
                 )
-            self._verified.add((kb.id, kb.embed_model))
+            self._verified.add(bound)
         return embedder
 
     async def fingerprint(self, embedder: Embedder) -> Fingerprint:

@@ -5,6 +5,7 @@
 """
 
 import errno
+import glob
 import hashlib
 import logging
 import os
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_FILE_NAME_BYTES = 200
 MAX_KB_NAME = 64
+# In place of a model's name: whatever model.
+ANY_MODEL = "*"
 # Below this the disk counts as full: uploads are refused before anything is written.
 MIN_FREE_BYTES = 512 * 1024**2
 # Tries to remove a folder that others may still be writing to.
@@ -185,11 +188,28 @@ class FileStore:
             raise StorageFull(_DISK_FULL) from error
         return StoredFile(target, size, digest.hexdigest())
 
+    def copy_content(self, kb_id: str, document_id: str, suffix: str, copy_id: str) -> None:
+        """Give a document's bytes to its next version too; both names stand for one file. Raises FileNotFoundError."""
+        source = self.content_path(kb_id, document_id, suffix)
+        target = self.content_path(kb_id, copy_id, suffix)
+        try:
+            target.hardlink_to(source)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links
+            shutil.copyfile(source, target)
+        os.utime(target)  # young, as the sweep takes what has no row yet
+        sync_folder(target.parent)
+
+    def hash_file(self, path: Path) -> str:
+        """SHA-256 of what is in it."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def is_intact(self, content: Path, sha256: str, segment: Path, segment_sha256: str) -> bool:
         """Are a document's bytes and its vectors those that were written?"""
         try:
-            with content.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            same = self.hash_file(content) == sha256
             read_segment(segment, segment_sha256)
         except (OSError, SegmentError):
             return False
@@ -200,9 +220,14 @@ class FileStore:
         self.content_path(kb_id, document_id, suffix).unlink(missing_ok=True)
         self.remove_segments(kb_id, model, document_id)
 
+    def remove_everywhere(self, kb_id: str, document_id: str, suffix: str) -> None:
+        """The same, whatever models its vectors are of."""
+        self.remove_document(kb_id, ANY_MODEL, document_id, suffix)
+
     def remove_segments(self, kb_id: str, model: str, document_id: str, keep: str | None = None) -> None:
         """Remove a document's vectors, of every attempt but the one whose segment is `keep`."""
-        for path in (self.data_dir / kb_id / "vector_store" / model).glob(f"{document_id}.*"):
+        folder = ANY_MODEL if model == ANY_MODEL else glob.escape(model)
+        for path in (self.data_dir / kb_id / "vector_store").glob(f"{folder}/{document_id}.*"):
             if path.name != keep:
                 path.unlink(missing_ok=True)
 

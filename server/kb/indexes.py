@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,15 @@ _LOST_AGAIN = Text(
 )
 
 
+class ModelChanged(Exception):
+    """The knowledge base has another embedding model than the row that was given says: read the row again."""
+
+
 @dataclass
 class _Loaded:
     store: FaissStore
+    # KnowledgeBase.binding: what its vectors come from.
+    binding: tuple[str, dict[str, Any]]
     generation: int = -1
     # Name of a segment → the ids of its vectors in the store.
     segments: dict[str, Ids] = field(default_factory=dict)
@@ -57,17 +64,20 @@ class Indexes:
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
 
     async def get(self, kb: KnowledgeBase, embedder: Embedder) -> FaissStore:
-        """The index of `kb` at least as new as the row `kb`."""
+        """The index of `kb` at least as new as the row `kb`. Raises ModelChanged."""
         loaded = self._loaded.get(kb.id)
-        if loaded is None:
+        if loaded is None or (loaded.binding != kb.binding and loaded.generation < kb.generation):
             dimension = int(kb.fingerprint["dimension"])
-            loaded = self._loaded[kb.id] = _Loaded(VECTOR_STORES[kb.vector_store](embedder, dimension))
+            store = VECTOR_STORES[kb.vector_store](embedder, dimension)
+            loaded = self._loaded[kb.id] = _Loaded(store, kb.binding)
         self._loaded.move_to_end(kb.id)
         if loaded.generation < kb.generation:
             async with loaded.lock:
                 if loaded.generation < kb.generation:
                     await self._catch_up(kb, loaded)
             self._forget_least_used()
+        if loaded.binding != kb.binding:
+            raise ModelChanged
         return loaded.store
 
     async def _catch_up(self, kb: KnowledgeBase, loaded: _Loaded) -> None:
@@ -77,6 +87,10 @@ class Indexes:
             ready = await repository.list_ready_segments(session, kb.id)
             fresh = [document for segment, document in ready.items() if segment not in loaded.segments]
             segments = await repository.load_segments(session, fresh)
+            # Read after them: vectors of another model are not what this index is made of.
+            now = await session.get(KnowledgeBase, kb.id)
+        if now is not None and now.binding != loaded.binding:
+            raise ModelChanged
         gone = [segment for segment in loaded.segments if segment not in ready]
         for lost in await self._lanes.run("index", self._apply, kb, loaded, gone, segments):
             await self._repair(lost)

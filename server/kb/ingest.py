@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from server.core.errors import Busy
+from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import repository
@@ -68,11 +71,7 @@ class Ingest:
         """Make one document searchable. Raises LoadError, EmbeddingUnavailable, LeaseLost."""
         document, kb = work.document, work.kb
         await self._enter(work, DocumentState.PARSING)
-        path = self._files.content_path(kb.id, document.id, document.suffix)
-        if not await self._lanes.run("io", path.is_file):
-            raise content_gone()
-        loaded = await self._parser.parse(path, document.suffix)
-        passages = await self._lanes.run("io", _split, loaded, Chunking(**document.chunking))
+        passages = await self._passages(work)
         await self._enter(work, DocumentState.EMBEDDING)
         vectors = await self._embed(work, passages, progress)
         # A name that was never used: a worker that lost its lease must not write over its successor's file, and indexes
@@ -81,7 +80,7 @@ class Ingest:
         try:
             sha256 = await self._lanes.run("io", write_segment, segment, vectors)
             replaced = await self._publish(work, passages, segment.name, sha256)
-        except (LeaseLost, OSError) as error:
+        except (LeaseLost, Busy, OSError) as error:
             await self._lanes.run("io", segment.unlink, True)
             if await self._is_deleted(
                 kb
@@ -96,6 +95,18 @@ class Ingest:
             await self._lanes.run(
                 "io", self._files.remove_document, kb.id, kb.embed_model, replaced.id, replaced.suffix
             )
+
+    async def _passages(self, work: Work) -> list[Passage]:
+        """What people gave for the document, or else what its file says."""
+        document = work.document
+        if document.custom_docs:
+            async with self._database.read() as session:
+                return [Passage(**row) for row in await repository.get_custom_passages(session, document.id)]
+        path = self._files.content_path(work.kb.id, document.id, document.suffix)
+        if not await self._lanes.run("io", path.is_file):
+            raise content_gone()
+        loaded = await self._parser.parse(path, document.suffix)
+        return await self._lanes.run("io", _split, loaded, Chunking(**document.chunking))
 
     async def _is_deleted(self, kb: KnowledgeBase) -> bool:
         async with self._database.read() as session:
@@ -112,7 +123,7 @@ class Ingest:
         embedder = await self._embedders.of(work.kb)
         contents = [embedded_text(work.document.file_name, passage) for passage in passages]
         hashes = [content_hash(content) for content in contents]
-        vectors = await self._copy_known(work.kb, hashes)
+        vectors = await self._copy_known(work, hashes)
         missing = {h: content for h, content in zip(hashes, contents, strict=True) if h not in vectors}
         done = len(passages) - len(missing)
         await progress(done, len(passages))
@@ -123,10 +134,12 @@ class Ingest:
             await progress(done, len(passages))
         return np.stack([vectors[h] for h in hashes])
 
-    async def _copy_known(self, kb: KnowledgeBase, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    async def _copy_known(self, work: Work, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         async with self._database.read() as session:
-            known = await repository.find_known_vectors(session, kb.id, sorted(set(hashes)))
-        return await self._lanes.run("io", self._read_known, kb, known) if known else {}
+            known = await repository.find_known_vectors(
+                session, work.kb.id, sorted(set(hashes)), rebuild=work.document.slot == Slot.REBUILD
+            )
+        return await self._lanes.run("io", self._read_known, work.kb, known) if known else {}
 
     def _read_known(self, kb: KnowledgeBase, known: dict[str, KnownVector]) -> dict[str, NDArray[np.float32]]:
         segments: dict[str, Vectors | None] = {}
@@ -161,25 +174,46 @@ class Ingest:
             for position, passage in enumerate(passages)
         ]
         async with self._database.write() as session:
+            # First, as it locks the knowledge base: its model stays what it is until the commit.
+            await repository.bump_generation(session, kb.id)
             document = await repository.find_document(session, work.document.id)
             held = await repository.finish_job(session, work.job_id, work.owner, JobState.DONE, now)
             if document is None or not held:
                 raise LeaseLost
+            await _check_model(session, work)
             replaced = None
             if document.slot == Slot.NEXT:
                 versions = await repository.find_documents(session, kb.id, document.name_key)
                 replaced = versions.get(Slot.LIVE)
                 if replaced is not None:
                     await repository.delete_documents(session, [replaced.id])
-            document.slot, document.state = Slot.LIVE, DocumentState.READY
+            if document.slot != Slot.REBUILD:  # those become visible together, see rebuild.py
+                document.slot = Slot.LIVE
+            document.state = DocumentState.READY
             document.chunk_count, document.char_count = len(rows), sum(len(row["text"]) for row in rows)
             document.segment, document.segment_sha256, document.ready_at = segment, sha256, now
             document.error_code = document.error_text = None
             await session.flush()
             await repository.delete_chunks(session, [document.id])  # of an earlier reading
             await repository.add_chunks(session, rows)
-            await repository.bump_generation(session, kb.id)
         return replaced
+
+
+async def _check_model(session: AsyncSession, work: Work) -> None:
+    """Raises Busy when the knowledge base has changed its embedding model while the document was read."""
+    kb = await session.get_one(KnowledgeBase, work.kb.id, populate_existing=True)
+    if work.document.slot == Slot.REBUILD:
+        if kb.rebuild is None:
+            raise LeaseLost
+        kb = kb.rebuilt()
+    if kb.binding != work.kb.binding:
+        raise Busy(
+            Text(
+                "知识库刚更换了向量模型，稍后自动重试",
+                "the knowledge base has just changed its embedding model; this is tried again by itself",
+            ),
+            retry_after=1,
+        )
 
 
 def _split(documents: list[Any], chunking: Chunking) -> list[Passage]:

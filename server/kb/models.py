@@ -29,6 +29,7 @@ class Slot(StrEnum):
 
     LIVE = "live"  # the one that is shown and searched
     NEXT = "next"  # its replacement, not ready yet
+    REBUILD = "rebuild"  # itself under another embedding model, until all documents are ready and change over at once
 
 
 class JobState(StrEnum):
@@ -62,7 +63,24 @@ class KnowledgeBase(Base):
     fingerprint: Mapped[dict[str, Any]] = mapped_column(JSON)
     # Grows with every change that search must see; each process compares it before it answers.
     generation: Mapped[int] = mapped_column(default=0)
+    # What its documents are cut by when they do not say; what is missing here is the server's setting.
+    chunking: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    # The change of its embedding model that is going on: model, fingerprint and chunking of the documents' new versions.
+    rebuild: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    @property
+    def binding(self) -> tuple[str, dict[str, Any]]:
+        """What its vectors come from; those of another one are not comparable."""
+        return self.embed_model, self.fingerprint
+
+    def rebuilt(self) -> "KnowledgeBase":
+        """What reading one of the new versions needs of it, as it will be. Belongs to no session."""
+        assert self.rebuild is not None
+        model, fingerprint = self.rebuild["model"], self.rebuild["fingerprint"]
+        return KnowledgeBase(
+            id=self.id, client_id=self.client_id, name=self.name, embed_model=model, fingerprint=fingerprint
+        )
 
 
 class Document(Base):
@@ -91,6 +109,10 @@ class Document(Base):
     error_text: Mapped[dict[str, str] | None] = mapped_column(JSON, default=None)
     # How it is to be chunked: chunk_size, chunk_overlap, zh_title_enhance.
     chunking: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # Its passages were given by people (`CustomPassages`); the file itself is only kept.
+    custom_docs: Mapped[bool] = mapped_column(default=False)
+    # In the slot `rebuild`: the id of the live version that this one is to replace, and of no other.
+    copy_of: Mapped[str | None] = mapped_column(Id, default=None)
     char_count: Mapped[int] = mapped_column(default=0)
     chunk_count: Mapped[int] = mapped_column(default=0)
     # The file with the document's vectors, and what it must hash to.
@@ -98,6 +120,16 @@ class Document(Base):
     segment_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     ready_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+
+
+class CustomPassages(Base):
+    """The passages that people gave for a document, instead of what a reading of the file would find."""
+
+    __tablename__ = "custom_passages"
+
+    document_id: Mapped[str] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"), primary_key=True)
+    # `text` and `anchor` of each, as in `Chunk`.
+    passages: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
 
 class Chunk(Base):

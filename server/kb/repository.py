@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.core.ids import new_id
 from server.kb.models import (
     Chunk,
+    CustomPassages,
     Document,
     DocumentState,
     Job,
@@ -51,9 +52,31 @@ async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[Knowledg
     return sorted(((kb, number) for kb, number in rows), key=lambda row: row[0].client_id != client_id)
 
 
+async def find_kbs(
+    session: AsyncSession, names: Sequence[str] | None, client_id: str | None
+) -> list[KnowledgeBase]:
+    """Those of some names (None: all) and of one client (None: of all), for an operator."""
+    query = select(KnowledgeBase).order_by(KnowledgeBase.client_id, KnowledgeBase.name)
+    if names is not None:
+        query = query.where(KnowledgeBase.name.in_(names))
+    if client_id is not None:
+        query = query.where(KnowledgeBase.client_id == client_id)
+    return list(await session.scalars(query))
+
+
 async def add_kb(session: AsyncSession, kb: KnowledgeBase) -> bool:
     """Insert; False when the client has one of this name already."""
     return await _insert(session, kb)
+
+
+async def rename_kb(session: AsyncSession, kb: KnowledgeBase, name: str) -> bool:
+    """False when the client has another one of this name."""
+    try:
+        async with session.begin_nested():
+            kb.name = name
+    except IntegrityError:
+        return False
+    return True
 
 
 async def bump_generation(session: AsyncSession, kb_id: str) -> None:
@@ -73,7 +96,7 @@ async def list_documents(
     session: AsyncSession, kb_id: str, *, offset: int = 0, limit: int | None = None
 ) -> tuple[list[Document], int]:
     """Live documents and pending replacements, by name; and how many there are."""
-    mine = and_(Document.kb_id == kb_id, Document.slot.is_not(None))
+    mine = and_(Document.kb_id == kb_id, Document.slot.in_((Slot.LIVE, Slot.NEXT)))
     total = await session.scalar(select(func.count()).select_from(Document).where(mine))
     query = (
         select(Document).where(mine).order_by(Document.name_key, Document.slot).offset(offset).limit(limit)
@@ -96,6 +119,17 @@ async def find_document(session: AsyncSession, document_id: str) -> Document | N
 async def add_document(session: AsyncSession, document: Document) -> bool:
     """Insert; False when another upload of the name took the slot."""
     return await _insert(session, document)
+
+
+async def set_custom_passages(
+    session: AsyncSession, document_id: str, passages: list[dict[str, Any]]
+) -> None:
+    await session.merge(CustomPassages(document_id=document_id, passages=passages))
+
+
+async def get_custom_passages(session: AsyncSession, document_id: str) -> list[dict[str, Any]]:
+    row = await session.get(CustomPassages, document_id)
+    return [] if row is None else row.passages
 
 
 async def set_state(session: AsyncSession, document_id: str, state: DocumentState) -> None:
@@ -210,15 +244,22 @@ class KnownVector:
 
 
 async def find_known_vectors(
-    session: AsyncSession, kb_id: str, hashes: Sequence[str]
+    session: AsyncSession, kb_id: str, hashes: Sequence[str], *, rebuild: bool = False
 ) -> dict[str, KnownVector]:
-    """Content hashes that a searchable document of the knowledge base has embedded already."""
+    """Content hashes that a searchable document of the knowledge base has embedded already; with `rebuild`, one of the
+    versions under its next embedding model."""
+    of_the_model = Document.slot == Slot.REBUILD if rebuild else Document.slot == Slot.LIVE
     known: dict[str, KnownVector] = {}
     for batch in _batches(list(hashes)):
         query = (
             select(Chunk.content_hash, Chunk.position, Document.segment, Document.segment_sha256)
             .join(Document, Document.id == Chunk.document_id)
-            .where(Chunk.kb_id == kb_id, Chunk.content_hash.in_(batch), Document.state == DocumentState.READY)
+            .where(
+                Chunk.kb_id == kb_id,
+                Chunk.content_hash.in_(batch),
+                Document.state == DocumentState.READY,
+                of_the_model,
+            )
         )
         for content_hash, position, segment, sha256 in await session.execute(query):
             known[content_hash] = KnownVector(segment or "", sha256 or "", position)
@@ -305,7 +346,9 @@ async def _update_held_job(session: AsyncSession, job_id: str, owner: str, value
 
 async def count_unread(session: AsyncSession, kb_id: str) -> int:
     on_their_way = (DocumentState.WAITING, DocumentState.PARSING, DocumentState.EMBEDDING)
-    query = select(func.count()).where(Document.kb_id == kb_id, Document.state.in_(on_their_way))
+    query = select(func.count()).where(
+        Document.kb_id == kb_id, Document.state.in_(on_their_way), Document.slot != Slot.REBUILD
+    )
     return await session.scalar(query) or 0
 
 
@@ -313,6 +356,22 @@ async def count_waiting_jobs(session: AsyncSession) -> int:
     return (
         await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.WAITING)) or 0
     )
+
+
+async def count_open_jobs(session: AsyncSession) -> int:
+    open_states = Job.state.in_((JobState.WAITING, JobState.RUNNING))
+    return await session.scalar(select(func.count()).select_from(Job).where(open_states)) or 0
+
+
+async def list_failed_since(session: AsyncSession, since: datetime) -> list[tuple[Document, KnowledgeBase]]:
+    """Documents that were given up since then."""
+    query = (
+        select(Document, KnowledgeBase)
+        .join(Job, Job.document_id == Document.id)
+        .join(KnowledgeBase, KnowledgeBase.id == Document.kb_id)
+        .where(Job.state == JobState.FAILED, Job.finished_at >= since, Document.state == DocumentState.FAILED)
+    )
+    return [(document, kb) for document, kb in (await session.execute(query)).unique()]
 
 
 async def list_jobs(

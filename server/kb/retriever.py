@@ -6,13 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from embeddings import Embedder
 from server.core.i18n import Language
 from server.core.threads import Lanes
 from server.db.session import Database
 from server.kb import repository
 from server.kb.anchors import describe_context, describe_place
 from server.kb.embedders import Embedders
-from server.kb.indexes import Indexes
+from server.kb.indexes import Indexes, ModelChanged
 from server.kb.models import Chunk, Document, KnowledgeBase
 
 # Searches for one question, when what an index found is gone from SQL: each try sees a newer index.
@@ -86,24 +90,39 @@ class Retriever:
         Raises EmbeddingUnavailable, EmbeddingMismatch.
         """
         trace = Trace(kb.name, kb.generation)
-        with trace.step("embed"):
-            embedder = await self._embedders.of(kb)
-            vector = await self._embedders.embed_question(embedder, question)
+        embedder, vector = await self._embed(kb, question, trace)
         for _ in range(_TRIES):
-            with trace.step("load"):
-                store = await self._indexes.get(kb, embedder)
-            with trace.step("search"):
-                found = await self._lanes.run("search", store.search_vector, vector, top_k)
-            close = [chunk_id for chunk_id, score in found if score <= threshold]
-            with trace.step("read"):
-                async with self._database.read() as session:
-                    rows = await repository.load_chunks(session, close)
-                    newer = None if len(rows) == len(close) else await session.get(KnowledgeBase, kb.id)
+            try:
+                with trace.step("load"):
+                    store = await self._indexes.get(kb, embedder)
+            except ModelChanged:
+                rows, found, newer = {}, [], await self._read_again(kb)
+            else:
+                with trace.step("search"):
+                    found = await self._lanes.run("search", store.search_vector, vector, top_k)
+                close = [chunk_id for chunk_id, score in found if score <= threshold]
+                with trace.step("read"):
+                    async with self._database.read() as session:
+                        rows = await repository.load_chunks(session, close)
+                newer = None if len(rows) == len(close) else await self._read_again(kb)
             if newer is None:
                 break
             # A document was replaced or deleted since the index was loaded: look for what took its place.
+            if newer.binding != kb.binding:
+                embedder, vector = await self._embed(newer, question, trace)
             kb, trace.generation = newer, newer.generation
         return list(_hits(found, rows, threshold, trace)), trace
+
+    async def _embed(
+        self, kb: KnowledgeBase, question: str, trace: Trace
+    ) -> tuple[Embedder, NDArray[np.float32]]:
+        with trace.step("embed"):
+            embedder = await self._embedders.of(kb)
+            return embedder, await self._embedders.embed_question(embedder, question)
+
+    async def _read_again(self, kb: KnowledgeBase) -> KnowledgeBase | None:
+        async with self._database.read() as session:
+            return await session.get(KnowledgeBase, kb.id)
 
 
 def _hits(

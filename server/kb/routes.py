@@ -11,7 +11,7 @@ from server.core.errors import AppError, Conflict
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
-from server.kb.deps import KB, BareName, Lang
+from server.kb.deps import KB, BareName, Lang, UpkeepDep
 from server.kb.files import name_key
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
 from server.kb.retriever import Hit
@@ -29,16 +29,12 @@ from server.kb.schemas import (
     UploadOut,
 )
 from server.kb.service import Upload
+from server.kb.splitters import Chunking
+from server.kb.upkeep_routes import reasons, wish_of
 
 router = new_router(tags=["Knowledge Base Management"])
 jobs_router = new_router(tags=["Jobs"])
 
-# What a browser may show by itself; everything else is only ever saved.
-_MEDIA_TYPES = {
-    ".pdf": "application/pdf",
-    ".txt": "text/plain; charset=utf-8",
-    ".md": "text/plain; charset=utf-8",
-}
 # FastAPI sees no body where a dependency reads it.
 _BARE_NAME = {
     "requestBody": {
@@ -59,7 +55,8 @@ async def list_knowledge_bases(caller: Reader, kb: KB) -> Envelope[list[str]]:
 
 @router.get("/knowledge_base/list_knowledge_bases_v2")
 async def list_knowledge_bases_v2(caller: Reader, kb: KB) -> Envelope[list[KBOut]]:
-    return Envelope(data=[_kb_out(row, count) for row, count in await kb.list_all(caller)])
+    rows = await kb.list_all(caller)
+    return Envelope(data=[_kb_out(row, count, kb.choose_chunking(kb=row)) for row, count in rows])
 
 
 @router.post("/knowledge_base/create_knowledge_base")
@@ -71,6 +68,7 @@ async def create_knowledge_base(caller: Editor, kb: KB, body: CreateKB, language
         info=body.kb_info,
         store=body.vector_store_type,
         model=body.embed_model,
+        chunking=wish_of(body),
     )
     return Envelope(
         msg=Text(f"已新增知识库 {made.name}", f"knowledge base {made.name} created").in_language(language),
@@ -119,6 +117,7 @@ async def search_docs(caller: Reader, kb: KB, body: SearchDocs) -> list[HitOut]:
 async def upload_docs(
     caller: Editor,
     kb: KB,
+    upkeep: UpkeepDep,
     form: Annotated[UploadForm, Form(media_type="multipart/form-data")],
     language: Lang,
 ) -> Envelope[UploadOut]:
@@ -127,7 +126,8 @@ async def upload_docs(
     A file that is refused stands in `failed_files` with its reason, and the others go on.
     """
     target = await kb.check_upload(caller, form.knowledge_base_name)
-    chunking = kb.choose_chunking(form.chunk_size, form.chunk_overlap, zh_title_enhance=form.zh_title_enhance)
+    chunking = kb.choose_chunking(wish_of(form), target)
+    custom = {name_key(name): (name, passages) for name, passages in form.custom_docs.items()}
     failed: dict[str, AppError] = {}
     accepted: list[UploadedDocument] = []
     seen: set[str] = set()
@@ -137,21 +137,32 @@ async def upload_docs(
             if name_key(name) in seen:
                 raise Conflict(Text("同一次上传里有重名文件", "the same name stands twice in this upload"))
             seen.add(name_key(name))
+            _, passages = custom.pop(name_key(name), (name, None))
             upload = Upload(name, file.size or 0, file.file)
-            done = await kb.upload(
-                target, upload, chunking, override=form.override, vectorise=form.to_vector_store
+            taken = await kb.upload(
+                target,
+                upload,
+                chunking,
+                override=form.override,
+                vectorise=form.to_vector_store,
+                custom=passages,
             )
         except AppError as error:
             failed[name] = error
         else:
-            row = done.document
+            row = taken.document
             accepted.append(
                 UploadedDocument(
-                    file_name=row.file_name, document_id=row.id, job_id=done.job_id, state=row.state
+                    file_name=row.file_name, document_id=row.id, job_id=taken.job_id, state=row.state
                 )
             )
-    result = UploadOut(failed_files=_reasons(failed, language), documents=accepted)
-    if failed and not accepted:
+    # What is left is meant for files that are there already.
+    again = {}
+    if custom:
+        done = await upkeep.update_docs(caller, target.name, [], wish_of(form), custom=dict(custom.values()))
+        again, failed = done.documents, failed | done.refused
+    result = UploadOut(failed_files=reasons(failed, language), documents=accepted)
+    if failed and not accepted and not again:
         first = next(iter(failed.values()))
         first.data = result.model_dump()
         raise first
@@ -165,7 +176,7 @@ async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) 
     failed = await kb.delete_documents(
         caller, body.knowledge_base_name, body.file_names, delete_content=body.delete_content
     )
-    result = FailedFiles(failed_files=_reasons(failed, language))
+    result = FailedFiles(failed_files=reasons(failed, language))
     if len(failed) == len(set(body.file_names)):
         first = next(iter(failed.values()))
         first.data = result.model_dump()
@@ -177,18 +188,16 @@ async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) 
 async def download_doc(
     caller: Reader, kb: KB, knowledge_base_name: str, file_name: str, *, preview: bool = False
 ) -> FileResponse:
-    """The file as it was uploaded. `preview` shows PDF and text in the browser instead of saving them."""
-    path, document = await kb.content(caller, knowledge_base_name, file_name)
-    inline = preview and document.suffix in _MEDIA_TYPES
-    media_type = _MEDIA_TYPES.get(document.suffix, "application/octet-stream")
-    disposition = "inline" if inline else "attachment"
+    """The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
+    stored = await kb.content(caller, knowledge_base_name, file_name, preview=preview)
+    disposition = "inline" if stored.inline else "attachment"
     headers = {
-        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(document.file_name, safe='')}",
+        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(stored.document.file_name, safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         "Cache-Control": "private, no-cache",
     }
-    return FileResponse(path, media_type=media_type, headers=headers)
+    return FileResponse(stored.path, media_type=stored.media_type, headers=headers)
 
 
 @jobs_router.get("/jobs")
@@ -209,11 +218,7 @@ async def get_job(caller: Editor, kb: KB, job_id: str, language: Lang) -> Envelo
     return Envelope(data=_job_out(job, document, language))
 
 
-def _reasons(failed: dict[str, AppError], language: Language) -> dict[str, str]:
-    return {name: error.text.in_language(language) for name, error in failed.items()}
-
-
-def _kb_out(row: KnowledgeBase, count: int) -> KBOut:
+def _kb_out(row: KnowledgeBase, count: int, chunking: Chunking) -> KBOut:
     return KBOut(
         kb_name=row.name,
         kb_zh_name=row.zh_name,
@@ -223,6 +228,10 @@ def _kb_out(row: KnowledgeBase, count: int) -> KBOut:
         file_count=count,
         create_time=row.created_at,
         shared=row.shared,
+        next_embed_model=row.rebuild["model"] if row.rebuild else None,
+        chunk_size=chunking.chunk_size,
+        chunk_overlap=chunking.chunk_overlap,
+        zh_title_enhance=chunking.zh_title_enhance,
     )
 
 
@@ -234,6 +243,7 @@ def _document_out(row: Document, language: Language) -> DocumentOut:
         size=row.size,
         chunks=row.chunk_count,
         chars=row.char_count,
+        custom_docs=row.custom_docs,
         replaces_ready_version=row.slot == Slot.NEXT,
         error_code=row.error_code,
         reason=(row.error_text or {}).get(language),

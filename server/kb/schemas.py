@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from server.kb.custom import Passages, parse_custom_docs
+
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TopK = Annotated[int, Field(ge=1, le=50)]
 
@@ -25,7 +27,20 @@ class Described(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class CreateKB(Described):
+class ChunkingFields(Described):
+    """How documents are cut. What is left out is as the knowledge base, or else the server, is set."""
+
+    chunk_size: Annotated[int, Field(ge=20, le=8000)] | None = None
+    """Characters of a passage."""
+    chunk_overlap: Annotated[int, Field(ge=0, le=4000)] | None = None
+    """Characters that a passage repeats of the one before."""
+    zh_title_enhance: bool | None = None
+    """Tell each passage which numbered title it stands under."""
+
+
+class CreateKB(ChunkingFields):
+    """A new knowledge base. The chunking given here is what its documents are cut by when an upload does not say."""
+
     knowledge_base_name: str
     """Unique among the client's; up to 64 characters, and none that a file name cannot have."""
     kb_zh_name: str = Field(default="", max_length=64)
@@ -34,10 +49,10 @@ class CreateKB(Described):
     """What is in it, in a sentence."""
     vector_store_type: str = "faiss"
     embed_model: str | None = None
-    """The name of an `[embedding.NAME]` section; none means the server's default. It stays for good."""
+    """The name of an `[embedding.NAME]` section; none means the server's default. `recreate_vector_store` changes it."""
 
 
-class KBOut(BaseModel):
+class KBOut(Described):
     kb_name: str
     kb_zh_name: str
     kb_info: str
@@ -46,6 +61,11 @@ class KBOut(BaseModel):
     file_count: int
     create_time: datetime
     shared: bool
+    next_embed_model: str | None
+    """The embedding model it is changing over to; documents are still being read for it."""
+    chunk_size: int
+    chunk_overlap: int
+    zh_title_enhance: bool
 
 
 class SearchDocs(Described):
@@ -76,6 +96,8 @@ class DocumentOut(Described):
     """Bytes."""
     chunks: int
     chars: int
+    custom_docs: bool
+    """Its passages were given by people, see `docs` of `upload_docs` and `update_docs`."""
     replaces_ready_version: bool
     """A replacement that is not ready yet; the version before it is still searched."""
     error_code: str | None
@@ -102,8 +124,12 @@ class JobOut(BaseModel):
     finish_time: datetime | None
 
 
-class UploadForm(Described):
-    """A multipart upload. `not_refresh_vs_cache` is the contract's; here an index always follows its documents."""
+class UploadForm(ChunkingFields):
+    """A multipart upload.
+
+    `not_refresh_vs_cache` is accepted and changes nothing: a document becomes visible by one commit, and the index is a cache
+    that each process brings up to date before its next search, so that there is no refresh to put off.
+    """
 
     files: list[UploadFile]
     knowledge_base_name: str
@@ -111,20 +137,20 @@ class UploadForm(Described):
     """Replace files of the same name; without it they are refused."""
     to_vector_store: bool = True
     """False keeps the files without making them searchable."""
-    chunk_size: Annotated[int, Field(ge=20, le=8000)] | None = None
-    """Characters of a passage; none means the server's setting."""
-    chunk_overlap: Annotated[int, Field(ge=0, le=4000)] | None = None
-    """Characters that a passage repeats of the one before."""
-    zh_title_enhance: bool | None = None
     not_refresh_vs_cache: bool = False
-    docs: str = ""
+    docs: str = "{}"
+    """Custom docs as JSON text, `{"file.txt": [{"page_content", "metadata"}]}`: these passages instead of those that a
+    reading of the file would find. A file that is there already may be named too."""
 
     @field_validator("docs")
     @classmethod
-    def _no_custom_docs(cls, value: str) -> str:
-        if value.strip() not in ("", "{}"):
-            raise ValueError("custom docs are not supported yet; upload the file itself")
+    def _check_docs(cls, value: str) -> str:
+        parse_custom_docs(value)
         return value
+
+    @property
+    def custom_docs(self) -> dict[str, Passages]:
+        return parse_custom_docs(self.docs)
 
 
 class UploadedDocument(BaseModel):

@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import BinaryIO
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.core.errors import (
@@ -14,12 +13,10 @@ from server.core.errors import (
     AppError,
     Conflict,
     DocumentNotFound,
-    Forbidden,
     Invalid,
     KBNotFound,
     NotFound,
     TooLarge,
-    TooManyRequests,
     UnsupportedFile,
 )
 from server.core.i18n import Text
@@ -29,11 +26,15 @@ from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb import repository
+from server.kb.access import check_queue, own_kb, visible_kb
+from server.kb.chunking import ChunkingWish, choose_chunking
+from server.kb.custom import Passages
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_name, check_type, name_key
 from server.kb.indexes import Indexes
 from server.kb.loaders import SUFFIXES, can_read
 from server.kb.loaders.errors import content_gone, needs_full
+from server.kb.media import media_type
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
 from server.kb.questions import Questions
 from server.kb.retriever import Hit, Retriever, Trace
@@ -41,11 +42,6 @@ from server.kb.splitters import Chunking
 from server.kb.vectorstores import VECTOR_STORES
 
 log = logging.getLogger(__name__)
-
-_FOREIGN = Text(
-    "这是其他客户端共享的知识库，只能查阅",
-    "this knowledge base is shared by another client; you may only read it",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +61,16 @@ class Accepted:
     job_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file to hand out: where it is, its media type, and whether a browser may show it itself."""
+
+    path: Path
+    document: Document
+    media_type: str
+    inline: bool
+
+
 class KBService:
     """Knowledge bases of callers."""
 
@@ -82,28 +88,9 @@ class KBService:
         self.questions = Questions(database, runtime)
         self._retriever = Retriever(database, embedders, indexes, runtime.lanes)
 
-    def choose_chunking(
-        self, size: int | None = None, overlap: int | None = None, *, zh_title_enhance: bool | None = None
-    ) -> Chunking:
-        """What an upload asks for, and the configured values for the rest. Raises Invalid when they do not fit."""
-        kb = self._settings.kb
-        size = kb.chunk_size if size is None else size
-        if overlap is None:
-            # Who asks for small passages and nothing else means an overlap that fits them.
-            overlap = kb.chunk_overlap if kb.chunk_overlap < size else size // 5
-        chunking = Chunking(
-            chunk_size=size,
-            chunk_overlap=overlap,
-            zh_title_enhance=kb.zh_title_enhance if zh_title_enhance is None else zh_title_enhance,
-        )
-        if chunking.chunk_overlap >= chunking.chunk_size:
-            raise Invalid(
-                Text(
-                    f"chunk_overlap（{overlap}）必须小于 chunk_size（{size}）",
-                    f"chunk_overlap ({overlap}) must be smaller than chunk_size ({size})",
-                )
-            )
-        return chunking
+    def choose_chunking(self, wish: ChunkingWish | None = None, kb: KnowledgeBase | None = None) -> Chunking:
+        """What somebody asks for, and for the rest what the knowledge base or else the server says. Raises Invalid."""
+        return choose_chunking(wish or ChunkingWish(), kb.chunking if kb else None, self._settings.kb)
 
     # ── knowledge bases ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,14 +103,12 @@ class KBService:
         info: str = "",
         store: str = "faiss",
         model: str | None = None,
+        chunking: ChunkingWish | None = None,
     ) -> KnowledgeBase:
         """Make an empty knowledge base. Raises Invalid, AlreadyExists, ModelNotFound, EmbeddingUnavailable."""
         check_kb_name(name)
-        if store not in VECTOR_STORES:
-            known = ", ".join(VECTOR_STORES)
-            raise Invalid(
-                Text(f"不支持的向量库 {store}；可用：{known}", f"unknown vector store {store}; use {known}")
-            )
+        check_store(store)
+        self.choose_chunking(chunking)
         embedder = await self._embedders.get(model or self._settings.embedding.default)
         fingerprint = await self._embedders.fingerprint(embedder)
         kb = KnowledgeBase(
@@ -137,6 +122,7 @@ class KBService:
             embed_model=embedder.name,
             fingerprint=fingerprint.to_json(),
             generation=0,
+            chunking=chunking.to_json() if chunking else None,
             created_at=self._clock.now(),
         )
         async with self._database.write() as session:
@@ -148,7 +134,7 @@ class KBService:
     async def delete(self, caller: Principal, name: str) -> None:
         """Delete a knowledge base with everything in it: invisible with the commit, files afterwards."""
         async with self._database.write() as session:
-            kb = await self._own(session, caller, name)
+            kb = await own_kb(session, caller, name)
             await session.delete(kb)
         self._indexes.forget(kb.id)
         await self._lanes.run("io", self._files.remove_kb, kb.id)
@@ -162,7 +148,7 @@ class KBService:
     async def get(self, caller: Principal, name: str) -> KnowledgeBase:
         """A knowledge base the caller may read. Raises KBNotFound."""
         async with self._database.read() as session:
-            return await self._visible(session, caller, name)
+            return await visible_kb(session, caller, name)
 
     # ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,19 +156,14 @@ class KBService:
         self, caller: Principal, name: str, *, offset: int = 0, limit: int | None = None
     ) -> tuple[list[Document], int]:
         async with self._database.read() as session:
-            kb = await self._visible(session, caller, name)
+            kb = await visible_kb(session, caller, name)
             return await repository.list_documents(session, kb.id, offset=offset, limit=limit)
 
     async def check_upload(self, caller: Principal, name: str) -> KnowledgeBase:
         """May the caller upload there now? Raises KBNotFound, Forbidden, TooManyRequests."""
         async with self._database.read() as session:
-            kb = await self._own(session, caller, name)
-            waiting = await repository.count_waiting_jobs(session)
-        if waiting >= self._settings.ingest.max_queue:
-            raise TooManyRequests(
-                Text("排队处理的文件太多，请稍后再上传", "too many documents are waiting; upload later"),
-                retry_after=60,
-            )
+            kb = await own_kb(session, caller, name)
+            await check_queue(session, self._settings)
         return kb
 
     async def upload(
@@ -193,11 +174,13 @@ class KBService:
         *,
         override: bool = False,
         vectorise: bool = True,
+        custom: Passages | None = None,
     ) -> Accepted:
         """Take one file: safe on disk, then one commit with its row and its job. Reading it is the worker's task.
 
-        The same bytes again change nothing, unless what was kept of them is damaged. Another content under a name that is there replaces it, and stays
-        invisible until it is ready; with `override` false a file of the same size counts as the one that is there.
+        The same bytes again change nothing, unless what was kept of them is damaged. Another content under a name that is there
+        replaces it, and stays invisible until it is ready; with `override` false a file of the same size counts as the one that
+        is there. `custom`: its passages, instead of what the worker would read.
         """
         name = check_file_name(upload.name)
         suffix = PurePath(name).suffix.lower()
@@ -208,9 +191,10 @@ class KBService:
             stored = await self._lanes.run("io", self._files.save, upload.stream, target)
             await self._lanes.run("io", check_type, target, suffix, stored.size)
             document = self._new_document(kb, document_id, name, suffix, stored, chunking)
+            document.custom_docs = custom is not None
             damaged = await self._find_damaged(kb, document)
             accepted, obsolete = await self._register(
-                document, override=override, vectorise=vectorise, damaged=damaged
+                document, custom, override=override, vectorise=vectorise, damaged=damaged
             )
         except (AppError, OSError) as error:
             await self._lanes.run("io", target.unlink, True)
@@ -262,11 +246,7 @@ class KBService:
             size=stored.size,
             sha256=stored.sha256,
             state=DocumentState.WAITING,
-            chunking={
-                "chunk_size": chunking.chunk_size,
-                "chunk_overlap": chunking.chunk_overlap,
-                "zh_title_enhance": chunking.zh_title_enhance,
-            },
+            chunking=asdict(chunking),
             char_count=0,
             chunk_count=0,
             created_at=self._clock.now(),
@@ -287,15 +267,21 @@ class KBService:
         return None if is_intact else live.id
 
     async def _register(
-        self, document: Document, *, override: bool, vectorise: bool, damaged: str | None
+        self,
+        document: Document,
+        custom: Passages | None,
+        *,
+        override: bool,
+        vectorise: bool,
+        damaged: str | None,
     ) -> tuple[Accepted, list[Document]]:
         """Decide by the versions that are there. Returns what was accepted and the rows whose files may go."""
         async with self._database.write() as session:
             versions = await repository.find_documents(session, document.kb_id, document.name_key)
             live, pending = versions.get(Slot.LIVE), versions.get(Slot.NEXT)
-            _refuse_while_in_work(document.file_name, [live, pending])
+            refuse_while_in_work(document.file_name, [live, pending])
             if live is not None and live.state == DocumentState.READY and live.id != damaged:
-                if live.sha256 == document.sha256 and live.chunking == document.chunking and override:
+                if override and _is_the_same(live, document):
                     return Accepted(live, None), [document]
                 if live.size == document.size and not override:
                     raise AlreadyExists(
@@ -309,7 +295,9 @@ class KBService:
             document.slot = Slot.NEXT if live is not None and live not in obsolete else Slot.LIVE
             document.state = DocumentState.WAITING if vectorise else DocumentState.STORED
             if not await repository.add_document(session, document):
-                raise _in_work(document.file_name)
+                raise in_work(document.file_name)
+            if custom is not None:
+                await repository.set_custom_passages(session, document.id, custom)
             job_id = repository.add_job(session, document, document.created_at).id if vectorise else None
         return Accepted(document, job_id), obsolete
 
@@ -321,28 +309,28 @@ class KBService:
         removed: list[Document] = []
         shelved: list[Document] = []
         async with self._database.write() as session:
-            kb = await self._own(session, caller, name)
+            kb = await own_kb(session, caller, name)
             for file_name in dict.fromkeys(file_names):
                 versions = await repository.find_documents(session, kb.id, name_key(file_name))
                 if not versions:
                     failed[file_name] = DocumentNotFound(file_name)
                 for slot, row in versions.items():
-                    (removed if delete_content or slot == Slot.NEXT else shelved).append(row)
+                    (removed if delete_content or slot != Slot.LIVE else shelved).append(row)
             await repository.delete_documents(session, [row.id for row in removed])
             await repository.shelve_documents(session, [row.id for row in shelved])
             await repository.bump_generation(session, kb.id)
         for row in removed:
-            await self._lanes.run(
-                "io", self._files.remove_document, kb.id, kb.embed_model, row.id, row.suffix
-            )
+            await self._lanes.run("io", self._files.remove_everywhere, kb.id, row.id, row.suffix)
         for row in shelved:
             await self._lanes.run("io", self._files.remove_segments, kb.id, kb.embed_model, row.id)
         return failed
 
-    async def content(self, caller: Principal, name: str, file_name: str) -> tuple[Path, Document]:
+    async def content(
+        self, caller: Principal, name: str, file_name: str, *, preview: bool = False
+    ) -> Content:
         """The bytes of a file as they were uploaded: its searchable version, or else the pending one."""
         async with self._database.read() as session:
-            kb = await self._visible(session, caller, name)
+            kb = await visible_kb(session, caller, name)
             versions = await repository.find_documents(session, kb.id, name_key(file_name))
         document = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
         if document is None:
@@ -352,7 +340,10 @@ class KBService:
             log.error("content is gone", extra={"document": document.id})
             error = content_gone()
             raise NotFound(Text(error.zh, error.en), code="document_not_found")
-        return path, document
+        kind, inline = await self._lanes.run(
+            "io", partial(media_type, path, document.suffix, preview=preview)
+        )
+        return Content(path, document, kind, inline)
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -362,7 +353,7 @@ class KBService:
         """Jobs of one knowledge base, or of all that are the caller's own, newest first."""
         async with self._database.read() as session:
             if name is not None:
-                kbs = [await self._own(session, caller, name)]
+                kbs = [await own_kb(session, caller, name)]
             else:
                 visible = await repository.list_kbs(session, caller.client_id)
                 kbs = [kb for kb, _ in visible if kb.client_id == caller.client_id]
@@ -399,30 +390,30 @@ class KBService:
         async with self._database.read() as session:
             return await repository.count_unread(session, kb.id)
 
-    # ── who may what ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _visible(self, session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
-        # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
-        kb = None if "\0" in name else await repository.find_kb(session, caller.client_id, name)
-        if kb is None:
-            raise KBNotFound(name)
-        return kb
-
-    async def _own(self, session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
-        kb = await self._visible(session, caller, name)
-        if kb.client_id != caller.client_id:
-            raise Forbidden(_FOREIGN)
-        return kb
+def check_store(store: str) -> None:
+    """Raises Invalid for a vector store that is not there."""
+    if store not in VECTOR_STORES:
+        known = ", ".join(VECTOR_STORES)
+        raise Invalid(
+            Text(f"不支持的向量库 {store}；可用：{known}", f"unknown vector store {store}; use {known}")
+        )
 
 
-def _refuse_while_in_work(name: str, versions: list[Document | None]) -> None:
+def _is_the_same(live: Document, document: Document) -> bool:
+    """Would reading the new one give what is there?"""
+    custom = live.custom_docs or document.custom_docs
+    return live.sha256 == document.sha256 and live.chunking == document.chunking and not custom
+
+
+def refuse_while_in_work(name: str, versions: list[Document | None]) -> None:
     """A file that the worker holds cannot be exchanged under its hands."""
     at_rest = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
     if any(row is not None and row.state not in at_rest for row in versions):
-        raise _in_work(name)
+        raise in_work(name)
 
 
-def _in_work(name: str) -> Conflict:
+def in_work(name: str) -> Conflict:
     return Conflict(
         Text(
             f"同名文件 {name} 正在处理中，请等它完成",

@@ -39,9 +39,11 @@ _MAX_SUBJECT = 100
 # A page that ends like this ends inside a sentence.
 _MID_SENTENCE = re.compile(r"[\w，,、；;（(“]$")
 
-# A line that looks like a numbered Chinese title, see `_is_title`.
-_ENDS_LIKE_PROSE = re.compile(r"[^\w\s)）】》]$")
+# A passage that looks like a numbered Chinese title, see `is_title`.
+_ENDS_IN_PUNCTUATION = re.compile(r"[^\w\s]\Z")
 _MAX_TITLE = 20
+# What the contract calls a title in its metadata.
+TITLE_CATEGORY = "cn_Title"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,12 @@ def split(documents: Iterable[Document], chunking: Chunking) -> Iterator[Passage
 
 
 def _enhance(passages: Iterable[Passage]) -> Iterator[Passage]:
-    """Tell each passage under a title what it is about."""
+    """Tell each passage under a title what it is about; titles are marked in their anchors."""
     title = ""
     for passage in passages:
-        if _is_title(passage.text):
+        if is_title(passage.text):
             title = passage.text
-            yield passage
+            yield Passage(title, {**passage.anchor, "category": TITLE_CATEGORY})
         elif title:
             yield Passage(f"下文与({title})有关。{passage.text}", passage.anchor)
         else:
@@ -179,13 +181,15 @@ def _anchor(first: Document, last: Document) -> dict[str, Any]:
     return anchor
 
 
-def _is_title(text: str) -> bool:
-    """A short line with a number in front and letters in it: `第三章 假期`, `2.1 报销标准`."""
+def is_title(text: str) -> bool:
+    """chat2llm's rule, to the letter: at most 20 characters that do not end in punctuation, at least half of them letters,
+    and a numeral (`2` or `三`) among the first five: `第三章 假期`, `2.1 报销标准`."""
+    shown = [character for character in text if not character.isspace()]
+    letters = sum(character.isalpha() for character in shown)
     return (
         0 < len(text) <= _MAX_TITLE
-        and "\n" not in text
-        and not _ENDS_LIKE_PROSE.search(text)
+        and not _ENDS_IN_PUNCTUATION.search(text)
+        and letters * 2 >= len(shown)
         and not text.isnumeric()
-        and any(character.isdigit() or character in "一二三四五六七八九十" for character in text[:5])
-        and sum(character.isalpha() for character in text) * 2 >= len(text)
+        and any(character.isnumeric() for character in text[:5])
     )

@@ -58,15 +58,16 @@ def _remove_unknown(data_dir: Path, found: list[Path], known: set[str]) -> None:
             continue  # the first: it went with its folder
         with _told("left over", path):
             if path.is_dir() or (path.parent.name == "content" and path.suffix != ".tmp"):
-                _set_aside(path, data_dir / "orphans", kb_id)
+                set_aside(path, data_dir / "orphans", kb_id)
             else:
                 path.unlink(missing_ok=True)
 
 
-def _set_aside(path: Path, orphans: Path, kb_id: str) -> None:
+def set_aside(path: Path, orphans: Path, kb_id: str) -> None:
+    """Move a file or a folder to where it is kept for a week."""
     orphans.mkdir(exist_ok=True)
     target = orphans / f"{kb_id}.{secrets.token_hex(4)}.{path.name}"
-    path.replace(target)
+    shutil.move(path, target)
     os.utime(target)  # its week begins
 
 

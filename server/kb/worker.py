@@ -21,7 +21,8 @@ from server.db.session import Database
 from server.kb import repository
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
-from server.kb.models import DocumentState, JobState, KnowledgeBase
+from server.kb.models import DocumentState, JobState, KnowledgeBase, Slot
+from server.kb.rebuild import Rebuilds
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,16 @@ _BACKOFF = timedelta(seconds=5)
 class Worker:
     """Runs `concurrency` jobs side by side until it is stopped."""
 
-    def __init__(self, database: Database, ingest: Ingest, settings: IngestSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ingest: Ingest,
+        settings: IngestSettings,
+        clock: Clock,
+        rebuilds: Rebuilds | None = None,
+    ) -> None:
         self._database, self._ingest, self._settings, self._clock = database, ingest, settings, clock
+        self._rebuilds = rebuilds
         self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}"
 
     async def run(self) -> None:
@@ -63,6 +72,8 @@ class Worker:
         await self._give_up_abandoned()
         work = await self._claim()
         if work is None:
+            if self._rebuilds:
+                await self._rebuilds.go_on_everywhere()
             return False
         started = self._clock.now()
         heartbeat = asyncio.create_task(self._keep_lease(work))
@@ -79,6 +90,8 @@ class Worker:
             )
         finally:
             heartbeat.cancel()
+        if self._rebuilds and work.document.slot == Slot.REBUILD:
+            await self._rebuilds.version_ended(work.kb.id)
         return True
 
     async def _claim(self) -> Work | None:
@@ -93,6 +106,8 @@ class Worker:
             kb = await session.get(KnowledgeBase, job.kb_id)
             assert document is not None
             assert kb is not None  # both are foreign keys
+            if document.slot == Slot.REBUILD and kb.rebuild is not None:
+                kb = kb.rebuilt()
             return Work(job.id, self.owner, job.attempts, document, kb)
 
     async def _report(self, work: Work, done: int, total: int) -> None:

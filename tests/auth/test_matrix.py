@@ -76,6 +76,12 @@ ROWS = [
     Row("POST", "/knowledge_base/search_docs", Scope.KB_READ, body=KB | {"query": "年假"}),
     Row("POST", "/knowledge_base/upload_docs", Scope.KB_WRITE, form=KB),
     Row("POST", "/knowledge_base/delete_docs", Scope.KB_WRITE, body=KB | {"file_names": ["a.txt"]}),
+    Row("POST", "/knowledge_base/update_docs", Scope.KB_WRITE, body=KB | {"file_names": []}),
+    Row("POST", "/knowledge_base/update_zh_name", Scope.KB_WRITE, body=KB | {"kb_zh_name": "x"}),
+    Row("POST", "/knowledge_base/update_info", Scope.KB_WRITE, body=KB | {"kb_info": "x"}),
+    Row("POST", "/knowledge_base/update_chunking", Scope.KB_WRITE, body=KB | {"chunk_size": "100"}),
+    Row("POST", "/knowledge_base/rename", Scope.KB_WRITE, body=KB | {"new_name": "renamed"}),
+    Row("POST", "/knowledge_base/recreate_vector_store", Scope.KB_WRITE, body=KB | {"allow_empty_kb": True}),
     Row("POST", "/knowledge_base/delete_knowledge_base", Scope.KB_WRITE, body=KB),
     Row("GET", "/jobs", Scope.KB_WRITE, KB),
     Row("GET", "/jobs/{job}", Scope.KB_WRITE),
@@ -131,7 +137,7 @@ class Things:
     async def send(self, row: Row, who: str, caller: Caller) -> httpx2.Response:
         values = self.values | {"own_kb": f"kb-{who.partition('/')[0]}"}
         form = _fill(row.form, values)
-        return await caller.http.request(
+        request = caller.http.build_request(
             row.method,
             _fill(row.path, values),
             params=_fill(row.query, values),
@@ -141,6 +147,11 @@ class Things:
             if form
             else None,
         )
+        answer = await caller.http.send(request, stream=True)
+        if answer.status_code != 200 or "/recreate" not in row.path:  # that one ends when a worker has worked
+            await answer.aread()
+        await answer.aclose()
+        return answer
 
     async def state(self) -> dict[str, list[Any]]:
         """Every row of every table, except for when something was last used, and every file."""

@@ -682,6 +682,63 @@ class TestDownload:
             )
         ).status_code < 500
 
+    @pytest.mark.parametrize(
+        ("header", "status", "content"),
+        [
+            ("bytes=0-3", 206, b"0123"),
+            ("bytes=7-", 206, b"789"),
+            ("bytes=-2", 206, b"89"),
+            ("bytes=8-99", 206, b"89"),
+            ("bytes=10-", 416, None),
+            ("bytes=5-2", 400, None),
+        ],
+    )
+    async def test_ranges(self, editor: Caller, header: str, status: int, content: bytes | None) -> None:
+        await editor.create_kb()
+        await editor.upload("kb", {"a.txt": b"0123456789"})
+        query = {"knowledge_base_name": "kb", "file_name": "a.txt"}
+        whole = await editor.http.get("/knowledge_base/download_doc", params=query)
+        assert whole.headers["accept-ranges"] == "bytes"
+        assert whole.headers["etag"]
+        assert whole.headers["last-modified"]
+        asked = {"Range": header, "If-Range": whole.headers["etag"]}
+        part = await editor.http.get("/knowledge_base/download_doc", params=query, headers=asked)
+        assert part.status_code == status
+        if content is not None:
+            assert part.content == content
+            assert part.headers["content-range"].endswith("/10")
+        asked["If-Range"] = '"another"'
+        other = await editor.http.get("/knowledge_base/download_doc", params=query, headers=asked)
+        assert (other.status_code, other.content) == (200, b"0123456789")
+
+    @pytest.mark.parametrize(
+        ("name", "content", "saved", "shown"),
+        [
+            ("a.txt", "年假".encode(), "text/plain; charset=utf-8", True),
+            ("a.txt", "年假".encode("gb18030"), "text/plain; charset=gb18030", True),
+            ("a.txt", "年假".encode("utf-16"), "text/plain; charset=utf-16", True),
+            ("a.csv", "名,价".encode(), "text/csv; charset=utf-8", True),
+            ("a.md", b"# x", "text/markdown; charset=utf-8", True),
+            ("a.json", b'["x"]', "application/json", True),
+            ("a.html", b"<script>alert(1)</script>", "application/octet-stream", False),
+            ("a.pdf", b"%PDF-1.4", "application/pdf", True),
+        ],
+    )
+    async def test_media_types(
+        self, editor: Caller, name: str, content: bytes, saved: str, shown: bool
+    ) -> None:
+        await editor.create_kb()
+        assert (await editor.upload("kb", {name: content})).status_code == 200
+        path, query = "/knowledge_base/download_doc", {"knowledge_base_name": "kb", "file_name": name}
+        file = await editor.get(path, **query)
+        assert file.headers["content-type"] == saved
+        assert file.headers["content-disposition"].startswith("attachment")
+        preview = await editor.get(path, **query, preview=True)
+        assert preview.headers["x-content-type-options"] == "nosniff"
+        assert preview.headers["content-disposition"].startswith("inline" if shown else "attachment")
+        kind = preview.headers["content-type"].partition(";")[0]
+        assert kind in ("text/plain", "application/pdf" if shown else "application/octet-stream")
+
     @pytest.mark.parametrize("name", ["../../secrets/master.key", "/etc/passwd", "none.txt", ""])
     async def test_nothing_else_is_reached(self, editor: Caller, name: str) -> None:
         await editor.create_kb()

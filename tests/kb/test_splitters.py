@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from server.kb.splitters import Chunking, Passage, split
+from server.kb.splitters import Chunking, Passage, is_title, split
 
 TEXT = (
     "第一条规定了年假。员工工作满一年的，可以休假五天；满十年的，十天！\n第二条规定了病假。病假需要证明吗？需要。"
@@ -134,6 +134,43 @@ def test_title_enhancement() -> None:
         Document("第三章 假期", metadata={"heading": "a"}), Document("年假五天。", metadata={"heading": "b"})
     )
     assert plain[1].text == "年假五天。"
+
+
+def test_titles_are_marked_and_only_titles() -> None:
+    passages = _split(
+        Document("第三章 假期", metadata={"heading": "a"}),
+        Document("年假五天。", metadata={"heading": "b"}),
+        Document("2.1 报销标准", metadata={"heading": "c"}),
+        Document("每晚四百元。", metadata={"heading": "d"}),
+        zh_title_enhance=True,
+    )
+    assert [passage.anchor.get("category") for passage in passages] == ["cn_Title", None, "cn_Title", None]
+    assert passages[3].text == "下文与(2.1 报销标准)有关。每晚四百元。"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("第三章 假期", True),
+        ("2.1 报销标准", True),
+        ("１ 总则", True),
+        ("一、总则", True),
+        ("", False),
+        ("总则", False),  # no numeral
+        ("关于年度休假第三章", False),  # the numeral comes after the fifth character
+        ("第三章 假期。", False),  # ends in punctuation
+        ("第三章（假期）", False),
+        ("2024", False),
+        ("一二三", False),  # numerals only
+        ("1. 2. 3. 4", False),  # fewer than half are letters
+        ("1 a", True),  # exactly half; spaces do not count
+        ("1 2 a b", True),
+        ("第1" + "章" * 18, True),  # 20 characters
+        ("第1" + "章" * 19, False),
+    ],
+)
+def test_what_is_a_title(text: str, expected: bool) -> None:
+    assert is_title(text) is expected
 
 
 def test_nothing_in_nothing_out() -> None:

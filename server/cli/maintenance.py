@@ -1,0 +1,189 @@
+"""What init_db.py does with knowledge bases that are there, and with folders of files."""
+
+from sqlalchemy import delete
+
+from server.cli.import_db import Import
+from server.cli.intake import Intake, operator
+from server.cli.prepare import prepare
+from server.cli.report import Report
+from server.cli.task import Task
+from server.core.errors import AppError, Invalid, KBNotFound
+from server.core.i18n import Text
+from server.core.settings import Settings
+from server.kb import repository
+from server.kb.chunking import ChunkingWish
+from server.kb.files import check_kb_name, name_key
+from server.kb.folders import FoundFile, list_kb_folders, scan_kb_folder
+from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
+from server.kb.sweep import set_aside, sweep
+from server.kb.upkeep import Rereading
+from server.services import Services, open_services
+from server.tables import Base
+
+_AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
+OPERATOR = "init_db"
+
+
+_AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
+
+
+async def maintain(settings: Settings, task: Task) -> int:
+    """Do what was asked for, in this order, and tell what became of it. Returns the exit status."""
+    report = Report()
+    if task.clear_tables:
+        await _clear(settings, report, everything=task.yes_really)
+        await prepare(settings, samples=False)  # the demo client, if that went too
+    async with open_services(settings, engine=False) as services:
+        intake = Intake(services, report, task)
+        if task.import_db is not None:
+            await Import(services, intake, report, task).run()
+        await Maintenance(services, intake, report, task).run()
+        if task.reads:
+            await intake.read()
+    report.show()
+    return 0 if report.is_clean else 1
+
+
+async def _clear(settings: Settings, report: Report, *, everything: bool) -> None:
+    """Empty the tables of knowledge bases, or all. Files are left to the sweep, which sets them aside for a week."""
+    own = {
+        mapper.local_table
+        for mapper in Base.registry.mappers
+        if mapper.class_.__module__ == "server.kb.models"
+    }
+    async with open_services(settings, engine=False) as services, services.database.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if everything or table in own:
+                result = await session.execute(delete(table))
+                report.count(f"table {table.name}", "rows deleted", result.rowcount)  # type: ignore[attr-defined]
+
+
+class Maintenance:
+    """One run over the knowledge bases that a task names."""
+
+    def __init__(self, services: Services, intake: Intake, report: Report, task: Task) -> None:
+        self._services, self._intake, self._report, self._task = services, intake, report, task
+        self._root = task.content or services.settings.server.data_dir / "import"
+
+    async def run(self) -> None:
+        task = self._task
+        if task.recreate_vs or task.increment:
+            await self._increment()
+        kbs = await self._chosen()
+        for kb in kbs:
+            if task.update_in_db:
+                await self._update(kb)
+            if task.recreate_vs:
+                await self._recreate(kb)
+            if task.prune_db:
+                await self._prune_db(kb)
+            if task.prune_folder:
+                await self._prune_folder(kb)
+        if task.prune_folder:
+            await sweep(self._services.database, self._services.files, self._services.runtime.lanes)
+
+    async def _chosen(self) -> list[KnowledgeBase]:
+        """Raises KBNotFound for a name that nothing has."""
+        names = self._task.kb_name
+        async with self._services.database.read() as session:
+            found = await repository.find_kbs(session, names, self._task.client)
+        for name in names or []:
+            if name not in {kb.name for kb in found}:
+                raise KBNotFound(name)
+        return found
+
+    # ── folders ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _increment(self) -> None:
+        """Take in files whose names are not there yet, and make the knowledge bases that they are in."""
+        for name in list_kb_folders(self._root):
+            if self._task.kb_name and name not in self._task.kb_name:
+                continue
+            try:
+                kb = await self._kb_of_folder(name)
+            except AppError as error:
+                self._report.refuse("knowledge bases", name, error.text.en)
+                continue
+            there = {row.name_key for row in await self._documents(kb)}
+            for file in scan_kb_folder(self._root, name):
+                if name_key(file.name) in there:
+                    self._report.count("documents", "there already")
+                else:
+                    await self._intake.take_file(kb, file)
+                    there.add(name_key(file.name))
+
+    async def _kb_of_folder(self, name: str) -> KnowledgeBase:
+        check_kb_name(name)
+        async with self._services.database.read() as session:
+            found = await repository.find_kbs(session, [name], self._task.client)
+        if len(found) > 1:
+            owners = ", ".join(kb.client_id for kb in found)
+            raise Invalid(
+                Text(
+                    f"{owners} 都有这个知识库，请用 --client 指定",
+                    f"{owners} have one each: choose with --client",
+                )
+            )
+        return found[0] if found else await self._intake.make_kb(name)
+
+    async def _update(self, kb: KnowledgeBase) -> None:
+        """Changed files of the folder replace their documents; all other documents are read again."""
+        documents = {row.name_key: row for row in await self._documents(kb)}
+        changed = set()
+        for file in scan_kb_folder(self._root, kb.name):
+            row = documents.get(name_key(file.name))
+            if row is not None and not await self._is_same(row, file):
+                changed.add(row.name_key)
+                await self._intake.take_file(kb, file, override=True)
+        rest = [
+            row.file_name for key, row in documents.items() if key not in changed and row.state in _AT_REST
+        ]
+        again = await self._services.upkeep.update_docs(operator(kb.client_id), kb.name, rest, ChunkingWish())
+        self._tell(again)
+
+    async def _is_same(self, row: Document, file: FoundFile) -> bool:
+        if file.path.stat().st_size != row.size:
+            return False
+        return (
+            await self._services.runtime.lanes.run("io", self._services.files.hash_file, file.path)
+            == row.sha256
+        )
+
+    async def _recreate(self, kb: KnowledgeBase) -> None:
+        again = await self._services.upkeep.recreate(
+            operator(kb.client_id), kb.name, ChunkingWish(), model=self._task.embed_model
+        )
+        if again.model:
+            self._report.note(f"knowledge base {kb.name} changes from {kb.embed_model} to {again.model}")
+        self._tell(again)
+
+    def _tell(self, again: Rereading) -> None:
+        self._report.count("documents", "to be read again", len(again.documents))
+        for file_name, error in again.refused.items():
+            self._report.refuse("documents", f"{again.kb.name}/{file_name}", error.text.en)
+
+    # ── tidying up ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _prune_db(self, kb: KnowledgeBase) -> None:
+        files = self._services.files
+        gone = [
+            row.file_name
+            for row in await self._documents(kb)
+            if row.slot == Slot.LIVE and not files.content_path(kb.id, row.id, row.suffix).is_file()
+        ]
+        if gone:
+            await self._services.kb.delete_documents(
+                operator(kb.client_id), kb.name, gone, delete_content=True
+            )
+            self._report.count("documents", "deleted, as their files are gone", len(gone))
+
+    async def _prune_folder(self, kb: KnowledgeBase) -> None:
+        there = {row.name_key for row in await self._documents(kb)}
+        for file in scan_kb_folder(self._root, kb.name):
+            if name_key(file.name) not in there:
+                set_aside(file.path, self._services.files.data_dir / "orphans", kb.id)
+                self._report.count("files of folders", "set aside in orphans/")
+
+    async def _documents(self, kb: KnowledgeBase) -> list[Document]:
+        async with self._services.database.read() as session:
+            return (await repository.list_documents(session, kb.id))[0]

@@ -1,0 +1,45 @@
+"""What a long command did: counted while it goes on, told at its end."""
+
+import sys
+from collections import Counter
+
+# Reasons of one kind that are listed; the rest are counted.
+_SHOWN = 20
+
+
+class Report:
+    """By subject (`documents`, `users` …): what was done, and what was not and why."""
+
+    def __init__(self) -> None:
+        self.done: Counter[tuple[str, str]] = Counter()
+        self.refused: dict[str, list[str]] = {}
+        self.notes: list[str] = []
+
+    def count(self, subject: str, outcome: str, number: int = 1) -> None:
+        """`outcome`: taken, there already, deleted …"""
+        self.done[subject, outcome] += number
+
+    def refuse(self, subject: str, what: str, why: str) -> None:
+        self.refused.setdefault(subject, []).append(f"{what}: {why}")
+
+    def note(self, text: str) -> None:
+        """Once, however often it is said."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.refused
+
+    def show(self) -> None:
+        for (subject, outcome), number in self.done.items():
+            if number:
+                print(f"{subject}: {number} {outcome}")
+        for subject, reasons in self.refused.items():
+            print(f"{subject}: {len(reasons)} NOT taken", file=sys.stderr)
+            for reason in reasons[:_SHOWN]:
+                print(f"  - {reason}", file=sys.stderr)
+            if len(reasons) > _SHOWN:
+                print(f"  … and {len(reasons) - _SHOWN} more", file=sys.stderr)
+        for text in self.notes:
+            print(text)

@@ -1,0 +1,41 @@
+"""Which knowledge bases a caller may read and change."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.auth.principal import Principal
+from server.core.errors import Forbidden, KBNotFound, TooManyRequests
+from server.core.i18n import Text
+from server.core.settings import Settings
+from server.kb import repository
+from server.kb.models import KnowledgeBase
+
+_FOREIGN = Text(
+    "这是其他客户端共享的知识库，只能查阅",
+    "this knowledge base is shared by another client; you may only read it",
+)
+
+
+async def visible_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
+    """One of the caller's client or a shared one. Raises KBNotFound."""
+    # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
+    kb = None if "\0" in name else await repository.find_kb(session, caller.client_id, name)
+    if kb is None:
+        raise KBNotFound(name)
+    return kb
+
+
+async def own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
+    """One that the caller may change. Raises KBNotFound, Forbidden."""
+    kb = await visible_kb(session, caller, name)
+    if kb.client_id != caller.client_id:
+        raise Forbidden(_FOREIGN)
+    return kb
+
+
+async def check_queue(session: AsyncSession, settings: Settings) -> None:
+    """Raises TooManyRequests when too many documents wait for the worker."""
+    if await repository.count_waiting_jobs(session) >= settings.ingest.max_queue:
+        raise TooManyRequests(
+            Text("排队处理的文件太多，请稍后再上传", "too many documents are waiting; upload later"),
+            retry_after=60,
+        )
