@@ -53,6 +53,7 @@ def _token(server: Server, user: str) -> str:
     return server.cli("token", "make", "--client", "oa", "--user", user).strip()
 
 
+@pytest.mark.timeout(400)  # some eighteen commands, each a process
 def test_clients_and_their_keys(server: Server, tmp_path: Path) -> None:
     old = _token(server, "u1")
     assert _status(server, old) == 200
