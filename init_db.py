@@ -27,7 +27,7 @@ from server.core.settings import load_settings
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Create or upgrade the database; import, rebuild and tidy up knowledge bases.",
-        epilog="Several of these may be given; they are done in the order of this list.",
+        epilog="Several may be given; their order: clear, import, take in new files, update, recreate, prune.",
     )
     add = parser.add_argument
     add("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")

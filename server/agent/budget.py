@@ -1,6 +1,9 @@
 """What the tools of one answer may cost: calls, seconds, and characters that the model must read."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from server.core.settings import AgentSettings
 
@@ -16,11 +19,12 @@ class Budget:
         """`room`: characters that all tools may bring in."""
         self.calls, self._room = settings.max_calls, room
         self._tool_seconds = settings.tool_timeout.total_seconds()
-        self._deadline = asyncio.get_running_loop().time() + settings.max_time.total_seconds()
+        # Spent by tools only: a model that thinks for long takes nothing from them.
+        self._seconds = settings.max_time.total_seconds()
 
     @property
     def is_spent(self) -> bool:
-        return self.calls <= 0 or self._room < _LEAST or self._seconds() <= 0
+        return self.calls <= 0 or self._room < _LEAST or self._seconds <= 0
 
     def take_call(self) -> bool:
         """False when there is nothing left for one more call."""
@@ -29,9 +33,15 @@ class Budget:
         self.calls -= 1
         return True
 
-    def timeout(self) -> float:
-        """Seconds that a call begun now may take."""
-        return min(self._tool_seconds, self._seconds())
+    @asynccontextmanager
+    async def spend_time(self) -> AsyncIterator[None]:
+        """The time that a call may take, and what it took. Raises TimeoutError."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(min(self._tool_seconds, self._seconds)):
+                yield
+        finally:
+            self._seconds -= time.monotonic() - started
 
     def has_room(self, text: str) -> bool:
         return len(text) <= self._room
@@ -42,6 +52,3 @@ class Budget:
         fitting = output if len(output) <= limit else f"{output[:limit]}…"
         self._room -= len(fitting)
         return fitting
-
-    def _seconds(self) -> float:
-        return self._deadline - asyncio.get_running_loop().time()

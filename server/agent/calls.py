@@ -1,6 +1,5 @@
 """Calling a tool with what a model wrote: checked, bounded, and every failure in words that may be told."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +56,7 @@ class Calls:
             problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
             raise ToolFailed(f"wrong arguments: {'; '.join(problems)[:500]}") from None
         try:
-            async with asyncio.timeout(self._budget.timeout()):
+            async with self._budget.spend_time():
                 return await tool.call(arguments)
         except ToolFailed:
             raise

@@ -246,8 +246,7 @@ class Import:
                 "feedback_reason": text_of(row.get("feedback_reason"), 255),
                 "feedback_at": self._last[owner.id],
             }
-        known = Message.__mapper__.column_attrs.keys()
-        return Message(**{name: value for name, value in values.items() if name in known})
+        return Message(**values)
 
     # ── what they asked about ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,12 +18,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 
 from server.core.engines import EngineState, State
 from server.core.settings import ROOT, LLMModelSettings, foreign_environment
 from server.supervisor.leash import NO_COMMAND
-from server.supervisor.llama_cpp import HOPELESS, PORT_LINE
+from server.supervisor.llama_cpp import HOPELESS
 
 # Lives that may end before the engine was ever ready, and after; then it is given up.
 _MAX_UNREADY, _MAX_CRASHES = 3, 10
@@ -119,6 +120,53 @@ class Engine:
         settings, key = self._settings, secrets.token_urlsafe(32)
         local = settings.engine == "llama.cpp"
         port = settings.port if local or settings.port else _free_port()
+        # llama.cpp takes a free port itself, and tells which.
+        told, tell = os.pipe()
+        command, environment = self._llama_cpp(port, tell) if local else self._foreign(port, key)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(tell,) if local else (),
+            start_new_session=True,
+        )
+        os.close(tell)
+        assert process.stdin is not None
+        with suppress(OSError), process.stdin as stdin:  # it may have died already
+            stdin.write(f"{key}\n".encode() if local else b"")
+        life = self._life = _Life(process, key, 0 if local else port)
+        for work in (
+            partial(_learn_port, told, life),
+            partial(self._read, life),
+            partial(self._observe, life),
+        ):
+            threading.Thread(target=work, daemon=True).start()
+        self._say(f"[llm.{self.name}] starting {settings.engine}")
+
+    def _llama_cpp(self, port: int, tell: int) -> tuple[list[str], dict[str, str]]:
+        """Command and environment of our own program around llama.cpp."""
+        settings = self._settings
+        given = {
+            "model": settings.weights,
+            "alias": self.name,
+            "port": port,
+            "context": settings.context_tokens,
+            "parallel": settings.parallel,
+            "threads": settings.threads,
+            "report": tell,
+        }
+        command = [sys.executable, "-m", "server.supervisor.llama_cpp"]
+        command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
+        # OpenMP's threads spin while they wait for each other, and a spinning one keeps the core from the one that
+        # is waited for: on two busy cores 2 tokens/s, asleep 50.
+        return command, {"OMP_WAIT_POLICY": "passive"} | foreign_environment() | {"PYTHONUNBUFFERED": "1"}
+
+    def _foreign(self, port: int, key: str) -> tuple[list[str], dict[str, str]]:
+        """Command and environment of what the operator configured."""
+        settings = self._settings
         values = {
             "model": settings.model or self.name,
             "model_path": settings.weights if settings.model_path else "",
@@ -128,35 +176,11 @@ class Engine:
             "port": port,
             "key": key,
         }
-        environment = foreign_environment() | {"PYTHONUNBUFFERED": "1"}
-        if local:
-            # OpenMP's threads spin while they wait for each other, and a spinning one keeps the core from the one that
-            # is waited for: on two busy cores 2 tokens/s, asleep 50.
-            environment = {"OMP_WAIT_POLICY": "passive"} | environment
-            given = {"model": values["model_path"], "alias": self.name}
-            given |= {name: values[name] for name in ("port", "context", "parallel", "threads")}
-            command = [sys.executable, "-m", "server.supervisor.llama_cpp"]
-            command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
-        else:
-            parts = [part.format(**values) for part in shlex.split(settings.command)]
-            command = [sys.executable, "-m", "server.supervisor.leash", str(os.getpid()), *parts]
-            environment |= {"VLLM_API_KEY": key, "LLAMA_API_KEY": key}
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        with suppress(OSError), process.stdin as stdin:  # it may have died already
-            stdin.write(f"{key}\n".encode() if local else b"")
-        life = self._life = _Life(process, key, port)
-        threading.Thread(target=self._read, args=(life,), daemon=True).start()
-        threading.Thread(target=self._observe, args=(life,), daemon=True).start()
-        self._say(f"[llm.{self.name}] starting {settings.engine}")
+        parts = [part.format(**values) for part in shlex.split(settings.command)]
+        command = [sys.executable, "-m", "server.supervisor.leash", str(os.getpid()), *parts]
+        return command, foreign_environment() | {
+            "PYTHONUNBUFFERED": "1", "VLLM_API_KEY": key, "LLAMA_API_KEY": key
+        }  # fmt: skip
 
     def _missing(self) -> str:
         """What must be there before a start can be tried."""
@@ -201,9 +225,6 @@ class Engine:
         with life.process.stdout as lines:
             for raw in lines:
                 line = raw.decode("utf-8", "replace").rstrip().replace(life.key, "***")[:500]
-                if line.startswith(PORT_LINE) and self._settings.engine == "llama.cpp":
-                    life.port = int(line.removeprefix(PORT_LINE))
-                    continue
                 life.output.append(line)
                 if self._loud:
                     self._say(f"[llm.{self.name}] {line}")
@@ -232,6 +253,13 @@ class Engine:
     def _end(life: _Life, complaint: str) -> None:
         life.complaint = life.complaint or complaint
         _end_group(life.process)
+
+
+def _learn_port(told: int, life: _Life) -> None:
+    """Wait for the port that llama.cpp took; nothing is told by one that dies before, nor by another program."""
+    with os.fdopen(told, encoding="ascii") as pipe:
+        if text := pipe.read():
+            life.port = int(text)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

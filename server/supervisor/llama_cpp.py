@@ -1,6 +1,7 @@
 """llama.cpp's server in a process of its own, from the wheel `xllamacpp`: `[llm.NAME] engine = llama.cpp`.
 
-It speaks OpenAI's protocol on 127.0.0.1; the api key comes as the first line of stdin, the port is told on stdout.
+It speaks OpenAI's protocol on 127.0.0.1; the api key comes as the first line of stdin, the port is told in a pipe of its own:
+llama.cpp's threads write to stdout and stderr, and into the middle of each other's lines.
 """
 
 import argparse
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from server.core.processes import die_with_parent
 
-PORT_LINE = "engine-port "
 # Exit status: trying again will not help.
 HOPELESS = 3
 # Bytes of prompts that are kept for the next question of the same conversation.
@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
     except RuntimeError:
         print(f"llama.cpp cannot load {options.model}; is it a whole GGUF file that it knows?", flush=True)
         return HOPELESS
-    print(f"{PORT_LINE}{server.listening_address.rpartition(':')[2]}", flush=True)
+    with os.fdopen(options.report, "w", encoding="ascii") as report:
+        report.write(server.listening_address.rpartition(":")[2])
     threading.Event().wait()  # until SIGTERM, which needs no goodbye
     return 0
 
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m server.supervisor.llama_cpp")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--alias", required=True)
-    for name in ("--port", "--context", "--parallel", "--threads"):
+    for name in ("--port", "--context", "--parallel", "--threads", "--report"):
         parser.add_argument(name, type=int, required=True)
     return parser
 

@@ -86,6 +86,7 @@ async def test_people_find_what_they_said(moved: Services, settings: Settings) -
     )
     messages = sorted(await _all(moved, Message), key=lambda row: row.created_at)
     assert [row.query for row in messages] == ["第0问", "第1问", "第2问"], "in their order, within one second"
+    assert len({row.created_at for row in messages}) == 3
     assert [row.state for row in messages] == ["done", "done", "cut"]
     assert {(row.client_id, row.user_id, row.session_id) for row in messages} == {("1", "zhang3", SESSION)}
     assert len(messages[0].response) > 5000

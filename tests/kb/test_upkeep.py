@@ -198,6 +198,14 @@ class TestCustomDocs:
         assert [hit["page_content"] for hit in await editor.search("kb", "年假")] == ["年假五天。"]
         assert await _count(services, CustomPassages) == 0
 
+    async def test_they_are_kept_where_nothing_was_read_yet(self, editor: Caller) -> None:
+        await editor.create_kb()
+        files = {"a.txt": "年假五天。".encode()}
+        await editor.upload("kb", files, docs=json.dumps(DOCS), to_vector_store=False)
+        assert (await editor.post(f"{PATH}/update_docs", NAME | {"file_names": ["a.txt"]})).status_code == 200
+        await _work(editor)
+        assert (await editor.documents("kb"))["a.txt"]["chunks"] == 2
+
     async def test_a_file_that_is_there_is_given_passages(self, editor: Caller) -> None:
         await editor.create_kb()
         await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
@@ -282,6 +290,22 @@ class TestRecreate:
         await _work(editor)
         assert (await editor.documents("kb"))["a.txt"]["chunks"] > before["a.txt"]["chunks"]
 
+    async def test_other_weights_under_the_same_name(self, editor: Caller, services: Services) -> None:
+        """They are noticed also where the model was in use already, and a rebuild takes them over."""
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        assert await editor.search("kb", "年假")
+        async with services.database.write() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+            probe = kb.fingerprint["probe"]
+            kb.fingerprint = kb.fingerprint | {"probe": [-x for x in probe]}
+            kb.generation += 1
+        refused = await editor.post(f"{PATH}/search_docs", NAME | {"query": "年假"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "embedding_mismatch")
+        found, _ = await asyncio.gather(self._recreate(editor), self._work(editor))
+        assert [o["code"] for o in found] == [200]
+        assert (await editor.search("kb", "年假"))[0]["page_content"] == "年假五天。"
+
     async def test_an_empty_one(self, editor: Caller) -> None:
         await editor.create_kb()
         answer = await editor.post(f"{PATH}/recreate_vector_store", NAME)
@@ -325,18 +349,20 @@ class TestAnotherModel:
         }
         return test_settings(settings.server.data_dir, settings.database_url, **far)
 
-    async def _begin(self, editor: Caller, **fields: Any) -> "asyncio.Task[Any]":
+    async def _begin(self, editor: Caller, waiting: int = 2, **fields: Any) -> "asyncio.Task[Any]":
         """Ask for the change, and return when the new versions wait for the worker."""
         asking = asyncio.create_task(
             editor.post(f"{PATH}/recreate_vector_store", NAME | {"embed_model": "far"} | fields)
         )
-        while (await _row(editor))["next_embed_model"] != "far" or not await self._is_waiting(editor):
+        while (await _row(editor))["next_embed_model"] != "far" or not await self._is_waiting(
+            editor, waiting
+        ):
             await asyncio.sleep(0.01)
         return asking
 
-    async def _is_waiting(self, editor: Caller) -> bool:
+    async def _is_waiting(self, editor: Caller, number: int = 2) -> bool:
         jobs = (await editor.get("/jobs")).json()["data"]["items"]
-        return sum(job["state"] == "waiting" for job in jobs) == 2
+        return sum(job["state"] == "waiting" for job in jobs) == number
 
     @pytest.fixture
     async def filled(self, editor: Caller) -> None:
@@ -449,17 +475,26 @@ class TestAnotherModel:
         assert (await _row(editor))["embed_model"] == "far"
 
     @pytest.mark.usefixtures("filled")
-    async def test_uploads_during_it_are_taken_along(self, editor: Caller) -> None:
-        asking = await self._begin(editor)
-        await editor.upload("kb", {"a.txt": "年假九天，不含周末。".encode(), "c.txt": "婚假十天。".encode()})
+    @pytest.mark.parametrize("when", ["before", "during"])
+    async def test_uploads_meanwhile_are_taken_along(
+        self, editor: Caller, services: Services, when: str
+    ) -> None:
+        """The queue is read in its order: what was uploaded before becomes ready under the old model, after its version."""
+        new = {"a.txt": "年假九天，不含周末。".encode(), "c.txt": "婚假十天。".encode()}
+        if when == "before":
+            await editor.upload("kb", new)
+        asking = await self._begin(editor, waiting=4 if when == "before" else 2)
+        if when == "during":
+            await editor.upload("kb", new)
         await _work(editor)
         assert objects((await asking).text)[-1]["code"] == 200
         row = await _row(editor)
         assert (row["embed_model"], row["next_embed_model"], row["file_count"]) == ("far", None, 3)
-        body = NAME | {"query": "年假", "top_k": 9}
-        assert (await editor.post(f"{PATH}/search_docs", body)).status_code == 200
-        states = {name: item["state"] for name, item in (await editor.documents("kb")).items()}
-        assert states == {"a.txt": "ready", "b.txt": "ready", "c.txt": "ready"}
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        hits, _ = await services.kb.search_in(kb, "年假", top_k=9, threshold=4)
+        assert {hit.text for hit in hits} == {"年假九天，不含周末。", "病假三天。", "婚假十天。"}
+        assert {item["state"] for item in (await editor.documents("kb")).values()} == {"ready"}
 
     @pytest.mark.usefixtures("filled")
     async def test_the_present_model_calls_it_off(self, editor: Caller, services: Services) -> None:

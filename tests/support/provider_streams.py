@@ -162,7 +162,11 @@ def _calls(number: int, wanted: list[tuple[str, Any]]) -> list[bytes]:
 
 FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
     "agent": _agent,
-    "agent-other": _agent,
+    "unasked-calls": lambda call: [
+        *_calls(0, [("calculator", {})]),
+        _chunk(None, "tool_calls"),
+        *_end(call)[1:],
+    ],
     "no-usage": lambda call: [*_text(call), *_end(call, None)],
     "usage-zero": lambda call: [*_text(call), *_end(call, dict.fromkeys(USAGE, 0))],
     "usage-with-choices": lambda call: [*_text(call), _chunk("。", "stop", usage=USAGE), _DONE],
@@ -195,6 +199,8 @@ LIES = {
     "content-list": '{"choices": [{"delta": {"content": ["x"]}}]}',
     "reason-object": '{"choices": [{"delta": {}, "finish_reason": {"a": 1}}]}',
     "reason-number": '{"choices": [{"delta": {}, "finish_reason": 1}]}',
+    "calls-number": '{"choices": [{"delta": {"tool_calls": 5}}]}',
+    "calls-nonsense": '{"choices": [{"delta": {"tool_calls": [5, {"index": "x", "function": 5}]}}]}',
     "usage-text": '{"choices": [], "usage": "much"}',
     "deep": "[" * 200_000,
     "deep-and-valid": '{"choices": ' + "[" * 20_000 + "]" * 20_000 + "}",
