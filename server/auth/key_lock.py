@@ -68,7 +68,7 @@ def _open_lock_file(data_dir: Path) -> int:
     path = data_dir / "secrets" / "master.lock"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:  # what another user made can be locked all the same
         return os.open(path, os.O_RDONLY)
 

@@ -21,7 +21,7 @@ from server.auth.sessions import SESSION_PREFIX, TICKET_PREFIX
 from server.auth.tokens import Opened, Tokens, digest_of, form_of, learn_padding, recheck, refusal
 from server.auth.users import is_visitor, welcome
 from server.auth.vault import Vault, hash_session
-from server.core.errors import AlreadyExists, Invalid, NotFound, SettingsError, Unauthenticated
+from server.core.errors import AlreadyExists, Busy, Invalid, NotFound, SettingsError, Unauthenticated
 from server.core.i18n import Text
 from server.core.ids import new_id
 from server.core.runtime import Runtime
@@ -153,12 +153,19 @@ class Authenticator:
             user = await recheck(session, opened, now)
         named = user is not None and claims.username in ("", user.username)
         if user is None or not named or client.padding != claims.padding:
-            async with self._database.write() as session:
-                user = await welcome(
-                    session, user, client.id, claims.user_id, claims.username, self._settings, now
-                )
-                await learn_padding(session, opened)
+            try:
+                user = await self._meet(opened, user, now)
+            except Busy:  # MariaDB lets one of several first calls of a person lock the others out
+                user = await self._meet(opened, user, now)
         return _principal_of(user, client)
+
+    async def _meet(self, opened: Opened, known: User | None, now: datetime) -> User:
+        claims = opened.claims
+        async with self._database.write() as session:
+            await learn_padding(session, opened)
+            return await welcome(
+                session, known, opened.client.id, claims.user_id, claims.username, self._settings, now
+            )
 
 
 def _principal_of(user: User, client: Client, session_id: str | None = None) -> Principal:

@@ -69,7 +69,12 @@ async def _connect(database: str, **options: Any) -> "Connection":
     connection._thread.daemon = (
         True  # as SQLAlchemy does: a connection left open does not keep the process alive
     )
-    await connection
+    try:
+        await connection
+    except sqlite3.Error:
+        # Its thread still reports to this event loop, which may be about to close.
+        await asyncio.to_thread(connection._thread.join)
+        raise
     return connection
 
 

@@ -158,7 +158,7 @@ def test_every_language_is_linked_from_the_guide() -> None:
 
 
 # Raised where an operator gives a key or a name to the command line, never for a credential.
-NOT_OF_CREDENTIALS = {"key", "private_key", "plaintext_too_long"}
+NOT_OF_CREDENTIALS = {"key", "private_key", "plaintext_too_long", "username"}
 
 
 @pytest.mark.parametrize("guide", ["README.md", "README.en.md"])

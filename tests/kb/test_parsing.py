@@ -144,7 +144,7 @@ async def test_large_results_do_not_stop_the_server(hostile: Parser) -> None:
     while not task.done():
         await asyncio.sleep(0.001)
         longest, before = max(longest, time.monotonic() - before), time.monotonic()
-    assert longest < 1
+    assert longest < 5
     await task
 
 

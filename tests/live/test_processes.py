@@ -144,8 +144,7 @@ def test_secret_files_are_for_their_owner_only(server: Server) -> None:
     folder = server.folder / "data" / "secrets"
     assert [oct(path.stat().st_mode & 0o777) for path in (folder, *sorted(folder.iterdir()))] == [
         "0o700",
-        "0o600",
-        "0o600",
+        *["0o600"] * 3,
     ]
 
 
