@@ -135,7 +135,7 @@ async def test_a_row(somebody: Caller, case: Case) -> None:
 
 
 def test_every_path_of_the_contract_has_a_row() -> None:
-    """The table of `acceptance/contract_paths.py`, which asks each of them from outside; uploads are in the page's calls."""
+    """The table of `acceptance/contract_paths.py`, which asks each of them from outside; uploads are in `somebody`."""
     rows = {case.call.partition("?")[0] for case in CASES}
     chats = {
         f"POST /chat/{name}" for name in ("chat", "knowledge_base_chat", "search_engine_chat", "agent_chat")
