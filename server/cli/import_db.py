@@ -305,7 +305,9 @@ class Import:
         if kb_name and kb is None:
             self._report.refuse("questions", query, f"knowledge base {kb_name} was not taken")
             return
-        of_kb = Question.kb_id == kb.id if kb else Question.kb_id.is_(None)
+        # Whose editors may change it where it is of no knowledge base.
+        client_id = None if kb else self._task.client or DEMO_CLIENT
+        of_kb = Question.kb_id == kb.id if kb else Question.client_id == client_id
         if (
             await session.scalar(select(Question.id).where(of_kb, Question.query == query).limit(1))
             is not None
@@ -314,6 +316,7 @@ class Import:
             return
         fresh = Question(
             kb_id=kb.id if kb else None,
+            client_id=client_id,
             query=query,
             answer=text_of(row.get("answer")) or None,
             tap_count=max(0, number_of(row.get("tap_count"), 0)),
