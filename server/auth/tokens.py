@@ -34,9 +34,11 @@ _ISSUER_SECONDS = 5
 _LOOK_AGAIN_SECONDS = 1
 # Reasons that time, an operator or another token cannot heal: such a token is forged or broken, and stays so.
 _FORGED = {
-    *("base64", "length", "blocks", "decrypt", "utf8", "fields", "client_mismatch", "percent", "timestamp"),
-    *("user_id", "json", "signature", "algorithm", "audience", "life"),
+    *("base64", "length", "decrypt", "utf8", "client_mismatch", "timestamp"),
+    *("json", "signature", "algorithm", "audience", "life"),
 }
+# Reasons that an operator heals by an option of the client (max_blocks, pct_fields): counted, but not remembered.
+_MISREAD = {"blocks", "fields", "percent", "user_id"}
 
 _INVALID = Text(
     "Authentication required: Api-Token无效!", "Authentication required: invalid or expired credential"
@@ -102,7 +104,7 @@ class Tokens:
         try:
             client, key_id, claims = await self._read(parsed, digest, address)
         except TokenError as error:
-            if error.reason in _FORGED or error.reason == "unknown_client":
+            if error.reason in _FORGED | _MISREAD or error.reason == "unknown_client":
                 self._guard.token_was_forged(address, parsed.client_id)
             if error.reason in _FORGED:
                 self._forged[digest] = error.reason

@@ -47,8 +47,12 @@ class Process:
 
     def forget(self) -> None:
         """What a minute does: callers and refusals are forgotten, tokens that were opened are not."""
-        self.authenticator._principals.clear()
+        self.see_changes()
         self.authenticator._tokens._forged.clear()
+
+    def see_changes(self) -> None:
+        """What five seconds do: clients and callers are read again."""
+        self.authenticator._principals.clear()
         self.authenticator._tokens._issuers.clear()
         self.authenticator._tokens._nobodies.clear()
 

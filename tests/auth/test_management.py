@@ -336,7 +336,7 @@ class TestClientsAndUsers:
         assert (await process.user(named)).user_id == "a%20b"
         await option(max_blocks=2)
         await option(pct_fields=True)
-        process.forget()
+        process.see_changes()
         assert (await process.user(long)).username == "名" * 60
         assert (await process.user(named)).user_id == "a b"
         await option(max_blocks=1, pct_fields=False)
