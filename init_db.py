@@ -82,6 +82,9 @@ def main() -> int:
     except AppError as error:
         print(f"{error.text.zh}\n{error.text.en}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     except OSError as error:
         print(
             f"[server] data_dir: {error.filename}: {error.strerror}; correct it, or its permissions",

@@ -125,6 +125,7 @@ class ServerSettings(Section):
     def address(self) -> str:
         """Where this server is reached from outside: `public_url`, or else host and port."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 (compared, not bound)
+        host = f"[{host}]" if ":" in host else host
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
