@@ -192,9 +192,8 @@ def _missing_key(settings: Settings) -> str | None:
 
 def _announce(settings: Settings, stopping: threading.Event) -> None:
     """Say where to go, as soon as there is something to see."""
-    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(
-        settings.server.host, settings.server.host
-    )  # noqa: S104 (looked up)
+    everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 (looked up)
+    host = everywhere.get(settings.server.host, settings.server.host)
     while not stopping.wait(0.05):
         connection = http.client.HTTPConnection(host, settings.server.port, timeout=2)
         try:
