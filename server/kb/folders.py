@@ -5,6 +5,7 @@ Files in them are copied, never moved or changed. Sub-folders are walked; a docu
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,10 @@ def scan_kb_folder(root: Path, kb_name: str) -> Iterator[FoundFile]:
 def find_file(root: Path, kb_name: str, relative: str) -> Path | None:
     """A file that an old database names, wherever it lies; None when it is not there, or not below its folder."""
     for folder in (root / kb_name / "content", root / kb_name):
-        path = (folder / relative).resolve()
-        if path.is_relative_to(folder.resolve()) and path.is_file():
-            return path
+        with suppress(OSError):  # a name that no file system takes
+            path = (folder / relative).resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                return path
     return None
 
 

@@ -120,7 +120,6 @@ async def test_what_was_not_taken_is_told_with_its_reason(
     out, err = capsys.readouterr()
     for words in (
         "9/nobody: its client was not taken",
-        "f" * 32 + ": it belongs to no session that is here",
         "../坏: ",
         "制度/没了.txt: there is no such file",
         "制度/照片.png: unsupported file type .png",
@@ -128,6 +127,7 @@ async def test_what_was_not_taken_is_told_with_its_reason(
     ):
         assert words in err
     assert "clients: 4 there already" in out
+    assert "messages: 1 left out, as they are of no session and so nobody's" in out
     assert "messages: 3 there already" in out
 
 
