@@ -12,7 +12,7 @@ from server.cli.taking import Taking
 from server.core.errors import AppError
 from server.kb import repository
 from server.kb.files import name_key
-from server.kb.folders import FoundFile, document_name, find_file
+from server.kb.folders import find_file
 from server.kb.models import KnowledgeBase, Question
 
 _MOST_TAPS = 2**31 - 1
@@ -26,6 +26,8 @@ class Knowledge:
         self._intake, self._folder = intake, folder
         # By the name that the old database gives.
         self._kbs: dict[str, KnowledgeBase] = {}
+        # Of this run: which file has a document's name, by knowledge base and key.
+        self._names: dict[tuple[str, str], str] = {}
 
     async def kb(self, row: Row) -> None:
         name = text_of(row.get("kb_name"))
@@ -55,23 +57,22 @@ class Knowledge:
         if kb is None:
             self._report.refuse("documents", what, "its knowledge base was not taken")
             return
-        name = document_name(relative)
+        key, file = name_key(relative), find_file(self._folder, kb_name, relative)
         async with self._taking.services.database.read() as session:
-            is_there = await repository.find_documents(session, kb.id, name_key(name))
+            is_there = await repository.find_documents(session, kb.id, key)
+        if (is_there or not file.fault) and (
+            twin := self._names.setdefault((kb.id, key), relative)
+        ) != relative:
+            self._report.refuse("documents", what, f"{twin} has this name already, but for case")
+            return
         if is_there:
             self._report.count("documents", "there already")
             return
-        path = find_file(self._folder, kb_name, relative)
-        if path is None:
-            self._report.refuse(
-                "documents", what, f"there is no such file under {self._folder / kb_name / 'content'}"
-            )
-            return
-        if row.get("custom_docs") and is_on(row, "custom_docs"):
+        if not file.fault and row.get("custom_docs") and is_on(row, "custom_docs"):
             self._report.note(
                 f"{what}: its custom passages lie in a pickle and are not taken; the file itself is"
             )
-        await self._intake.take_file(kb, FoundFile(path, name))
+        await self._intake.take_file(kb, file)
 
     async def question(self, session: AsyncSession, row: Row) -> None:
         query, kb_name = text_of(row.get("query"), 200).strip(), text_of(row.get("kb_name"))

@@ -55,7 +55,11 @@ class Intake:
         return kb
 
     async def take_file(self, kb: KnowledgeBase, file: FoundFile, *, override: bool = False) -> None:
-        """Copy a file in; the worker reads it."""
+        """Copy a file in; the worker reads it. What is none is told."""
+        what = f"{kb.name}/{file.name}"
+        if file.fault:
+            self._report.refuse("documents", what, file.fault)
+            return
         try:
             with file.path.open("rb") as stream:
                 upload = Upload(file.name, file.path.stat().st_size, stream)
@@ -63,9 +67,9 @@ class Intake:
                     kb, upload, self._services.kb.choose_chunking(kb=kb), override=override
                 )
         except AppError as error:
-            self._report.refuse("documents", f"{kb.name}/{file.name}", error.text.en)
+            self._report.refuse("documents", what, error.text.en)
         except OSError as error:
-            self._report.refuse("documents", f"{kb.name}/{file.name}", error.strerror or str(error))
+            self._report.refuse("documents", what, error.strerror or str(error))
         else:
             self._report.count("documents", "taken")
 

@@ -1,5 +1,7 @@
 """What init_db.py does with knowledge bases that are there, and with folders of files."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import delete
 
 from server.cli.import_db import Import
@@ -19,10 +21,6 @@ from server.kb.sweep import set_aside, sweep
 from server.kb.upkeep import Rereading
 from server.services import Services, open_services
 from server.tables import Base
-
-_AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
-OPERATOR = "init_db"
-
 
 _AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
 
@@ -64,6 +62,8 @@ class Maintenance:
     def __init__(self, services: Services, intake: Intake, report: Report, task: Task) -> None:
         self._services, self._intake, self._report, self._task = services, intake, report, task
         self._root = task.content or services.settings.server.data_dir / "import"
+        # Files whose fault was told.
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         task = self._task
@@ -105,12 +105,25 @@ class Maintenance:
                 self._report.refuse("knowledge bases", name, error.text.en)
                 continue
             there = {row.name_key for row in await self._documents(kb)}
-            for file in scan_kb_folder(self._root, name):
+            for file in self._files_of(name):
                 if name_key(file.name) in there:
                     self._report.count("documents", "there already")
                 else:
                     await self._intake.take_file(kb, file)
-                    there.add(name_key(file.name))
+
+    def _files_of(self, kb_name: str) -> Iterator[FoundFile]:
+        """The files of a folder. What is none is told, and so is the second of two whose documents would have one name."""
+        names: dict[str, str] = {}
+        for file in scan_kb_folder(self._root, kb_name):
+            first = file.name if file.fault else names.setdefault(name_key(file.name), file.name)
+            fault = file.fault or (
+                "" if first == file.name else f"{first} has this name already, but for case"
+            )
+            if not fault:
+                yield file
+            elif (what := f"{kb_name}/{file.name}") not in self._told:
+                self._told.add(what)
+                self._report.refuse("documents", what, fault)
 
     async def _kb_of_folder(self, name: str) -> KnowledgeBase:
         check_kb_name(name)
@@ -130,7 +143,7 @@ class Maintenance:
         """Changed files of the folder replace their documents; all other documents are read again."""
         documents = {row.name_key: row for row in await self._documents(kb)}
         changed = set()
-        for file in scan_kb_folder(self._root, kb.name):
+        for file in self._files_of(kb.name):
             row = documents.get(name_key(file.name))
             if row is not None and not await self._is_same(row, file):
                 changed.add(row.name_key)
@@ -142,12 +155,14 @@ class Maintenance:
         self._tell(again)
 
     async def _is_same(self, row: Document, file: FoundFile) -> bool:
-        if file.path.stat().st_size != row.size:
+        """False also for one that cannot be read: taking it tells why."""
+        try:
+            if file.path.stat().st_size != row.size:
+                return False
+            found = await self._services.runtime.lanes.run("io", self._services.files.hash_file, file.path)
+        except OSError:
             return False
-        return (
-            await self._services.runtime.lanes.run("io", self._services.files.hash_file, file.path)
-            == row.sha256
-        )
+        return found == row.sha256
 
     async def _recreate(self, kb: KnowledgeBase) -> None:
         again = await self._services.upkeep.recreate(
@@ -179,7 +194,7 @@ class Maintenance:
 
     async def _prune_folder(self, kb: KnowledgeBase) -> None:
         there = {row.name_key for row in await self._documents(kb)}
-        for file in scan_kb_folder(self._root, kb.name):
+        for file in self._files_of(kb.name):
             if name_key(file.name) not in there:
                 set_aside(file.path, self._services.files.data_dir / "orphans", kb.id)
                 self._report.count("files of folders", "set aside in orphans/")

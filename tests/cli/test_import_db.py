@@ -104,7 +104,7 @@ async def test_knowledge_bases_files_and_questions(moved: Services) -> None:
     )
     assert kb.embed_model == "e5-small", "there are no weights of m3e-base here"
     documents = {row.file_name: row.state for row in await _all(moved, Document)}
-    assert documents == {"手册.txt": "ready", "2024_补充.md": "ready"}
+    assert documents == {"手册.txt": "ready", "2024/补充.md": "ready"}
     questions = {row.query: row for row in await _all(moved, Question)}
     assert set(questions) == {"年假有几天？", "你好"}
     first = questions["年假有几天？"]

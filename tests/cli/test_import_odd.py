@@ -163,6 +163,23 @@ async def test_names_that_no_file_system_takes(
         assert [row.file_name for row in await _all(services, Document)] == ["后来.txt"]
 
 
+async def test_links_and_names_that_differ_by_case(
+    settings: Settings, old: OldInstallation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/b.txt", "a_b.txt", "A/c.txt", "a/C.txt"):
+        old.add_file("制度", name, name.encode())
+    old.add("knowledge_file", file_name="pw.txt", file_ext=".txt", kb_name="制度", custom_docs=0)
+    (old.folder / "制度" / "content" / "pw.txt").symlink_to("/etc/passwd")
+    for _ in range(2):
+        assert await _import(settings, old) == 1
+        told = capsys.readouterr().err
+        assert "制度/a/C.txt: A/c.txt has this name already, but for case" in told
+        assert "制度/pw.txt: a link" in told
+        async with open_services(settings) as services:
+            names = {row.file_name for row in await _all(services, Document)}
+        assert names == {"手册.txt", "2024/补充.md", "a/b.txt", "a_b.txt", "A/c.txt"}
+
+
 async def test_a_table_without_row_numbers_comes_in_the_order_of_time(
     settings: Settings, old: OldInstallation
 ) -> None:

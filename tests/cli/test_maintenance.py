@@ -1,5 +1,6 @@
 """init_db.py's upkeep: folders taken in, documents read again, tidying up, and what must never be touched."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ class TestIncrement:
         documents = await _documents(services)
         assert {name: row.state for name, row in documents.items()} == {
             "年假.txt": "ready",
-            "2024_病假.txt": "ready",
+            "2024/病假.txt": "ready",
         }
         async with services.database.read() as session:
             (kb,) = await session.scalars(select(KnowledgeBase))
@@ -70,14 +71,14 @@ class TestIncrement:
         _put(folder, "制度/婚假.txt", "婚假十天。")
         assert await maintain(settings, Task(increment=True)) == 0
         again = await _documents(services)
-        assert set(again) == {"年假.txt", "2024_病假.txt", "婚假.txt"}
+        assert set(again) == {"年假.txt", "2024/病假.txt", "婚假.txt"}
         assert again["年假.txt"].id == documents["年假.txt"].id, "what is there already is left alone"
         assert (folder / "制度" / "年假.txt").is_file(), "the folder is only read"
 
     async def test_into_the_one_that_is_there(self, settings: Settings, editor: Caller, folder: Path) -> None:
         await editor.create_kb("制度")
         assert await maintain(settings, Task(increment=True)) == 0
-        assert set(await editor.documents("制度")) == {"年假.txt", "2024_病假.txt"}
+        assert set(await editor.documents("制度")) == {"年假.txt", "2024/病假.txt"}
 
     async def test_two_of_one_name_must_be_told_apart(
         self, settings: Settings, services: Services, callers: Any, editor: Caller, folder: Path, capsys: Any
@@ -117,6 +118,45 @@ class TestIncrement:
         assert "坏.名: a knowledge base's name has" in told
         assert {row.state for row in (await _documents(services)).values()} == {"ready", "failed"}
 
+    async def test_names_keep_their_folders(
+        self, settings: Settings, editor: Caller, folder: Path, capsys: Any
+    ) -> None:
+        """And two that differ by more than case never meet."""
+        for name, text in {"a/b.txt": "一", "a_b.txt": "二", "A/c.txt": "三", "a/C.txt": "四"}.items():
+            _put(folder, f"制度/{name}", text)
+        await editor.create_kb("制度")
+        for task in (Task(increment=True), Task(increment=True), Task(update_in_db=True, increment=True)):
+            assert await maintain(settings, task) == 1
+            told = capsys.readouterr().err
+            assert "documents: 1 NOT taken" in told
+            assert "制度/a/C.txt: A/c.txt has this name already, but for case" in told
+            assert set(await editor.documents("制度")) == {
+                "年假.txt", "2024/病假.txt", "a/b.txt", "a_b.txt", "A/c.txt",
+            }  # fmt: skip
+        contents = {
+            name: await editor.get("/knowledge_base/download_doc", knowledge_base_name="制度", file_name=name)
+            for name in ("a/b.txt", "a_b.txt", "A/c.txt", "2024/病假.txt")
+        }
+        assert [answer.text for answer in contents.values()] == ["一", "二", "三", "病假三天。"]
+        disposition = contents["2024/病假.txt"].headers["content-disposition"]
+        assert disposition == "attachment; filename*=UTF-8''%E7%97%85%E5%81%87.txt"
+
+    async def test_only_files_of_the_folder_itself(
+        self, settings: Settings, editor: Caller, folder: Path, tmp_path: Path, capsys: Any
+    ) -> None:
+        _put(tmp_path, "elsewhere/passwd.txt", "geheim")
+        (folder / "制度" / "pw.txt").symlink_to(tmp_path / "elsewhere" / "passwd.txt")
+        (folder / "制度" / "zero.txt").symlink_to("/dev/zero")
+        (folder / "制度" / "linked").symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(folder / "制度" / "fifo.txt")
+        await editor.create_kb("制度")
+        assert await maintain(settings, Task(increment=True, update_in_db=True)) == 1
+        told = capsys.readouterr().err
+        for words in ("pw.txt: a link", "zero.txt: a link", "linked: a link", "fifo.txt: this is no file"):
+            assert f"制度/{words}" in told
+        assert "documents: 4 NOT taken" in told, "once each"
+        assert set(await editor.documents("制度")) == {"年假.txt", "2024/病假.txt"}
+
 
 class TestReadingAgain:
     async def test_update_takes_changed_files_and_reads_the_rest_again(
@@ -140,7 +180,7 @@ class TestReadingAgain:
         before = await editor.ingest("制度", {"z.txt": ("每条都要遵守。" * 40).encode()}, chunk_size=400)
         assert await maintain(settings, Task(recreate_vs=True, kb_name=["制度"])) == 0
         after = await editor.documents("制度")
-        assert set(after) == {"z.txt", "年假.txt", "2024_病假.txt"}
+        assert set(after) == {"z.txt", "年假.txt", "2024/病假.txt"}
         assert after["z.txt"]["chunks"] > before["z.txt"]["chunks"]
         assert "to be read again" in capsys.readouterr().out
 
