@@ -93,6 +93,7 @@ class Knowledge:
         fresh = Question(
             kb_id=kb.id if kb else None,
             client_id=client_id,
+            shared=kb is None and not self._task.private,  # as chat2llm offered them: to everybody
             query=query,
             answer=text_of(row.get("answer")) or None,
             tap_count=min(max(0, number_of(row.get("tap_count"), 0)), _MOST_TAPS),

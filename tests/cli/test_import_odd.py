@@ -266,6 +266,33 @@ async def test_a_database_that_is_in_use_is_told_so(settings: Settings, old: Old
     assert "is no SQLite database" not in caught.value.text.en
 
 
+@pytest.mark.parametrize("private", [False, True])
+async def test_questions_of_no_knowledge_base_are_for_readers_of_all_as_they_were(
+    settings: Settings, old: OldInstallation, callers: Any, private: bool
+) -> None:
+    old.add("question", query="你是谁？", kb_name=None, answer="小助手", tap_count=0, enable=1)
+    await prepare(settings, samples=False)
+    await maintain(settings, Task(import_db=old.path, private=private))
+    reader, owner = await callers.user("acme", "u1"), await callers.key("0", "chat", "kb:write")
+    stranger = await callers.key("acme", "chat", "kb:write")
+    offered = await reader.get("/recommend/question", num=9, kb_name="")
+    answer = await reader.post("/chat/chat", {"query": "你是谁", "stream": False})
+    queries = [row["query"] for row in offered.json()["data"]]
+    assert (queries, "小助手" in answer.text) == (([], False) if private else (["你是谁？"], True))
+    (mine,) = [row for row in await _listed(owner) if row["query"] == "你是谁？"]
+    assert await _listed(stranger) == [], "only its own client's editors change it"
+    changed = await stranger.post("/recommend/question", {"question_id": mine["id"], "query": "x"})
+    assert changed.status_code == 404
+    body = {"question_id": mine["id"], "answer": "一只猫"}
+    assert (await owner.post("/recommend/question", body)).status_code == 200
+    again = await reader.post("/chat/chat", {"query": "你是谁", "stream": False})
+    assert ("一只猫" in again.text) is not private
+
+
+async def _listed(caller: Caller) -> list[dict[str, Any]]:
+    return (await caller.get("/recommend/question/list")).json()["data"]["items"]
+
+
 class TestTheDemoClientsKey:
     @pytest.fixture
     def old_key(self, old: OldInstallation) -> RSA.RsaKey:
