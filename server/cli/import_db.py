@@ -60,6 +60,7 @@ class Import:
                     await take(session, row)
 
     def _rows(self, table: str, subject: str) -> Iterator[Row]:
+        self._report.count(subject, "taken", 0)
         yield from self._old.rows(table)
         if reason := self._old.broken.get(table):
             self._report.refuse(subject, f"the rest of table {table}", f"it cannot be read: {reason}")

@@ -45,9 +45,16 @@ class Knowledge:
                 zh_name=text_of(row.get("kb_zh_name"), 64),
                 info=text_of(row.get("kb_info"), 200),
                 model=text_of(row.get("embed_model")) or None,
+                created_at=time_of(row.get("create_time"), self._taking.now),
             )
         except AppError as error:
             self._report.refuse("knowledge bases", name, error.text.en)
+            return
+        if self._task.client is None:
+            self._report.note(
+                f"new knowledge bases belong to client {DEMO_CLIENT}: its editors alone change them; --client ID gives them to "
+                "another one"
+            )
 
     async def file(self, row: Row) -> None:
         kb_name, relative = text_of(row.get("kb_name")), text_of(row.get("file_name"))

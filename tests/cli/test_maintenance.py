@@ -192,7 +192,90 @@ class TestReadingAgain:
             await maintain(settings, Task(recreate_vs=True, embed_model="none"))
 
 
+class TestTheSummary:
+    """A line for everything that was asked for."""
+
+    @pytest.mark.parametrize(
+        ("task", "words"),
+        [
+            (Task(increment=True), "documents: 0 taken"),
+            (Task(recreate_vs=True), "documents: 0 to be read again"),
+            (Task(update_in_db=True), "documents: 0 to be read again"),
+            (Task(prune_db=True), "documents: 0 deleted, as their files are gone"),
+            (Task(prune_folder=True), "files of folders: 0 set aside in orphans/ for a week"),
+        ],
+    )
+    async def test_nothing_to_do(
+        self, settings: Settings, services: Services, task: Task, words: str, capsys: Any
+    ) -> None:
+        await prepare(settings, samples=False)
+        capsys.readouterr()
+        assert await maintain(settings, task) == 0
+        out = capsys.readouterr().out
+        assert words in out
+        assert ("there is no folder of a knowledge base in it" in out) == (task.increment or task.recreate_vs)
+
+    async def test_files_in_chat2llms_place_are_named(
+        self, settings: Settings, services: Services, editor: Caller, capsys: Any
+    ) -> None:
+        await prepare(settings, samples=False)
+        data_dir = settings.server.data_dir
+        _put(data_dir, "hr/content/x.txt", "年假五天。")
+        _put(data_dir, "secrets/content/x.txt", "geheim")
+        await editor.create_kb("kb")
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        assert await maintain(settings, Task(increment=True)) == 0
+        out = capsys.readouterr().out
+        assert f"{data_dir / 'hr' / 'content'}: files there are not looked at; move" in out
+        assert out.count("not looked at") == 1
+        assert f"init_db.py -i -n hr --content {data_dir}" in out
+        assert await maintain(settings, Task(increment=True, content=data_dir)) == 0
+        assert set(await _documents(services)) == {"a.txt", "x.txt"}, "our own folders are none"
+        assert "not looked at" not in capsys.readouterr().out
+
+    def test_options_that_change_nothing(self) -> None:
+        assert Task(recreate_vs=True, embed_model="m", kb_name=["a"]).idle == []
+        assert Task(increment=True, client="1", private=True, content=Path("x")).idle == []
+        (note,) = Task(update_in_db=True, embed_model="m").idle
+        assert note.startswith("-e m is for knowledge bases that are made now")
+        notes = Task(kb_name=["hr"], embed_model="m", private=True).idle
+        assert [note.split()[0] for note in notes] == ["-n", "-e", "--private"]
+
+
 class TestTidyingUp:
+    async def test_a_folder_that_is_not_there_deletes_nothing(
+        self, settings: Settings, services: Services, editor: Caller, capsys: Any
+    ) -> None:
+        """A disk that is not mounted looks just like files that are gone."""
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        row = (await _documents(services))["a.txt"]
+        content = services.files.content_path(row.kb_id, row.id, row.suffix).parent
+        content.rename(content.with_name("elsewhere"))
+        assert await maintain(settings, Task(prune_db=True)) == 1
+        assert f"kb: {content} is not there, as when a disk is not mounted" in capsys.readouterr().err
+        content.with_name("elsewhere").rename(content)
+        assert set(await editor.documents("kb")) == {"a.txt"}
+        assert len(await editor.search("kb", "年假")) == 1
+
+    async def test_a_folder_that_two_clients_share(
+        self, settings: Settings, callers: Any, editor: Caller, folder: Path, capsys: Any
+    ) -> None:
+        """What is a document of one of them stays; so does what -i would not take."""
+        await callers.client("other")
+        other = await callers.key("other", "kb:read", "kb:write")
+        for caller, name in ((editor, "年假.txt"), (other, "病假.txt")):
+            await caller.create_kb("制度")
+            await caller.ingest("制度", {name: "年假五天。".encode()})
+        for name in ("病假.txt", "x.exe", "more/a.txt", "more/b.txt"):
+            _put(folder, f"制度/{name}", "x")
+        assert await maintain(settings, Task(prune_folder=True, client="other")) == 0
+        assert [file.name for file in scan_kb_folder(folder, "制度")] == ["x.exe", "年假.txt", "病假.txt"]
+        out = capsys.readouterr().out
+        assert "files of folders: 3 set aside in orphans/ for a week" in out
+        assert "files of folders: 1 left, as they are of no kind that is read" in out
+        assert len(list((settings.server.data_dir / "orphans").iterdir())) == 3
+
     async def test_documents_whose_file_is_gone(
         self, settings: Settings, services: Services, editor: Caller
     ) -> None:
@@ -264,7 +347,9 @@ def test_as_it_is_run(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100)
         return done.returncode, done.stdout, done.stderr
 
-    assert run("--create-tables")[0] == 0
+    status, out, err = run("--create-tables")
+    assert (status, err) == (0, "")
+    assert "tables, first secrets and the demo client: ready" in out
     assert not list((tmp_path / "data").glob("kb_*")), "no samples"
     _put(tmp_path / "data" / "import", "制度/年假.txt", "年假五天。")
     status, out, err = run("-i")
@@ -274,5 +359,7 @@ def test_as_it_is_run(tmp_path: Path) -> None:
     assert (status, "没有" in err) == (1, True)
     status, _, err = run("--import-db", str(tmp_path / "none.db"))
     assert (status, "there is no file" in err) == (1, True)
+    status, out, _ = run("-n", "hr")
+    assert (status, "note: -n does nothing by itself" in out) == (0, True)
     assert run("-e")[0] == 2
     assert run("--config", str(tmp_path / "none.ini"))[0] == 3
