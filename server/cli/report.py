@@ -5,6 +5,8 @@ from collections import Counter
 
 # Reasons of one kind that are listed; the rest are counted.
 _SHOWN = 20
+# Of what was refused; an old database may have anything for a name.
+_LONGEST_NAME = 200
 
 
 class Report:
@@ -20,6 +22,7 @@ class Report:
         self.done[subject, outcome] += number
 
     def refuse(self, subject: str, what: str, why: str) -> None:
+        what = what if len(what) <= _LONGEST_NAME else f"{what[:_LONGEST_NAME]}…"
         self.refused.setdefault(subject, []).append(f"{what}: {why}")
 
     def note(self, text: str) -> None:
