@@ -30,8 +30,8 @@ from server.core.settings import AuthSettings
 
 log = logging.getLogger(__name__)
 
-# How long an imported key of less than 2048 bits is good for.
-_WEAK_KEY_KEPT = timedelta(days=180)
+# How long an imported key is good for that is to be replaced: one of less than 2048 bits, or one beside a new one.
+_OLD_KEY_KEPT = timedelta(days=180)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -57,15 +57,7 @@ async def import_client(
 
     A key of less than 2048 bits needs `allow_weak`, and ends after half a year. Raises Invalid, AlreadyExists.
     """
-    try:
-        key = api_token.read_private_key(pem)
-    except TokenError:
-        raise Invalid(
-            Text(
-                "密钥应为未加密的 RSA 私钥（PEM），1024–4096 位",
-                "the key must be an RSA private key in PEM, without a passphrase, of 1024 to 4096 bits",
-            )
-        ) from None
+    key = _read_key(pem)
     bits = key.size_in_bits()
     is_weak = bits < api_token.DEFAULT_KEY_BITS
     if is_weak and not allow_weak:
@@ -78,8 +70,41 @@ async def import_client(
     await add_client(session, vault, new, now, key, actor)
     (row,) = await repository.list_keys(session, new.id)
     if is_weak:
-        row.state, row.retire_at = KeyState.RETIRING, now + _WEAK_KEY_KEPT
+        row.state, row.retire_at = KeyState.RETIRING, now + _OLD_KEY_KEPT
     audit(session, now, actor, "key.import", new.id, row.kid, bits=bits)
+    return row
+
+
+def _read_key(pem: str) -> RSA.RsaKey:
+    try:
+        return api_token.read_private_key(pem)
+    except TokenError:
+        raise Invalid(
+            Text(
+                "密钥应为未加密的 RSA 私钥（PEM），1024–4096 位",
+                "the key must be an RSA private key in PEM, without a passphrase, of 1024 to 4096 bits",
+            )
+        ) from None
+
+
+async def find_rsa_key(session: AsyncSession, client_id: str, pem: str) -> ClientKey | None:
+    """The client's key that has this private half. Raises Invalid for what is no key."""
+    public = api_token.public_pem(_read_key(pem))
+    keys = await repository.list_keys(session, client_id)
+    return next((key for key in keys if key.public_pem == public), None)
+
+
+async def keep_old_key(
+    session: AsyncSession, vault: Vault, actor: str, client_id: str, pem: str, now: datetime
+) -> ClientKey:
+    """Have the key that a client's issuer used elsewhere be good here too, for half a year, beside the client's own.
+
+    Raises Invalid.
+    """
+    key = _read_key(pem)
+    row = await add_key_pair(session, vault, client_id, now, key=key)
+    row.state, row.retire_at = KeyState.RETIRING, now + _OLD_KEY_KEPT
+    audit(session, now, actor, "key.import", client_id, row.kid, bits=key.size_in_bits())
     return row
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Depends, Query, Request
@@ -30,6 +30,7 @@ from server.chat.sessions import Sessions
 from server.core.bare import read_bare
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
+from server.core.mended_json import mend, mend_text
 from server.core.pagination import PageParams
 from server.core.sse import Stream
 
@@ -143,9 +144,19 @@ def _session_out(row: Session) -> SessionOut:
         session_id=row.id,
         session_name=row.name,
         mode=row.mode,
-        param=json.dumps(row.param, ensure_ascii=False),
+        param=_json(row.param),
         create_time=row.created_at,
     )
+
+
+def _json(value: Any) -> str:
+    """As it was stored; where a browser could not read that, mended: one odd row must not hide the others."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, RecursionError):
+        return json.dumps(mend(value), ensure_ascii=False)
+    return text
 
 
 def _message_out(row: Message) -> MessageOut:
@@ -153,7 +164,7 @@ def _message_out(row: Message) -> MessageOut:
         id=row.id,
         query=row.query,
         response=row.response,
-        docs=row.docs,
+        docs=[mend_text(doc) for doc in row.docs],
         create_time=row.created_at,
         state=row.state,
         error_code=row.error_code,

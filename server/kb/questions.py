@@ -193,6 +193,7 @@ async def _change(session: AsyncSession, caller: Principal, row: Question, given
         name = given["kb_name"]
         row.kb_id = (await _own_kb(session, caller, name)).id if name else None
         row.client_id = None if row.kb_id else caller.client_id
+        row.shared = bool(row.shared) and row.kb_id is None
     if given.get("query"):
         row.query = given["query"].strip()
     if "answer" in given:

@@ -1,5 +1,6 @@
 """HTTP: knowledge bases, documents, jobs."""
 
+from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import quote
 
@@ -191,8 +192,9 @@ async def download_doc(
     """The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
     stored = await kb.content(caller, knowledge_base_name, file_name, preview=preview)
     disposition = "inline" if stored.inline else "attachment"
+    last = PurePosixPath(stored.document.file_name).name
     headers = {
-        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(stored.document.file_name, safe='')}",
+        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(last, safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         "Cache-Control": "private, no-cache",

@@ -188,7 +188,8 @@ class KBService:
         document_id = new_id("doc")
         target = self._files.content_path(kb.id, document_id, suffix)
         try:
-            stored = await self._lanes.run("io", self._files.save, upload.stream, target)
+            limit = self._settings.kb.max_file_size
+            stored = await self._lanes.run("io", self._files.save, upload.stream, target, limit)
             await self._lanes.run("io", check_type, target, suffix, stored.size)
             document = self._new_document(kb, document_id, name, suffix, stored, chunking)
             document.custom_docs = custom is not None

@@ -562,6 +562,17 @@ class TestForms:
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_filename")
         assert await editor.documents("kb") == {}
 
+    async def test_a_name_with_folders(self, editor: Caller) -> None:
+        await editor.create_kb()
+        assert (await self._send(editor, self.NAME, self._file("2024/年假.txt".encode()))).status_code == 200
+        assert list(await editor.documents("kb")) == ["2024/年假.txt"]
+        where = {"knowledge_base_name": "kb", "file_name": "2024/年假.txt"}
+        answer = await editor.get("/knowledge_base/download_doc", **where)
+        assert answer.headers["content-disposition"].endswith("''%E5%B9%B4%E5%81%87.txt")
+        body = {"knowledge_base_name": "kb", "file_names": ["2024/年假.txt"], "delete_content": True}
+        assert (await editor.post("/knowledge_base/delete_docs", body)).status_code == 200
+        assert await editor.documents("kb") == {}
+
     async def test_a_name_in_the_charset_that_the_form_declares(self, editor: Caller) -> None:
         await editor.create_kb()
         kind = {"Content-Type": "multipart/form-data; boundary=b; charset=gb18030"}
