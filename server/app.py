@@ -10,10 +10,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from server import VERSION
 from server.admin.deps import Desk
 from server.api import include_routers
+from server.auth.client_keys import warn_of_weak_keys
 from server.auth.demo import Demo, read_passphrase
 from server.auth.door import Door
 from server.auth.framing import Framing
-from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
 from server.catalog.service import Catalog
 from server.chat.feedback import Feedback

@@ -3,7 +3,7 @@
 from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.auth import management
+from server.auth import client_keys
 from server.auth import repository as identities
 from server.auth.api_token import CLIENT_ID
 from server.auth.audit import CLI
@@ -61,7 +61,7 @@ class People:
         vault, now = self._taking.services.vault, self._taking.now
         new = NewClient(client_id, text_of(row.get("description"), 100), Policy.COMPAT)
         try:
-            key = await management.import_client(
+            key = await client_keys.import_client(
                 session, vault, CLI, new, _private_key(row), now, allow_weak=True
             )
         except Invalid as error:
@@ -85,7 +85,7 @@ class People:
             self._report.note(f"client {DEMO_CLIENT}: its key of old is not in the database; {lost}")
             return
         try:
-            known = await management.find_rsa_key(session, DEMO_CLIENT, pem)
+            known = await client_keys.find_rsa_key(session, DEMO_CLIENT, pem)
             users, _ = await identities.count_users(session, DEMO_CLIENT, now)
             if known is None and users:
                 self._report.note(
@@ -93,7 +93,7 @@ class People:
                     f"this key is not taken; {lost}"
                 )
                 return
-            key = known or await management.keep_old_key(session, vault, CLI, DEMO_CLIENT, pem, now)
+            key = known or await client_keys.keep_old_key(session, vault, CLI, DEMO_CLIENT, pem, now)
         except Invalid as error:
             self._report.note(
                 f"client {DEMO_CLIENT}: its key of old cannot be used ({error.text.en}); {lost}"
