@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,8 +18,9 @@ from server.chat.preset import PresetModel
 from server.chat.prompts import Mode
 from server.chat.running import RunningAnswers
 from server.chat.steps import Means, Steps
+from server.chat.storing import PAUSES, keep_trying
 from server.chat.turn import Ask, Turn
-from server.core.errors import AppError, CallerDisabled, SessionNotFound
+from server.core.errors import AnswerNotStored, AppError, CallerDisabled, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -51,11 +52,14 @@ class ChatService:
         means: Means,
         runtime: Runtime,
         settings: ChatSettings,
+        *,
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
+        """`pauses`: seconds between the tries to store an answer."""
         self.means, self._steps = means, Steps(means)
         self._database, self._kb = database, means.kb
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
-        self._settings = settings
+        self._settings, self._pauses = settings, pauses
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
 
@@ -114,23 +118,24 @@ class ChatService:
             last = self._fail(turn, AppError(_INTERNAL))
         finally:
             # Also when the reader has gone: then this frame is being torn down, and the task lives on.
-            stored = self._tasks.start(self._store_answer(turn))
+            stored = self._tasks.start(
+                keep_trying(lambda: self._store_answer(turn), self._tasks, self._pauses)
+            )
         await asyncio.wait({stored})
+        if stored.exception() is not None and isinstance(last, Finished):
+            last = self._fail(turn, AnswerNotStored())
         yield last
 
-    def watch_abandoned(self) -> asyncio.TimerHandle:
-        """Look for abandoned answers now, and once more when the youngest there can be are old enough to tell.
-
-        For the start of a process, which is when another one may have died. The handle cancels the second look.
-        """
-        self._tasks.start(self._close_abandoned())
-        seconds = self._settings.max_answer_time.total_seconds()
-        return asyncio.get_running_loop().call_later(
-            seconds, lambda: self._tasks.start(self._close_abandoned())
-        )
+    async def watch_abandoned(self) -> None:
+        """Look for abandoned answers now, when another process may have died, and again and again, until cancelled."""
+        while True:
+            # A task of its own: what is being committed is not broken off, and what fails is logged there.
+            await asyncio.wait({self._tasks.start(self._close_abandoned())})
+            await asyncio.sleep(self._settings.max_answer_time.total_seconds())
 
     async def _close_abandoned(self) -> None:
-        """Mark as cut what is being written for longer than an answer may take: its process was killed.
+        """Mark as cut what is being written for longer than an answer may take: its process was killed, or could not
+        store it.
 
         Should one be written after all, by another process, it is stored over this.
         """
