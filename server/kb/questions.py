@@ -8,22 +8,18 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import AlreadyExists, AppError, Forbidden, Invalid, KBNotFound, QuestionNotFound
+from server.core.errors import AlreadyExists, AppError, Invalid, QuestionNotFound
 from server.core.i18n import Text
 from server.core.questions import question_key
 from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import question_repository as repository
+from server.kb.access import lock_own_kb, own_kb
 from server.kb.models import KnowledgeBase, Question
 from server.kb.question_csv import QuestionRow, read_rows
 from server.kb.question_repository import Found
 from server.kb.question_schemas import MAX_ANSWER, MAX_QUERY
 from server.kb.repository import find_kb
-
-_FOREIGN = Text(
-    "这是其他客户端共享的知识库，只能查阅",
-    "this knowledge base is shared by another client; you may only read it",
-)
 
 
 @dataclass(slots=True)
@@ -84,7 +80,7 @@ class Questions:
     ) -> tuple[list[Found], int]:
         """What the caller may change, disabled ones too, the newest first. Raises KBNotFound, Forbidden."""
         async with self._database.read() as session:
-            scope = (await _own_kb(session, caller, kb_name)).id if kb_name else kb_name
+            scope = (await own_kb(session, caller, kb_name)).id if kb_name else kb_name
             return await repository.list_own(
                 session, caller.client_id, scope, words, offset=offset, limit=limit
             )
@@ -95,6 +91,7 @@ class Questions:
         Raises Invalid, QuestionNotFound, KBNotFound, Forbidden, AlreadyExists.
         """
         async with self._database.write() as session:
+            await repository.lock_own(session, caller.client_id)
             if question_id is None:
                 if not given.get("query"):
                     raise Invalid(Text("缺少 query", "query is missing"))
@@ -120,9 +117,10 @@ class Questions:
         rows = await self._lanes.run("io", read_rows, data)
         done = Imported()
         async with self._database.write() as session:
+            await repository.lock_own(session, caller.client_id)
             kbs: dict[str, str | AppError | None] = {"": None}
             if kb_name:
-                kbs[kb_name] = (await _own_kb(session, caller, kb_name)).id
+                kbs[kb_name] = (await own_kb(session, caller, kb_name)).id
             known = await repository.find_own_by_keys(
                 session, caller.client_id, (question_key(row.query) for row in rows)
             )
@@ -179,7 +177,7 @@ async def _kb_of(
     """The id of a knowledge base of the caller's own, looked up once. Raises KBNotFound, Forbidden."""
     if name not in known:
         try:
-            known[name] = (await _own_kb(session, caller, name)).id
+            known[name] = (await own_kb(session, caller, name)).id
         except AppError as error:
             known[name] = error
     found = known[name]
@@ -191,7 +189,7 @@ async def _kb_of(
 async def _change(session: AsyncSession, caller: Principal, row: Question, given: Mapping[str, Any]) -> None:
     if "kb_name" in given:  # None or empty: of no knowledge base, the client's own
         name = given["kb_name"]
-        row.kb_id = (await _own_kb(session, caller, name)).id if name else None
+        row.kb_id = (await lock_own_kb(session, caller, name)).id if name else None
         row.client_id = None if row.kb_id else caller.client_id
     if given.get("query"):
         row.query = given["query"].strip()
@@ -214,12 +212,3 @@ async def _refuse_twin(session: AsyncSession, caller: Principal, row: Question) 
 async def _find_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase | None:
     # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
     return None if "\0" in name else await find_kb(session, caller.client_id, name)
-
-
-async def _own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
-    kb = await _find_kb(session, caller, name)
-    if kb is None:
-        raise KBNotFound(name)
-    if kb.client_id != caller.client_id:
-        raise Forbidden(_FOREIGN)
-    return kb
