@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
@@ -170,6 +171,8 @@ def _could_not_connect(error: BaseException | None) -> bool:
 def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
     seconds = settings.lock_timeout.total_seconds()
     options: dict[str, Any] = {"pool_size": settings.pool_size, "max_overflow": 0, "pool_timeout": 30}
+    # What people ask stands in parameters; an error that shows them takes it to the log.
+    options["hide_parameters"] = True
     backend = url.get_backend_name()
     if backend == "sqlite":
         return create_sqlite_engine(url, seconds, **options)
@@ -182,4 +185,16 @@ def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
         }
         # Locking reads must see what others committed a moment ago, as on the other two databases.
         options["isolation_level"] = "READ COMMITTED"
-    return create_async_engine(url, connect_args=arguments, **options)
+    engine = create_async_engine(url, connect_args=arguments, **options)
+    event.listen(engine.sync_engine, "handle_error", _hide_details)
+    return engine
+
+
+def _hide_details(context: ExceptionContext) -> None:
+    """PostgreSQL tells the whole row below the first line of its message."""
+    original, told = context.original_exception, context.sqlalchemy_exception
+    words = str(original)
+    first = words.partition("\n")[0]
+    if getattr(original, "sqlstate", None) and told is not None and first != words:
+        told.args = (str(told.args[0]).replace(words, first), *told.args[1:])
+        original.args = (first,)
