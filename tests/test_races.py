@@ -93,3 +93,32 @@ async def test_the_same_question_is_added_by_eight(editor: Caller, kb_name: str)
         assert await _at_once(editor, *[call] * 8) == {200: 1, 409: 7}
     listed = (await editor.get("/recommend/question/list")).json()["data"]
     assert listed["total"] == ROUNDS
+
+
+async def _import(editor: Caller, rows: list[str]) -> tuple[int, dict[str, Any]]:
+    files = [("file", ("q.csv", "\n".join(["query,kb_name", *rows]).encode()))]
+    answer = await editor.http.post("/recommend/question/import", files=files)
+    assert answer.status_code < 500, answer.text
+    return answer.status_code, answer.json()["data"]
+
+
+async def test_a_knowledge_base_is_deleted_while_questions_are_imported(editor: Caller) -> None:
+    for _ in range(3):
+        await editor.create_kb("kb")
+        rows = [f"问题{number},kb" for number in range(600)]
+        (status, done), _ = await asyncio.gather(
+            _import(editor, rows), editor.post("/knowledge_base/delete_knowledge_base", "kb")
+        )
+        assert status in (200, 404)
+        if done is not None:
+            failed = [row["row"] for row in done["failed_rows"]]
+            assert done["created"] + len(failed) == 600
+            assert failed == sorted(failed)
+    assert (await editor.get("/recommend/question/list")).json()["data"]["total"] == 0
+
+
+async def test_a_spreadsheet_is_imported_twice_at_once(editor: Caller) -> None:
+    rows = [f"问题{number}," for number in range(600)]
+    done = [data for _, data in await asyncio.gather(_import(editor, rows), _import(editor, rows))]
+    assert sum(each["created"] for each in done) == 600
+    assert (await editor.get("/recommend/question/list")).json()["data"]["total"] == 600

@@ -9,7 +9,7 @@ from server.core.settings import Settings
 from server.kb import rebuild_repository, repository
 from server.kb.models import KnowledgeBase
 
-_FOREIGN = Text(
+FOREIGN = Text(
     "这是其他客户端共享的知识库，只能查阅",
     "this knowledge base is shared by another client; you may only read it",
 )
@@ -28,7 +28,7 @@ async def own_kb(session: AsyncSession, caller: Principal, name: str) -> Knowled
     """One that the caller may change. Raises KBNotFound, Forbidden."""
     kb = await visible_kb(session, caller, name)
     if kb.client_id != caller.client_id:
-        raise Forbidden(_FOREIGN)
+        raise Forbidden(FOREIGN)
     return kb
 
 

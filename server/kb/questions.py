@@ -2,13 +2,12 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import AlreadyExists, AppError, Invalid, QuestionNotFound
+from server.core.errors import AlreadyExists, Invalid, QuestionNotFound
 from server.core.i18n import Text
 from server.core.questions import question_key
 from server.core.runtime import Runtime
@@ -16,20 +15,10 @@ from server.db.session import Database
 from server.kb import question_repository as repository
 from server.kb.access import lock_own_kb, own_kb
 from server.kb.models import KnowledgeBase, Question
-from server.kb.question_csv import QuestionRow, read_rows
+from server.kb.question_csv import read_rows
+from server.kb.question_import import Imported, QuestionImport
 from server.kb.question_repository import Found
-from server.kb.question_schemas import MAX_ANSWER, MAX_QUERY
 from server.kb.repository import find_kb
-
-
-@dataclass(slots=True)
-class Imported:
-    """What became of the rows of an import; `failed` by row number."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    failed: dict[int, AppError] = field(default_factory=dict)
 
 
 class Questions:
@@ -115,75 +104,7 @@ class Questions:
         `kb_name` is for rows that name none. Raises Invalid, KBNotFound, Forbidden.
         """
         rows = await self._lanes.run("io", read_rows, data)
-        done = Imported()
-        async with self._database.write() as session:
-            await repository.lock_own(session, caller.client_id)
-            kbs: dict[str, str | AppError | None] = {"": None}
-            if kb_name:
-                kbs[kb_name] = (await own_kb(session, caller, kb_name)).id
-            known = await repository.find_own_by_keys(
-                session, caller.client_id, (question_key(row.query) for row in rows)
-            )
-            for row in rows:
-                try:
-                    _check_row(row)
-                    kb_id = await _kb_of(session, caller, row.kb_name or kb_name, kbs)
-                except AppError as error:
-                    done.failed[row.number] = error
-                    continue
-                key = (kb_id, question_key(row.query))
-                if key in known:
-                    self._update(known[key], row, done)
-                else:
-                    known[key] = self._new(caller, kb_id, row)
-                    session.add(known[key])
-                    done.created += 1
-        return done
-
-    def _new(self, caller: Principal, kb_id: str | None, row: QuestionRow) -> Question:
-        return Question(
-            kb_id=kb_id,
-            client_id=None if kb_id else caller.client_id,
-            query=row.query,
-            answer=row.answer or None,
-            created_at=self._clock.now(),
-        )
-
-    def _update(self, question: Question, row: QuestionRow, done: Imported) -> None:
-        answer = question.answer if row.answer is None else row.answer or None
-        if (question.query, question.answer) == (row.query, answer):
-            done.unchanged += 1
-            return
-        question.query, question.answer = row.query, answer
-        done.updated += 1
-
-
-def _check_row(row: QuestionRow) -> None:
-    if not row.query:
-        raise Invalid(Text("缺少问题", "the question is missing"))
-    if "\0" in f"{row.query}{row.answer}{row.kb_name}":
-        raise Invalid(Text("不能有 NUL 字符", "NUL characters are not allowed"))
-    for text, limit, zh, en in (
-        (row.query, MAX_QUERY, "问题", "the question"),
-        (row.answer or "", MAX_ANSWER, "答案", "the answer"),
-    ):
-        if len(text) > limit:
-            raise Invalid(Text(f"{zh}超过 {limit} 个字符", f"{en} has more than {limit} characters"))
-
-
-async def _kb_of(
-    session: AsyncSession, caller: Principal, name: str, known: dict[str, str | AppError | None]
-) -> str | None:
-    """The id of a knowledge base of the caller's own, looked up once. Raises KBNotFound, Forbidden."""
-    if name not in known:
-        try:
-            known[name] = (await own_kb(session, caller, name)).id
-        except AppError as error:
-            known[name] = error
-    found = known[name]
-    if isinstance(found, AppError):
-        raise found
-    return found
+        return await QuestionImport(self._database, self._clock, caller).run(rows, kb_name)
 
 
 async def _change(session: AsyncSession, caller: Principal, row: Question, given: Mapping[str, Any]) -> None:
