@@ -196,7 +196,8 @@ class KBService:
             accepted, obsolete = await self._register(
                 document, custom, override=override, vectorise=vectorise, damaged=damaged
             )
-        except (AppError, OSError) as error:
+        except Exception as error:
+            # Whatever it was, no row knows these bytes. Not so when it is cancelled: it may be committed just then.
             await self._lanes.run("io", target.unlink, True)
             async with self._database.read() as session:
                 is_deleted = await repository.get_generation(session, kb.id) is None
