@@ -54,6 +54,8 @@ _SHOWN = 100
 
 
 def _short(name: str) -> str:
+    if not name.strip():
+        return '""'
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
