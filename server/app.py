@@ -73,11 +73,11 @@ def create_app(
             app.state.framing = Framing(opened.database)
             async with opened.database.read() as session:
                 await warn_of_weak_keys(session, opened.runtime.clock.now())
-            second_look = opened.chat.watch_abandoned()
-            watching = asyncio.create_task(opened.chat.running.watch())
+            watches = (opened.chat.running.watch(), opened.chat.watch_abandoned())
+            watching = [asyncio.create_task(watch) for watch in watches]
             yield
-            watching.cancel()
-            second_look.cancel()
+            for watch in watching:
+                watch.cancel()
 
     app = FastAPI(
         title="chat2llm",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from server.auth import management
 from server.auth.audit import CLI
@@ -540,12 +540,17 @@ async def test_what_a_killed_process_was_writing_is_cut_once_it_is_old(
         async with services.database.read() as session:
             return {message.id: message.state for message in await session.scalars(select(Message))}
 
-    services.chat.watch_abandoned()
+    watching = asyncio.ensure_future(services.chat.watch_abandoned())
     await asyncio.sleep(0.5)
     expected = {done.id: "done", old: "cut", young: "writing", next_: "writing"}
     assert await states() == expected
     await asyncio.sleep(1)
     assert await states() == expected | {young: "cut"}
+    async with services.database.write() as session:
+        await session.execute(update(Message).where(Message.id == done.id).values(state="writing"))
+    await asyncio.sleep(1.2)
+    assert (await states())[done.id] == "cut", "it is looked for again and again"
+    watching.cancel()
 
 
 @pytest.mark.parametrize("environ", [{"DATABASE__POOL_SIZE": "2"}])

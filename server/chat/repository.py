@@ -25,17 +25,19 @@ async def find_session(session: AsyncSession, session_id: str) -> Session | None
     return await session.get(Session, session_id)
 
 
-async def add_session(session: AsyncSession, row: Session) -> Session:
-    """Insert, or return the row that another request inserted a moment before."""
+async def lock_session(session: AsyncSession, session_id: str) -> Session | None:
+    """Nobody else changes it, adds to it or deletes it before this transaction ends."""
+    return await session.get(Session, session_id, with_for_update=True)
+
+
+async def add_session(session: AsyncSession, row: Session) -> bool:
+    """Insert; False when another request inserted one of this id a moment before."""
     try:
         async with session.begin_nested():
             session.add(row)
     except IntegrityError:
-        found = await session.get(Session, row.id)
-        if found is None:
-            raise
-        return found
-    return row
+        return False
+    return True
 
 
 async def list_sessions(
@@ -55,6 +57,22 @@ async def list_sessions(
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
     return await session.get(Message, message_id)
+
+
+async def add_message(session: AsyncSession, row: Message) -> bool:
+    """Insert; False when another request inserted one of this id a moment before."""
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+async def lock_message(session: AsyncSession, message_id: str) -> Message | None:
+    """As it stands now; nobody else changes it before the commit."""
+    query = select(Message).where(Message.id == message_id).with_for_update()
+    return await session.scalar(query.execution_options(populate_existing=True))
 
 
 async def next_position(session: AsyncSession, session_id: str | None) -> int:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,8 +18,9 @@ from server.chat.preset import PresetModel
 from server.chat.prompts import Mode
 from server.chat.running import RunningAnswers
 from server.chat.steps import Means, Steps
+from server.chat.storing import PAUSES, keep_trying
 from server.chat.turn import Ask, Turn
-from server.core.errors import AppError, CallerDisabled, SessionNotFound
+from server.core.errors import AnswerNotStored, AppError, CallerDisabled, Conflict, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -40,6 +41,12 @@ _SESSION_MODES: dict[Mode, str] = {
 # Where people ask what was recommended to them, and are given its preset answer.
 _RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
+# Tries to store a question while others write to its session.
+_TRIES = 5
+
+
+class _Overtaken(Exception):
+    """Another request has just inserted or deleted what this one needs."""
 
 
 class ChatService:
@@ -51,11 +58,14 @@ class ChatService:
         means: Means,
         runtime: Runtime,
         settings: ChatSettings,
+        *,
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
+        """`pauses`: seconds between the tries to store an answer."""
         self.means, self._steps = means, Steps(means)
         self._database, self._kb = database, means.kb
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
-        self._settings = settings
+        self._settings, self._pauses = settings, pauses
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
 
@@ -86,7 +96,7 @@ class ChatService:
     async def _search_web(self, caller: Principal, ask: Ask) -> list[WebPage]:
         """Before anything is stored or sent: an engine that fails is a refusal like any other."""
         async with self._database.read() as session:
-            await _find_own(session, caller, ask)
+            await _check_own(session, caller, ask)
         return await self.means.web.find(ask.search_engine_name, ask.query, ask.top_k, split=ask.split_result)
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
@@ -114,23 +124,24 @@ class ChatService:
             last = self._fail(turn, AppError(_INTERNAL))
         finally:
             # Also when the reader has gone: then this frame is being torn down, and the task lives on.
-            stored = self._tasks.start(self._store_answer(turn))
+            stored = self._tasks.start(
+                keep_trying(lambda: self._store_answer(turn), self._tasks, self._pauses)
+            )
         await asyncio.wait({stored})
+        if stored.exception() is not None and isinstance(last, Finished):
+            last = self._fail(turn, AnswerNotStored())
         yield last
 
-    def watch_abandoned(self) -> asyncio.TimerHandle:
-        """Look for abandoned answers now, and once more when the youngest there can be are old enough to tell.
-
-        For the start of a process, which is when another one may have died. The handle cancels the second look.
-        """
-        self._tasks.start(self._close_abandoned())
-        seconds = self._settings.max_answer_time.total_seconds()
-        return asyncio.get_running_loop().call_later(
-            seconds, lambda: self._tasks.start(self._close_abandoned())
-        )
+    async def watch_abandoned(self) -> None:
+        """Look for abandoned answers now, when another process may have died, and again and again, until cancelled."""
+        while True:
+            # A task of its own: what is being committed is not broken off, and what fails is logged there.
+            await asyncio.wait({self._tasks.start(self._close_abandoned())})
+            await asyncio.sleep(self._settings.max_answer_time.total_seconds())
 
     async def _close_abandoned(self) -> None:
-        """Mark as cut what is being written for longer than an answer may take: its process was killed.
+        """Mark as cut what is being written for longer than an answer may take: its process was killed, or could not
+        store it.
 
         Should one be written after all, by another process, it is stored over this.
         """
@@ -160,17 +171,30 @@ class ChatService:
         self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
     ) -> str:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
+        for _ in range(_TRIES):
+            # From the beginning: on MariaDB, whoever found the row taken would hold a lock on it.
+            with suppress(_Overtaken):
+                return await self._try_to_store_question(caller, ask, model, kb, recommended)
+        raise Conflict(
+            Text("这个会话正被反复改动，请稍后再试", "this session is being changed all the time; try again")
+        )
+
+    async def _try_to_store_question(
+        self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
+    ) -> str:
         async with self._database.write() as session:
-            found, message = await _find_own(session, caller, ask)
+            found, message = await _lock_own(session, caller, ask)
             # A message that there is stays in its session: a new one would be empty.
             if ask.session_id is not None and found is None and message is None:
-                made = await repository.add_session(session, self._new_session(caller, ask, ask.session_id))
-                _check_owner(made, caller)
+                fresh = self._new_session(caller, ask, ask.session_id)
+                if not await repository.add_session(session, fresh):
+                    raise _Overtaken
             if message is None:
                 message = self._new_message(caller, ask, model)
                 message.kb_id = kb.id if kb else None
                 message.position = await repository.next_position(session, ask.session_id)
-                session.add(message)
+                if not await repository.add_message(session, message):
+                    raise _Overtaken
                 if recommended is not None:
                     await self._kb.questions.count_tap(session, recommended)
             message.state, message.error_code = "writing", None
@@ -238,18 +262,29 @@ def _page_param(ask: Ask) -> dict[str, Any]:
     return param if ask.model_name is None else param | {"model_name": ask.model_name}
 
 
-async def _find_own(
+async def _check_own(session: AsyncSession, caller: Principal, ask: Ask) -> None:
+    """Raises SessionNotFound when the session or the message that a question names is somebody else's."""
+    _check_owners(
+        caller,
+        await repository.find_session(session, ask.session_id) if ask.session_id else None,
+        await repository.find_message(session, ask.message_id) if ask.message_id else None,
+    )
+
+
+async def _lock_own(
     session: AsyncSession, caller: Principal, ask: Ask
 ) -> tuple[Session | None, Message | None]:
-    """The session and the message that a question names, as far as there are any. Raises SessionNotFound."""
-    found = await repository.find_session(session, ask.session_id) if ask.session_id else None
-    message = await repository.find_message(session, ask.message_id) if ask.message_id else None
-    for row in (found, message):
-        if row is not None:
-            _check_owner(row, caller)
+    """The session and the message that a question names, as far as there are any, until the end of the transaction.
+
+    Raises SessionNotFound.
+    """
+    found = await repository.lock_session(session, ask.session_id) if ask.session_id else None
+    message = await repository.lock_message(session, ask.message_id) if ask.message_id else None
+    _check_owners(caller, found, message)
     return found, message
 
 
-def _check_owner(row: Session | Message, caller: Principal) -> None:
-    if (row.client_id, row.user_id) != (caller.client_id, caller.user_id):
-        raise SessionNotFound
+def _check_owners(caller: Principal, *rows: Session | Message | None) -> None:
+    for row in rows:
+        if row is not None and (row.client_id, row.user_id) != (caller.client_id, caller.user_id):
+            raise SessionNotFound

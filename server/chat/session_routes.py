@@ -12,6 +12,7 @@ from server.auth.deps import Chatter, Editor
 from server.auth.principal import Principal
 from server.chat.deps import FeedbackDep, Lang, SessionsDep
 from server.chat.export import render_head, render_messages
+from server.chat.failures import describe_failure
 from server.chat.feedback import Report
 from server.chat.models import Message, Session
 from server.chat.schemas import Id32
@@ -109,11 +110,11 @@ async def _markdown(sessions: Sessions, caller: Principal, row: Session, languag
 
 @history_router.post("/history/latest")
 async def latest_messages(
-    caller: Chatter, sessions: SessionsDep, body: LatestMessages
+    caller: Chatter, sessions: SessionsDep, body: LatestMessages, language: Lang
 ) -> Envelope[list[MessageOut]]:
     """The last questions and answers of a session, or those before one of them; the newest first."""
     rows = await sessions.latest(caller, body.session_id, body.num, body.chat_id)
-    return Envelope(data=[_message_out(row) for row in rows])
+    return Envelope(data=[_message_out(row, language) for row in rows])
 
 
 @feedback_router.post("/chat/feedback")
@@ -159,17 +160,24 @@ def _json(value: Any) -> str:
     return text
 
 
-def _message_out(row: Message) -> MessageOut:
+def _message_out(row: Message, language: Language) -> MessageOut:
     return MessageOut(
         id=row.id,
         query=row.query,
-        response=row.response,
+        response=_shown_response(row, language),
         docs=[mend_text(doc) for doc in row.docs],
         create_time=row.created_at,
         state=row.state,
         error_code=row.error_code,
         feedback_score=row.feedback_score,
     )
+
+
+def _shown_response(row: Message, language: Language) -> str:
+    """Of an answer that failed before its first word, why: pages of chat2llm know no states and show this alone."""
+    if row.state == "failed" and not row.response.strip():
+        return f"【{describe_failure(row.error_code, row.model).in_language(language)}】"
+    return row.response
 
 
 def _report_out(report: Report, kb_name: str | None) -> FeedbackReport:

@@ -94,6 +94,7 @@ class MessageOut(BaseModel):
     id: str
     query: str
     response: str
+    """The answer; of one that failed before its first word, why."""
     docs: list[str]
     create_time: datetime
     state: str

@@ -52,7 +52,7 @@ class Sessions:
     async def delete(self, caller: Principal, session_id: str) -> None:
         """Delete a session with its messages; one that is not there is deleted already. Raises SessionNotFound."""
         async with self._database.write() as session:
-            row = await repository.find_session(session, session_id)
+            row = await repository.lock_session(session, session_id)
             if row is not None:
                 _check_owner(row, caller)
                 await session.delete(row)

@@ -28,6 +28,7 @@
      ├─ TooManyRequests                                    429  too_many_requests, user_quota
      ├─ Busy                                               503  busy, database_unreachable
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
+     ├─ AnswerNotStored                                    503  answer_not_stored
      ├─ StorageFull                                        507  disk_full, database_read_only
      ├─ PromptBroken                                       500  prompt_broken
      └─ UpstreamError  (a model provider, a search engine, WeCom)  502  upstream_error
@@ -53,6 +54,8 @@ _SHOWN = 100
 
 
 def _short(name: str) -> str:
+    if not name.strip():
+        return '""'
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
@@ -221,6 +224,20 @@ class EmbeddingUnavailable(Busy):
     """The embedding model is not there or does not answer."""
 
     code = "embedding_unavailable"
+
+
+class AnswerNotStored(AppError):
+    """Told to the reader of a whole answer, who has it all the same."""
+
+    code, status = "answer_not_stored", 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text(
+                "回答已完整给出，但没能存入聊天记录，请自行留存",
+                "the answer is complete, but it could not be stored in the history; keep it yourself",
+            )
+        )
 
 
 class StorageFull(AppError):

@@ -1,6 +1,7 @@
-"""JSON as it is meant: no NaN or Infinity, no key twice, no half of a surrogate pair, no NUL."""
+"""JSON as it is meant: no NaN or Infinity, also not by a number that is too large, no key twice, no half of a surrogate pair, no NUL."""
 
 import json
+import math
 from typing import Any, NoReturn
 
 
@@ -15,7 +16,12 @@ class StrictValueError(StrictJSONError):
 def loads(body: bytes) -> Any:
     """Parse UTF-8 JSON. Raises StrictJSONError."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
         # A lone surrogate parses, and so does a NUL; both break whatever stores them later.
         text = json.dumps(value, ensure_ascii=False)
         text.encode("utf-8")
@@ -43,3 +49,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise StrictValueError(f"{name} is not a number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise StrictValueError(f"{digits[:20]} is too large a number")
+    return number

@@ -6,10 +6,10 @@ from server.auth.principal import Principal
 from server.core.errors import Forbidden, KBNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import Settings
-from server.kb import repository
+from server.kb import rebuild_repository, repository
 from server.kb.models import KnowledgeBase
 
-_FOREIGN = Text(
+FOREIGN = Text(
     "这是其他客户端共享的知识库，只能查阅",
     "this knowledge base is shared by another client; you may only read it",
 )
@@ -28,8 +28,18 @@ async def own_kb(session: AsyncSession, caller: Principal, name: str) -> Knowled
     """One that the caller may change. Raises KBNotFound, Forbidden."""
     kb = await visible_kb(session, caller, name)
     if kb.client_id != caller.client_id:
-        raise Forbidden(_FOREIGN)
+        raise Forbidden(FOREIGN)
     return kb
+
+
+async def lock_own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
+    """The same for whoever writes: nobody else changes or deletes it before this transaction ends."""
+    kb = await own_kb(session, caller, name)
+    found_name = kb.name
+    locked = await rebuild_repository.lock_kb(session, kb.id)
+    if locked is None or locked.name != found_name:  # deleted or renamed a moment ago
+        raise KBNotFound(name)
+    return locked
 
 
 async def check_queue(session: AsyncSession, settings: Settings) -> None:

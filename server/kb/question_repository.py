@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from server.auth.models import Client
 from server.kb.models import KnowledgeBase, Question
 
 # Bound parameters per statement: SQLite's old limit is 999.
@@ -37,6 +38,13 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope is None:
         return []
     return [Question.kb_id == scope if scope else Question.kb_id.is_(None)]
+
+
+async def lock_own(session: AsyncSession, client_id: str) -> None:
+    """Nobody else adds or changes questions of this client before this transaction ends: twins are found by looking."""
+    # PostgreSQL: rows that refer to the client may come meanwhile.
+    lock = select(Client.id).where(Client.id == client_id).with_for_update(key_share=True)
+    await session.scalar(lock)
 
 
 async def list_enabled(session: AsyncSession, client_id: str, scope: Scope) -> list[tuple[int, str]]:

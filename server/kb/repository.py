@@ -38,6 +38,30 @@ async def find_kb(session: AsyncSession, client_id: str, name: str) -> Knowledge
     return next((kb for kb in found if kb.client_id == client_id), found[0] if found else None)
 
 
+async def find_kbs_named(
+    session: AsyncSession, client_id: str, names: Iterable[str]
+) -> dict[str, KnowledgeBase]:
+    """As `find_kb`, of many names at once."""
+    found: dict[str, KnowledgeBase] = {}
+    for batch in _batches(sorted(names)):
+        query = select(KnowledgeBase).where(
+            KnowledgeBase.name.in_(batch), or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+        )
+        for kb in await session.scalars(query.order_by(KnowledgeBase.created_at)):
+            if kb.name not in found or kb.client_id == client_id:
+                found[kb.name] = kb
+    return found
+
+
+async def hold_kbs(session: AsyncSession, ids: Iterable[str]) -> set[str]:
+    """Those of these that are there, and that nobody deletes before this transaction ends."""
+    held: set[str] = set()
+    for batch in _batches(sorted(ids)):
+        query = select(KnowledgeBase.id).where(KnowledgeBase.id.in_(batch)).order_by(KnowledgeBase.id)
+        held |= set(await session.scalars(query.with_for_update(read=True, key_share=True)))
+    return held
+
+
 async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[KnowledgeBase, int]]:
     """What a client's readers see, own ones first, each with its number of live documents."""
     count = (

@@ -26,7 +26,7 @@ from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb import repository
-from server.kb.access import check_queue, own_kb, visible_kb
+from server.kb.access import check_queue, lock_own_kb, own_kb, visible_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.custom import Passages
 from server.kb.embedders import Embedders
@@ -134,7 +134,7 @@ class KBService:
     async def delete(self, caller: Principal, name: str) -> None:
         """Delete a knowledge base with everything in it: invisible with the commit, files afterwards."""
         async with self._database.write() as session:
-            kb = await own_kb(session, caller, name)
+            kb = await lock_own_kb(session, caller, name)
             await session.delete(kb)
         self._indexes.forget(kb.id)
         await self._lanes.run("io", self._files.remove_kb, kb.id)
@@ -197,7 +197,8 @@ class KBService:
             accepted, obsolete = await self._register(
                 document, custom, override=override, vectorise=vectorise, damaged=damaged
             )
-        except (AppError, OSError) as error:
+        except Exception as error:
+            # Whatever it was, no row knows these bytes. Not so when it is cancelled: it may be committed just then.
             await self._lanes.run("io", target.unlink, True)
             async with self._database.read() as session:
                 is_deleted = await repository.get_generation(session, kb.id) is None

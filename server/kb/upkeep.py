@@ -19,7 +19,7 @@ from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb import rebuild_repository, repository
-from server.kb.access import check_queue, own_kb
+from server.kb.access import check_queue, lock_own_kb, own_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.custom import Passages
 from server.kb.embedders import Embedders
@@ -78,7 +78,7 @@ class Upkeep:
         """Nothing on disk is called by the name, and nothing else changes. Raises Invalid, AlreadyExists."""
         check_kb_name(new_name)
         async with self._database.write() as session:
-            kb = await own_kb(session, caller, name)
+            kb = await lock_own_kb(session, caller, name)
             if not await repository.rename_kb(session, kb, new_name):
                 raise AlreadyExists(
                     Text(f"已存在同名知识库 {new_name}", f"knowledge base {new_name} exists already")
@@ -88,7 +88,7 @@ class Upkeep:
         self, caller: Principal, name: str, *, zh_name: str | None = None, info: str | None = None
     ) -> None:
         async with self._database.write() as session:
-            kb = await own_kb(session, caller, name)
+            kb = await lock_own_kb(session, caller, name)
             kb.zh_name = kb.zh_name if zh_name is None else zh_name
             kb.info = kb.info if info is None else info
 
@@ -96,7 +96,7 @@ class Upkeep:
         """How documents are cut from now on when an upload does not say. Raises Invalid."""
         chunking = choose_chunking(wish, None, self._settings.kb)
         async with self._database.write() as session:
-            kb = await own_kb(session, caller, name)
+            kb = await lock_own_kb(session, caller, name)
             kb.chunking = wish.to_json()
         return chunking
 

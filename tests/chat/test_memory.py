@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from server.chat.failures import describe_failure
 from server.chat.history import estimate_tokens
 from server.chat.models import Message
+from server.core.errors import UpstreamError
+from server.core.i18n import Language
 from server.services import Services
 from tests.conftest import Callers
 from tests.support.api import Caller, objects
@@ -278,7 +281,8 @@ async def test_a_broken_answer_is_kept_and_marked(
     await reader.post("/chat/chat", {"query": QUESTION, "session_id": A, "model_name": "down"})
     rows = (await reader.post("/history/latest", {"session_id": A, "num": 5})).json()["data"]
     assert [(row["state"], row["error_code"], row["response"]) for row in rows] == [
-        ("failed", "upstream_error", ""), ("failed", "upstream_cut", "你问的是：那"),
+        ("failed", "upstream_error", "【模型服务 down 回答时出错，请稍后再试；原因见服务日志】"),
+        ("failed", "upstream_cut", "你问的是：那"),
     ]  # fmt: skip
     provider.calls.clear()
     again = {"query": QUESTION, "session_id": A, "chat_history_id": rows[1]["id"]}
@@ -289,3 +293,21 @@ async def test_a_broken_answer_is_kept_and_marked(
     assert [(row.id, row.state, row.query) for row in kept] == [
         (rows[1]["id"], "done", QUESTION), (rows[0]["id"], "failed", QUESTION),
     ]  # fmt: skip
+    assert kept[1].response == "", "why it failed is shown, not stored"
+    provider.calls.clear()
+    await _ask(reader, session_id=A)
+    assert _earlier(provider.calls[0]) == [("user", QUESTION), ("assistant", kept[0].response)]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_failure_has_words(language: Language) -> None:
+    general = describe_failure("unheard_of", "m").in_language(language)
+    assert general == describe_failure(None, "m").in_language(language)
+    kinds: list[type[UpstreamError]] = [UpstreamError, *UpstreamError.__subclasses__()]
+    codes = {kind.code for kind in kinds} - {"model_unavailable"}
+    for code in codes:
+        words = describe_failure(code, "zhipu-7").in_language(language)
+        assert "zhipu-7" in words
+        assert words != general
+    for code in ("prompt_broken", "embedding_unavailable", "internal_error"):
+        assert describe_failure(code, "m").in_language(language) != general

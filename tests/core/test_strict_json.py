@@ -11,6 +11,9 @@ from server.core.strict_json import StrictJSONError, loads
         b'{"a": NaN}',
         b'{"a": [Infinity]}',
         b'{"a": -Infinity}',
+        b'{"a": 1e400}',
+        b"[-1e999]",
+        b"1" + b"0" * 400 + b".0",
         b'{"a": 1, "a": 2}',
         b'{"x": {"a": 1, "a": 1}}',
         b'{"a": "\\ud800"}',
@@ -36,6 +39,7 @@ def test_refused(body: bytes) -> None:
     ("body", "value"),
     [
         ('{"a": "年假 😀", "b": [1, 2.5, null, true]}'.encode(), {"a": "年假 😀", "b": [1, 2.5, None, True]}),
+        (b"[1e308, -0.0, 1e-400]", [1e308, 0.0, 0.0]),
         (b'"text"', "text"),
         (b'{"a": {"b": 1}, "c": {"b": 2}}', {"a": {"b": 1}, "c": {"b": 2}}),
         (b'"\\ud83d\\ude00"', "😀"),

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError
 
 from server.auth.models import Client
 from server.core.clock import Clock
-from server.core.errors import Busy
+from server.core.errors import Busy, Conflict
 from server.core.settings import DatabaseSettings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
@@ -98,7 +97,7 @@ async def test_what_a_cursor_tells(database: Database) -> None:
         rows = await session.execute(text("SELECT id, description FROM client ORDER BY id"))
         assert list(rows.keys()) == ["id", "description"]
         assert [tuple(row) for row in rows] == [("a", "x"), ("b", "x"), ("c", "")]
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Conflict):
         async with database.write() as session:
             await session.execute(insert(Client), [_row("a")])
 

@@ -1,16 +1,20 @@
 """Knowledge bases that are there: described, renamed, cut otherwise, given passages, changed to another model."""
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from server.core.settings import Settings
+from server.kb import custom
 from server.kb.models import CustomPassages, Document, KnowledgeBase
 from server.kb.rebuild import Rebuilds
+from server.kb.service import Upload
 from server.services import Services, open_services
 from tests.conftest import test_settings
 from tests.support.api import Caller, objects, sse_events
@@ -232,6 +236,7 @@ class TestCustomDocs:
             '{"a.txt": [{"page_content": 5}]}',
             '{"a.txt": [{"page_content": "x", "metadata": []}], "a.txt": []}',
             '{"a.txt": [{"page_content": "x", "metadata": "m"}]}',
+            '{"a.txt": [{"page_content": "x", "metadata": {"w": 1e400}}]}',
         ],
     )
     async def test_bad_ones_are_refused(self, editor: Caller, docs: str) -> None:
@@ -239,6 +244,22 @@ class TestCustomDocs:
         answer = await editor.upload("kb", {"a.txt": b"x"}, docs=docs)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
         assert await editor.documents("kb") == {}
+
+    async def test_a_number_that_no_database_takes_is_left_out(self) -> None:
+        given = {"inf": float("inf"), "nan": float("nan"), "w": 1.5, "long": 10**400, "n": 10**20}
+        assert custom._anchor(given) == {"w": 1.5, "long": 10**400, "n": 10**20}
+
+    async def test_nothing_stays_of_an_upload_that_fails(self, editor: Caller, services: Services) -> None:
+        """Whatever it is: here, passages that no database takes."""
+        await editor.create_kb()
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        passages = [{"text": "x", "anchor": {"w": object()}}]
+        upload = Upload("a.txt", 1, io.BytesIO(b"x"))
+        with pytest.raises((SQLAlchemyError, TypeError)):
+            await services.kb.upload(kb, upload, services.kb.choose_chunking(), custom=passages)
+        assert await editor.documents("kb") == {}
+        assert list(services.settings.server.data_dir.glob("kb_*/content/*")) == []
 
 
 class TestRecreate:
