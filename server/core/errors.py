@@ -3,8 +3,8 @@
     AppError                                            status  code
      ├─ BadRequest                                         400  bad_request
      │   ├─ Ambiguous                                      400  ambiguous_credentials
-     │   │                                               400  bad_json, upload_broken
-     │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
+     │   │                                               400  upload_broken
+     │   └─ Invalid                                        422  invalid_input, bad_json, bad_kb_name, bad_filename,
      │                                                          name_too_long, empty_file, untrusted_page,
      │   │                                                      bad_encoding
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,

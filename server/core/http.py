@@ -109,9 +109,7 @@ class StrictRequest(Request):
                 self._strict = strict_json.loads(await self.body())
             except strict_json.StrictJSONError as error:
                 words = Text(f"请求体不是合法的 JSON：{error}", f"the body is not valid JSON: {error}")
-                if isinstance(error, strict_json.StrictValueError):
-                    raise Invalid(words) from None
-                raise BadRequest(words, code="bad_json") from None
+                raise Invalid(words, code="bad_json") from None
         return self._strict
 
     async def _get_form(self, **limits: Any) -> FormData:

@@ -6,19 +6,20 @@ from typing import Annotated, Any
 from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from server.core.contract import ContractBody, at_most
 from server.kb.custom import Passages, parse_custom_docs
 
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-TopK = Annotated[int, Field(ge=1, le=50)]
+TopK = Annotated[int, Field(ge=1), at_most(50)]
 
 
-def _not_blank(value: object) -> object:
+def not_blank(value: object) -> object:
     if isinstance(value, str) and (not value.strip() or "\0" in value):
         raise ValueError("must not be empty or contain NUL")
     return value
 
 
-Query = Annotated[str, BeforeValidator(_not_blank)]
+Query = Annotated[str, BeforeValidator(not_blank)]
 
 
 class Described(BaseModel):
@@ -27,7 +28,7 @@ class Described(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class ChunkingFields(Described):
+class ChunkingFields(ContractBody):
     """How documents are cut. What is left out is as the knowledge base, or else the server, is set."""
 
     chunk_size: Annotated[int, Field(ge=20, le=8000)] | None = None
@@ -68,7 +69,7 @@ class KBOut(Described):
     zh_title_enhance: bool
 
 
-class SearchDocs(Described):
+class SearchDocs(ContractBody):
     query: Query
     knowledge_base_name: str
     top_k: TopK = 3
@@ -166,7 +167,7 @@ class UploadOut(Described):
     documents: list[UploadedDocument]
 
 
-class DeleteDocs(Described):
+class DeleteDocs(ContractBody):
     knowledge_base_name: str
     file_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     delete_content: bool = False

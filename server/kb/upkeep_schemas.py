@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from server.core.contract import ContractBody
 from server.kb.custom import Passages, parse_custom_docs
 from server.kb.schemas import ChunkingFields, Described
 
 
-class UpdateZhName(Described):
+class UpdateZhName(ContractBody):
     knowledge_base_name: str
     kb_zh_name: str = Field(max_length=64)
     """The name that people see."""
@@ -18,7 +19,7 @@ class ZhNameOut(Described):
     kb_zh_name: str
 
 
-class UpdateInfo(Described):
+class UpdateInfo(ContractBody):
     knowledge_base_name: str
     kb_info: str = Field(max_length=200)
     """What is in it, in a sentence."""
@@ -37,6 +38,8 @@ class RenameKB(Described):
 class UpdateChunking(ChunkingFields):
     """What documents are cut by from now on when an upload does not say. What is left out is the server's setting again;
     documents that are there change when they are read again, see `recreate_vector_store`."""
+
+    model_config = ConfigDict(strict=True, coerce_numbers_to_str=False)
 
     knowledge_base_name: str
 

@@ -167,7 +167,7 @@ async def test_texts_are_embedded(reader: Caller, callers: Callers) -> None:
         ({}, 422),
         ({"texts": ["x"] * 257}, 422),
         ({"texts": ["x" * 1000] * 201}, 422),
-        ({"texts": [1]}, 422),
+        ({"texts": [True]}, 422),
     ],
     ids=["unknown model", "no list", "nothing", "too many", "too long", "no text"],
 )

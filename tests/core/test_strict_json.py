@@ -19,7 +19,6 @@ from server.core.strict_json import StrictJSONError, loads
         b'{"a": 1,}',
         b"{'a': 1}",
         b"\xff\xfe{\x00}\x00",
-        b"\xef\xbb\xbf{}",
         b"",
         b"9" * 5000,
         b'{"a": "x\\u0000y"}',
@@ -37,6 +36,7 @@ def test_refused(body: bytes) -> None:
     [
         ('{"a": "年假 😀", "b": [1, 2.5, null, true]}'.encode(), {"a": "年假 😀", "b": [1, 2.5, None, True]}),
         (b'"text"', "text"),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         (b'{"a": {"b": 1}, "c": {"b": 2}}', {"a": {"b": 1}, "c": {"b": 2}}),
         (b'"\\ud83d\\ude00"', "😀"),
         (b'"\\\\u0000"', "\\u0000"),
