@@ -18,5 +18,7 @@ async def read_bare(request: Request, field: str) -> str:
     else:
         value = body.decode("utf-8", "replace")
     if not isinstance(value, str) or not value or "\0" in value:
-        raise Invalid(Text(f"请求体应是 {field}", f"the body should be {field}"))
+        error = Invalid(Text(f"请求体应是 {field}", f"the body should be {field}"))
+        error.old_code = None if value else 404
+        raise error
     return value

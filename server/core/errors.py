@@ -4,9 +4,10 @@
      ├─ BadRequest                                         400  bad_request
      │   ├─ Ambiguous                                      400  ambiguous_credentials
      │   │                                               400  upload_broken
-     │   └─ Invalid                                        422  invalid_input, bad_json, bad_kb_name, bad_filename,
-     │                                                          name_too_long, empty_file, untrusted_page,
-     │   │                                                      bad_encoding
+     │   └─ Invalid                                        422  invalid_input, bad_json, bad_filename,
+     │       │                                                  name_too_long, empty_file, untrusted_page,
+     │       │                                                  bad_encoding
+     │       └─ BadKBName                                  422  bad_kb_name
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,
      │   │                                                      sign_on_failed
      │   └─ CallerDisabled                                 401  caller_disabled
@@ -22,6 +23,7 @@
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
      ├─ Conflict                                           409  conflict, in_progress, not_local, rebuild_held_up
      │   ├─ AlreadyExists                                  409  already_exists
+     │   │   └─ KBExists                                   409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
@@ -61,6 +63,8 @@ class AppError(Exception):
 
     code = "internal_error"
     status = 500
+    # The `code` that chat2llm told of a knowledge base's name, where it is not the status; see http.py.
+    old_code: int | None = None
 
     def __init__(self, text: Text, *, code: str | None = None, retry_after: int | None = None) -> None:
         """`code` overrides the class's code; `retry_after` is in seconds."""
@@ -90,6 +94,22 @@ class Ambiguous(BadRequest):
 
 class Invalid(BadRequest):
     code, status = "invalid_input", 422
+
+
+class BadKBName(Invalid):
+    """No knowledge base can have this name."""
+
+    code = "bad_kb_name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            Text(
+                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成，且不能是 CON、NUL 等系统保留名",
+                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between, "
+                "and is no name that systems reserve, as CON or NUL",
+            )
+        )
+        self.old_code = 403 if name else 404
 
 
 class Unauthenticated(AppError):
@@ -195,6 +215,13 @@ class Conflict(AppError):
 
 class AlreadyExists(Conflict):
     code = "already_exists"
+
+
+class KBExists(AlreadyExists):
+    old_code = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"已存在同名知识库 {name}", f"knowledge base {name} exists already"))
 
 
 class EmbeddingMismatch(Conflict):

@@ -7,11 +7,11 @@ from fastapi import Form, Query
 from fastapi.responses import FileResponse
 
 from server.auth.deps import Editor, Reader
-from server.core.errors import AppError, Conflict
+from server.core.errors import AppError, Conflict, KBNotFound
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
-from server.kb.deps import KB, BareName, Lang, UpkeepDep
+from server.kb.deps import KB, BareName, Lang, OldCodes, UpkeepDep
 from server.kb.files import name_key
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
 from server.kb.retriever import Hit
@@ -88,7 +88,11 @@ async def delete_knowledge_base(caller: Editor, kb: KB, name: BareName, language
 @router.get("/knowledge_base/list_files")
 async def list_files(caller: Reader, kb: KB, knowledge_base_name: str) -> Envelope[list[str]]:
     """Names of the documents; `/knowledge_base/documents` tells what became of each."""
-    documents, _ = await kb.list_documents(caller, knowledge_base_name)
+    try:
+        documents, _ = await kb.list_documents(caller, knowledge_base_name)
+    except KBNotFound as error:
+        error.data = []  # pages count it
+        raise
     names = [row.file_name for row in documents if row.state != DocumentState.STORED]
     return Envelope(data=list(dict.fromkeys(names)))
 
@@ -106,10 +110,15 @@ async def list_documents(
 
 
 @router.post("/knowledge_base/search_docs")
-async def search_docs(caller: Reader, kb: KB, body: SearchDocs) -> list[HitOut]:
-    hits, _ = await kb.search(
-        caller, body.knowledge_base_name, body.query, top_k=body.top_k, threshold=body.score_threshold
-    )
+async def search_docs(caller: Reader, kb: KB, body: SearchDocs, old: OldCodes) -> list[HitOut]:
+    try:
+        hits, _ = await kb.search(
+            caller, body.knowledge_base_name, body.query, top_k=body.top_k, threshold=body.score_threshold
+        )
+    except KBNotFound:
+        if old:
+            return []
+        raise
     return [_hit_out(hit) for hit in hits]
 
 

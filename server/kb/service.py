@@ -14,6 +14,7 @@ from server.core.errors import (
     Conflict,
     DocumentNotFound,
     Invalid,
+    KBExists,
     KBNotFound,
     NotFound,
     TooLarge,
@@ -127,7 +128,7 @@ class KBService:
         )
         async with self._database.write() as session:
             if not await repository.add_kb(session, kb):
-                raise AlreadyExists(Text(f"已存在同名知识库 {name}", f"knowledge base {name} exists already"))
+                raise KBExists(name)
         log.info("knowledge base created", extra={"kb": kb.id})
         return kb
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from embeddings import Fingerprint
 from server.auth.principal import Principal
-from server.core.errors import AlreadyExists, AppError, Conflict, DocumentNotFound, NotFound
+from server.core.errors import AppError, Conflict, DocumentNotFound, KBExists, NotFound
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import Settings
@@ -80,9 +80,7 @@ class Upkeep:
         async with self._database.write() as session:
             kb = await own_kb(session, caller, name)
             if not await repository.rename_kb(session, kb, new_name):
-                raise AlreadyExists(
-                    Text(f"已存在同名知识库 {new_name}", f"knowledge base {new_name} exists already")
-                )
+                raise KBExists(new_name)
 
     async def describe(
         self, caller: Principal, name: str, *, zh_name: str | None = None, info: str | None = None
