@@ -171,7 +171,7 @@ class DeleteDocs(ContractBody):
     knowledge_base_name: str
     file_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     delete_content: bool = False
-    """True deletes the files; false keeps them as `stored`, out of every search."""
+    """True deletes the files; false keeps them as `stored`, out of every search until they are read again."""
     not_refresh_vs_cache: bool = False
 
 

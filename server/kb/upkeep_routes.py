@@ -111,7 +111,7 @@ async def recreate_vector_store(
         store=body.vs_type,
         allow_empty=body.allow_empty_kb,
     )
-    events = upkeep.follow(rereading)
+    events = upkeep.follower.follow(rereading)
     if streaming.sse:
         frames = sse_progress(events, rereading.kb.name, language)
         return EventStream(frames, streaming.tasks, heartbeat=streaming.heartbeat)
