@@ -14,7 +14,7 @@ class ContractBody(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True, use_attribute_docstrings=True)
 
 
-def at_most(limit: int) -> AfterValidator:
+def at_most(limit: float) -> AfterValidator:
     """More than `limit` means as much as there is to have."""
-    lowered: Callable[[int], int] = lambda value: min(value, limit)  # noqa: E731
+    lowered: Callable[[float], float] = lambda value: min(value, limit)  # noqa: E731
     return AfterValidator(lowered)

@@ -44,6 +44,9 @@ _PLACEHOLDER = re.compile(
     re.I,
 )
 
+# How long a request may wait until what it sent is searchable.
+MAX_WAIT = timedelta(minutes=5)
+
 # A file that proves the ownership of a domain, and the one line in it.
 _VERIFY_FILE = r"^([A-Za-z0-9_-]{1,100}\.txt)?$"
 _VERIFY_TEXT = r"^[\x21-\x7e]{0,512}$"
@@ -405,7 +408,12 @@ class ChatSettings(Section):
 
 
 class CompatSettings(Section):
+    """For pages and scripts written for chat2llm."""
+
     http_200_errors: bool = False
+    wait_for_uploads: Annotated[
+        timedelta, BeforeValidator(_parse_duration), Field(ge=timedelta(0), le=MAX_WAIT)
+    ] = timedelta(0)
 
 
 class Settings(Section):

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from server.core.bare import read_bare
 from server.core.errors import BadKBName
 from server.core.i18n import Language, negotiate
-from server.core.settings import Settings
+from server.core.settings import CompatSettings, Settings
 from server.core.tasks import BackgroundTasks
 from server.kb.files import MAX_KB_NAME
 from server.kb.service import KBService
@@ -55,14 +55,13 @@ async def _bare_name(request: Request) -> str:
     return name
 
 
-async def _old_codes(request: Request) -> bool:
-    return cast("Settings", request.app.state.settings).compat.http_200_errors
+async def _compat(request: Request) -> CompatSettings:
+    return cast("Settings", request.app.state.settings).compat
 
 
 KB = Annotated[KBService, Depends(_service)]
 UpkeepDep = Annotated[Upkeep, Depends(_upkeep)]
 Streaming = Annotated[StreamContext, Depends(_stream)]
-# `[compat] http_200_errors`
-OldCodes = Annotated[bool, Depends(_old_codes)]
+Compat = Annotated[CompatSettings, Depends(_compat)]
 Lang = Annotated[Language, Depends(_language)]
 BareName = Annotated[str, Depends(_bare_name)]

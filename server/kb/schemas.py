@@ -7,6 +7,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from server.core.contract import ContractBody, at_most
+from server.core.settings import MAX_WAIT
 from server.kb.custom import Passages, parse_custom_docs
 
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -37,6 +38,29 @@ class ChunkingFields(ContractBody):
     """Characters that a passage repeats of the one before."""
     zh_title_enhance: bool | None = None
     """Tell each passage which numbered title it stands under."""
+
+
+def _seconds(value: object) -> object:
+    """true is as long as can be."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "yes", "on"):
+        value = True
+    if isinstance(value, str) and value.strip().lower() in ("false", "no", "off", ""):
+        value = False
+    return MAX_WAIT.total_seconds() * value if isinstance(value, bool) else value
+
+
+class WaitingFields(ContractBody):
+    wait: (
+        Annotated[
+            float,
+            Field(ge=0, allow_inf_nan=False),
+            BeforeValidator(_seconds),
+            at_most(MAX_WAIT.total_seconds()),
+        ]
+        | None
+    ) = None
+    """Answer when the documents are searchable: true, or seconds, 300 at most. Left out: as `[compat] wait_for_uploads`
+    says. What could not be read by then stands in `failed_files`."""
 
 
 class CreateKB(ChunkingFields):
@@ -125,7 +149,7 @@ class JobOut(BaseModel):
     finish_time: datetime | None
 
 
-class UploadForm(ChunkingFields):
+class UploadForm(ChunkingFields, WaitingFields):
     """A multipart upload.
 
     `not_refresh_vs_cache` is accepted and changes nothing: a document becomes visible by one commit, and the index is a cache

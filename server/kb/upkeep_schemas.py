@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from server.core.contract import ContractBody
 from server.kb.custom import Passages, parse_custom_docs
-from server.kb.schemas import ChunkingFields, Described
+from server.kb.schemas import ChunkingFields, Described, WaitingFields
 
 
 class UpdateZhName(ContractBody):
@@ -50,7 +50,7 @@ class ChunkingOut(Described):
     zh_title_enhance: bool
 
 
-class UpdateDocs(ChunkingFields):
+class UpdateDocs(ChunkingFields, WaitingFields):
     """Read files again. `not_refresh_vs_cache` is accepted and changes nothing, see `upload_docs`."""
 
     knowledge_base_name: str
