@@ -55,7 +55,7 @@ from server.core.i18n import Text
 _SHOWN = 100
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
@@ -145,7 +145,7 @@ class KBNotFound(NotFound):
     code = "kb_not_found"
 
     def __init__(self, name: str) -> None:
-        shown = _short(name)
+        shown = short(name)
         super().__init__(Text(f"未找到知识库 {shown}", f"knowledge base not found: {shown}"))
 
 
@@ -153,7 +153,7 @@ class DocumentNotFound(NotFound):
     code = "document_not_found"
 
     def __init__(self, name: str) -> None:
-        shown = _short(name)
+        shown = short(name)
         super().__init__(Text(f"未找到文件 {shown}", f"document not found: {shown}"))
 
 
@@ -175,7 +175,7 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        shown, known = _short(name), ", ".join(available)
+        shown, known = short(name), ", ".join(available)
         super().__init__(
             Text(f"未找到模型 {shown}；可用的模型：{known}", f"model not found: {shown}; available: {known}")
         )
@@ -185,7 +185,7 @@ class PromptNotFound(NotFound):
     code = "prompt_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        shown, known = _short(name), ", ".join(available)
+        shown, known = short(name), ", ".join(available)
         super().__init__(
             Text(
                 f"未找到提示词模板 {shown}；可用的模板：{known}",
@@ -198,7 +198,7 @@ class SearchEngineNotFound(NotFound):
     code = "search_engine_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        shown, known = _short(name), ", ".join(available)
+        shown, known = short(name), ", ".join(available)
         super().__init__(
             Text(f"未支持搜索引擎 {shown}；可用：{known}", f"unknown search engine {shown}; use {known}")
         )

@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Form, Query, Request
+from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from server.auth.deps import Editor, Reader
@@ -212,10 +212,21 @@ async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) 
     return Envelope(msg=Text("文件删除完成", "files deleted").in_language(language), data=result)
 
 
-@router.get("/knowledge_base/download_doc", response_class=FileResponse)
+@router.head("/knowledge_base/download_doc", include_in_schema=False)
+@router.get(
+    "/knowledge_base/download_doc",
+    response_class=FileResponse,
+    responses={304: {"description": "`If-None-Match` names what there is"}},
+)
 async def download_doc(
-    caller: Reader, kb: KB, knowledge_base_name: str, file_name: str, *, preview: bool = False
-) -> FileResponse:
+    caller: Reader,
+    kb: KB,
+    knowledge_base_name: str,
+    file_name: str,
+    request: Request,
+    *,
+    preview: bool = False,
+) -> Response:
     """The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
     stored = await kb.content(caller, knowledge_base_name, file_name, preview=preview)
     disposition = "inline" if stored.inline else "attachment"
@@ -224,7 +235,11 @@ async def download_doc(
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         "Cache-Control": "private, no-cache",
+        "ETag": f'"{stored.document.sha256}"',
     }
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if known & {headers["ETag"], "*"}:
+        return Response(status_code=304, headers=headers)
     return FileResponse(stored.path, media_type=stored.media_type, headers=headers)
 
 

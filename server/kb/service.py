@@ -19,6 +19,7 @@ from server.core.errors import (
     NotFound,
     TooLarge,
     UnsupportedFile,
+    short,
 )
 from server.core.i18n import Text
 from server.core.ids import new_id
@@ -396,8 +397,9 @@ def check_store(store: str) -> None:
     """Raises Invalid for a vector store that is not there."""
     if store not in VECTOR_STORES:
         known = ", ".join(VECTOR_STORES)
+        shown = short(store)
         raise Invalid(
-            Text(f"不支持的向量库 {store}；可用：{known}", f"unknown vector store {store}; use {known}")
+            Text(f"不支持的向量库 {shown}；可用：{known}", f"unknown vector store {shown}; use {known}")
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -673,6 +674,25 @@ class TestDownload:
         )
         assert shown.headers["content-disposition"].startswith("inline")
         assert "sandbox" in shown.headers["content-security-policy"]
+
+    @pytest.mark.parametrize("preview", [True, False])
+    async def test_what_a_browser_has_is_not_sent_again(
+        self, editor: Caller, callers: Callers, preview: bool
+    ) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": b"0123456789"})
+        path = "/knowledge_base/download_doc"
+        query: dict[str, Any] = {"knowledge_base_name": "kb", "file_name": "a.txt", "preview": preview}
+        tag = (await editor.get(path, **query)).headers["etag"]
+        for header in (tag, f'"x", W/{tag}', "*"):
+            again = await editor.http.get(path, params=query, headers={"If-None-Match": header})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        head = await editor.http.head(path, params=query)
+        assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
+        assert (await callers.nobody().http.head(path, params=query)).status_code == 401
+        await editor.ingest("kb", {"a.txt": b"other"}, override=True)
+        other = await editor.http.get(path, params=query, headers={"If-None-Match": tag})
+        assert other.status_code == 200
 
     async def test_a_part_of_a_file(self, editor: Caller) -> None:
         await editor.create_kb()

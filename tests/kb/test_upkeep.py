@@ -376,6 +376,12 @@ class TestRecreate:
         assert [o["code"] for o in found] == [200]
         assert (await editor.search("kb", "年假"))[0]["page_content"] == "年假五天。"
 
+    async def test_what_is_told_of_a_store_is_short(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.post(f"{PATH}/recreate_vector_store", NAME | {"vs_type": "x" * 1_000_000})
+        assert answer.status_code == 422
+        assert len(answer.content) < 2000
+
     async def test_an_empty_one(self, editor: Caller) -> None:
         await editor.create_kb()
         answer = await editor.post(f"{PATH}/recreate_vector_store", NAME)
