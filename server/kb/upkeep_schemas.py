@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from server.core.contract import ContractBody
 from server.kb.custom import Passages, parse_custom_docs
@@ -38,8 +38,6 @@ class RenameKB(Described):
 class UpdateChunking(ChunkingFields):
     """What documents are cut by from now on when an upload does not say. What is left out is the server's setting again;
     documents that are there change when they are read again, see `recreate_vector_store`."""
-
-    model_config = ConfigDict(strict=True, coerce_numbers_to_str=False)
 
     knowledge_base_name: str
 

@@ -50,7 +50,6 @@ async def test_what_newer_paths_are_sent_says_what_it_means(editor: Caller) -> N
     await editor.create_kb()
     for path, body in (
         ("/knowledge_base/rename", {"knowledge_base_name": "kb", "new_name": 5}),
-        ("/knowledge_base/update_chunking", {"knowledge_base_name": "kb", "chunk_size": "100"}),
         ("/auth/ticket", {"user_id": 5}),
     ):
         assert (await editor.post(path, body)).status_code == 422, path
