@@ -38,6 +38,8 @@ def main() -> int:
         settings = load_settings(options.config, overrides=overrides, notes=notes)
         _check_default_embedding(settings)
     except SettingsError as error:
+        for note in notes:  # what is wrong may stand under an old name
+            print(f"note: {note}", file=sys.stderr)
         print(error, file=sys.stderr)
         return CONFIG_ERROR
     chosen = plan(options)

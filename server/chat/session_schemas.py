@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from server.chat.schemas import Id32
 from server.core import strict_json
+from server.core.contract import ContractBody, at_most
 from server.core.http import Envelope
 
 _MAX_PARAM = 16 * 1024
@@ -30,11 +31,7 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
-
-
-class SaveSession(_Body):
+class SaveSession(ContractBody):
     """A new session of the caller's, or what becomes of one that is there."""
 
     session_id: Id32
@@ -81,11 +78,11 @@ class SessionFilter(BaseModel):
         return (self.offset if self.page is None else (self.page - 1) * limit), limit
 
 
-class LatestMessages(_Body):
+class LatestMessages(ContractBody):
     session_id: Id32
     chat_id: Annotated[str, Field(max_length=64)] | None = None
     """The id of a message: those before it. Left out: the last ones."""
-    num: Annotated[int, Field(ge=1, le=100)]
+    num: Annotated[int, Field(ge=1), at_most(100)]
 
 
 class MessageOut(BaseModel):
@@ -103,7 +100,7 @@ class MessageOut(BaseModel):
     feedback_score: int | None
 
 
-class GiveFeedback(_Body):
+class GiveFeedback(ContractBody):
     chat_history_id: Annotated[str, Field(max_length=32)] = ""
     score: Annotated[int, Field(ge=0, le=100)] = 0
     """0 is bad, 100 is good."""

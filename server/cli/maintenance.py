@@ -17,10 +17,10 @@ from server.kb import repository
 from server.kb.chunking import ChunkingWish
 from server.kb.files import check_kb_name, name_key
 from server.kb.folders import FoundFile, list_kb_folders, scan_kb_folder
+from server.kb.follow import Rereading
 from server.kb.loaders import SUFFIXES
 from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
 from server.kb.sweep import set_aside, sweep
-from server.kb.upkeep import Rereading
 from server.services import Services, open_services
 from server.tables import Base
 

@@ -1,7 +1,7 @@
 """Every setting, typed, frozen and checked at the start. The only reader of the ini file and of the environment.
 
 Precedence, highest first: command line, environment `SECTION__KEY` (`[llm.zhipu-api] api_key` is
-`LLM__ZHIPU_API__API_KEY`), `configs/config.ini` (or `--config FILE`), the defaults below.
+`LLM__ZHIPU_API__API_KEY`), `--config FILE`, `configs/config.ini` as it is shipped, the defaults below.
 """
 
 import configparser
@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -28,6 +30,7 @@ from pydantic import (
     field_validator,
 )
 
+from server.core import old_embeddings
 from server.core.errors import SettingsError
 from server.core.old_settings import Values, translate
 
@@ -37,12 +40,17 @@ DEFAULT_FILE = ROOT / "configs" / "config.ini"
 OLD_FILE = ROOT / "config.ini"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+# A moment so far away still has a date.
+_LONGEST = timedelta(days=36500)
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # Words people leave in a file when they mean "fill me in". Long enough random keys never match.
 _PLACEHOLDER = re.compile(
-    r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x+|todo|placeholder|secret|password|chat2llm)$",
+    r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x{2,}|todo|placeholder|secret|password|chat2llm)$",
     re.I,
 )
+
+# How long a request may wait until what it sent is searchable.
+MAX_WAIT = timedelta(minutes=5)
 
 # A file that proves the ownership of a domain, and the one line in it.
 _VERIFY_FILE = r"^([A-Za-z0-9_-]{1,100}\.txt)?$"
@@ -60,9 +68,21 @@ def _listed(text: str) -> list[str]:
 
 def _parse_duration(value: object) -> object:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        try:
+            duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
+        except OverflowError:
+            duration = timedelta.max
+        if duration > _LONGEST:
+            raise ValueError(f"must be at most {_LONGEST.days}d")
+        return duration
     if isinstance(value, str):
         raise ValueError("write a number and a unit: 500ms, 30s, 10m, 8h or 7d")
+    return value
+
+
+def _check_size(value: ByteSize) -> ByteSize:
+    if value < 1024:
+        raise ValueError("must be at least 1KiB")
     return value
 
 
@@ -72,6 +92,8 @@ def _parse_path(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
+# Of a body: below this nothing useful comes in.
+Size = Annotated[ByteSize, AfterValidator(_check_size)]
 RootedPath = Annotated[Path, BeforeValidator(_parse_path)]
 
 
@@ -87,7 +109,8 @@ def _check_secret(value: SecretStr | None) -> SecretStr | None:
         return None
     if _PLACEHOLDER.match(value.get_secret_value().strip()):
         raise ValueError(
-            "this is a placeholder: put the real secret there (best through the environment) or leave it empty"
+            "looks like a placeholder (xxx, your-key, sk-xxx): put the real secret there, best through the environment; "
+            "leave it empty for a server that wants none"
         )
     return value
 
@@ -110,7 +133,7 @@ class ServerSettings(Section):
     data_dir: RootedPath = ROOT / "knowledge_base"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-    max_json_size: ByteSize = ByteSize(2 * 1024**2)
+    max_json_size: Size = ByteSize(2 * 1024**2)
     cors_origins: str = ""
     trusted_proxies: str = "127.0.0.1"
 
@@ -250,8 +273,8 @@ class KBSettings(Section):
     chunk_size: int = Field(default=250, ge=20, le=8000)
     chunk_overlap: int = Field(default=50, ge=0, le=4000)
     zh_title_enhance: bool = False
-    max_file_size: ByteSize = ByteSize(100 * 1024**2)
-    max_upload_size: ByteSize = ByteSize(200 * 1024**2)
+    max_file_size: Size = ByteSize(100 * 1024**2)
+    max_upload_size: Size = ByteSize(200 * 1024**2)
     max_upload_files: int = Field(default=100, ge=1, le=1000)
     top_k: int = Field(default=3, ge=1, le=50)
     score_threshold: float = Field(default=1.0, ge=0, le=4)
@@ -406,7 +429,12 @@ class ChatSettings(Section):
 
 
 class CompatSettings(Section):
+    """For pages and scripts written for chat2llm."""
+
     http_200_errors: bool = False
+    wait_for_uploads: Annotated[
+        timedelta, BeforeValidator(_parse_duration), Field(ge=timedelta(0), le=MAX_WAIT)
+    ] = timedelta(0)
 
 
 class Settings(Section):
@@ -473,7 +501,8 @@ def load_settings(
     `notes` gets a line for each old key of the file. Raises SettingsError that names section, key and remedy.
     """
     path = file or (OLD_FILE if OLD_FILE.is_file() else DEFAULT_FILE)
-    values, old_keys, old_names = translate(_read_file(path), lambda: _read_file(DEFAULT_FILE))
+    shipped = {} if path.resolve() == DEFAULT_FILE else _read_file(DEFAULT_FILE)
+    values, old_keys, old_names = translate(_read_file(path), shipped)
     if notes is not None:
         notes += [f"{path}: {note}" for note in old_keys]
     origins = {place: f"{path}, {name}" for place, name in old_names.items()}
@@ -564,12 +593,25 @@ def _validate(values: Values, source: _Source) -> Settings:
                     f"{source.of(section, 'models')}: name each model in a section of its own, [{top}.NAME]"
                 )
             nested.setdefault(top, {}).update(keys)
+    _add_known_embeddings(nested)
     try:
         settings = Settings.model_validate(nested)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(error, source))) from None
     _check_relations(settings, source)
     return settings
+
+
+def _add_known_embeddings(nested: dict[str, dict[str, Any]]) -> None:
+    """A model that chat2llm knew by name needs no section when its folder is there, or it is the default."""
+    embedding = nested.setdefault("embedding", {})
+    models = embedding.setdefault("models", {})
+    folder = _parse_path(embedding.get("models_dir") or EmbeddingSettings().models_dir)
+    assert isinstance(folder, Path)
+    for name in old_embeddings.LOCAL.keys() - models.keys():
+        path = old_embeddings.find_folder(folder, name)
+        if path or name == embedding.get("default"):
+            models[name] = {"kind": "local", "path": path or name}
 
 
 def _explain(error: ValidationError, source: _Source) -> Iterator[str]:
@@ -615,9 +657,14 @@ def _check_relations(settings: Settings, source: _Source) -> None:
         )
     _check_engines(llm, source)
     if embedding.default not in embedding.models:
-        raise SettingsError(
-            f"{source.of('embedding', 'default')}: no section [embedding.{embedding.default}]; add it"
+        name, where = embedding.default, source.of("embedding", "default")
+        known = name in old_embeddings.LOCAL or name in old_embeddings.ONLINE
+        lacking = (
+            old_embeddings.remedy(embedding.models_dir, name)
+            if known
+            else f"no section [embedding.{name}]; add it"
         )
+        raise SettingsError(f"{where} = {name}: {lacking}")
     _check_wecom(settings, source)
 
 
@@ -629,18 +676,28 @@ def _check_engines(llm: LLMSettings, source: _Source) -> None:
             raise SettingsError(
                 f"{source.of(section, 'base_url')}: an engine has an address of its own; leave it empty"
             )
-        try:
-            model.command.format(**dict.fromkeys(blanks, ""))
-        except (KeyError, ValueError, IndexError):
+        asked = _blanks(model.command)
+        if asked is None or not asked <= set(blanks):
             known = " ".join(f"{{{blank}}}" for blank in blanks)
             where = source.of(section, "command")
             raise SettingsError(
-                f"{where}: what can be filled in is {known}; other braces are doubled"
-            ) from None
-        if model.engine == "command" and not model.port and "{port}" not in model.command:
+                f"{where}: what can be filled in is {known}, as it stands here; other braces are doubled"
+            )
+        if model.engine == "command" and not model.port and "port" not in asked:
             raise SettingsError(
                 f"{source.of(section, 'command')}: must tell the program its {{port}}, or give port"
             )
+
+
+def _blanks(command: str) -> set[str] | None:
+    """The names in its braces; None when they are no plain names: a format may ask for gigabytes."""
+    try:
+        fields = [field[1:] for field in Formatter().parse(command) if field[1] is not None]
+    except ValueError:
+        return None
+    if any(spec or conversion for _, spec, conversion in fields):
+        return None
+    return {name for name, _, _ in fields if name is not None}
 
 
 def _check_wecom(settings: Settings, source: _Source) -> None:

@@ -3,10 +3,11 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import Forbidden, KBNotFound, TooManyRequests
+from server.core.errors import BadKBName, Forbidden, KBNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import Settings
 from server.kb import rebuild_repository, repository
+from server.kb.files import check_kb_name
 from server.kb.models import KnowledgeBase
 
 FOREIGN = Text(
@@ -20,8 +21,18 @@ async def visible_kb(session: AsyncSession, caller: Principal, name: str) -> Kno
     # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
     kb = None if "\0" in name else await repository.find_kb(session, caller.client_id, name)
     if kb is None:
-        raise KBNotFound(name)
+        raise _not_found(name)
     return kb
+
+
+def _not_found(name: str) -> KBNotFound:
+    """A name that none can have is not there either; chat2llm told them apart."""
+    error = KBNotFound(name)
+    try:
+        check_kb_name(name)
+    except BadKBName as bad:
+        error.old_code = bad.old_code
+    return error
 
 
 async def own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:

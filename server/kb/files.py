@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from server.core.durable import sync_folder
-from server.core.errors import BadRequest, Invalid, StorageFull, TooLarge, UnsupportedFile
+from server.core.errors import BadKBName, BadRequest, Invalid, StorageFull, TooLarge, UnsupportedFile
 from server.core.i18n import Text
 from server.kb.segments import SegmentError, read_segment
 
@@ -47,7 +47,7 @@ _OLE_SUFFIXES = {".msg"}
 
 
 def check_kb_name(name: str) -> str:
-    """Letters, digits, `_`, `-` and inner spaces, 1 to 64 characters. Raises Invalid."""
+    """Letters, digits, `_`, `-` and inner spaces, 1 to 64 characters. Raises BadKBName."""
     if (
         not 1 <= len(name) <= MAX_KB_NAME
         or not _KB_NAME.fullmatch(name)
@@ -55,14 +55,7 @@ def check_kb_name(name: str) -> str:
         or "\n" in name
         or _RESERVED.fullmatch(name)
     ):
-        raise Invalid(
-            Text(
-                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成，且不能是 CON、NUL 等系统保留名",
-                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between, "
-                "and is no name that systems reserve, as CON or NUL",
-            ),
-            code="bad_kb_name",
-        )
+        raise BadKBName(name)
     return name
 
 

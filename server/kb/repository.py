@@ -156,6 +156,15 @@ async def get_custom_passages(session: AsyncSession, document_id: str) -> list[d
     return [] if row is None else row.passages
 
 
+async def rechunk_waiting(session: AsyncSession, document_id: str, chunking: dict[str, Any]) -> bool:
+    """Change what a document will be cut by; False when a worker has it, or nobody waits for it any more."""
+    query = select(Job.id).where(Job.document_id == document_id, Job.state == JobState.WAITING)
+    if await session.scalar(query.with_for_update()) is None:
+        return False
+    await session.execute(update(Document).where(Document.id == document_id).values(chunking=chunking))
+    return True
+
+
 async def set_state(session: AsyncSession, document_id: str, state: DocumentState) -> None:
     await session.execute(update(Document).where(Document.id == document_id).values(state=state))
 

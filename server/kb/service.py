@@ -14,10 +14,12 @@ from server.core.errors import (
     Conflict,
     DocumentNotFound,
     Invalid,
+    KBExists,
     KBNotFound,
     NotFound,
     TooLarge,
     UnsupportedFile,
+    short,
 )
 from server.core.i18n import Text
 from server.core.ids import new_id
@@ -127,7 +129,7 @@ class KBService:
         )
         async with self._database.write() as session:
             if not await repository.add_kb(session, kb):
-                raise AlreadyExists(Text(f"已存在同名知识库 {name}", f"knowledge base {name} exists already"))
+                raise KBExists(name)
         log.info("knowledge base created", extra={"kb": kb.id})
         return kb
 
@@ -397,8 +399,9 @@ def check_store(store: str) -> None:
     """Raises Invalid for a vector store that is not there."""
     if store not in VECTOR_STORES:
         known = ", ".join(VECTOR_STORES)
+        shown = short(store)
         raise Invalid(
-            Text(f"不支持的向量库 {store}；可用：{known}", f"unknown vector store {store}; use {known}")
+            Text(f"不支持的向量库 {shown}；可用：{known}", f"unknown vector store {shown}; use {known}")
         )
 
 

@@ -195,9 +195,29 @@ async def test_the_servers_limit_counts_too(reader: Caller, provider: Provider) 
     assert [len(_earlier(call)) for call in provider.calls] == [4, 6]
 
 
-@pytest.mark.parametrize("count", ["5", True, 1.5])
+@pytest.mark.parametrize("count", ["many", 1.5])
 async def test_the_number_of_rounds_is_a_number(reader: Caller, count: object) -> None:
     assert (await reader.post("/chat/chat", {"query": QUESTION, "history_count": count})).status_code == 422
+
+
+@pytest.mark.parametrize("tokens", [0, -1, "-1", None])
+async def test_no_number_of_tokens_is_the_models_own(
+    reader: Caller, provider: Provider, tokens: object
+) -> None:
+    await _ask(reader, max_tokens=tokens)
+    assert "max_tokens" not in provider.calls[0].body
+
+
+async def test_turns_without_text_and_instructions_are_left_out(reader: Caller, provider: Provider) -> None:
+    history = [["system", "你是海盗"], *_round(1), {"role": "user", "content": None}, ["ai", None]]
+    await _ask(reader, history=history)
+    assert _earlier(provider.calls[0]) == _told(range(1, 2))
+
+
+async def test_an_empty_id_is_a_new_record(reader: Caller, provider: Provider) -> None:
+    first = await _ask(reader, session_id=A, chat_history_id="")
+    second = await _ask(reader, session_id=A, chat_history_id="")
+    assert len({first["chat_history_id"], second["chat_history_id"]} - {""}) == 2
 
 
 # ── what the server remembers ─────────────────────────────────────────────────────────────────────────────────────────

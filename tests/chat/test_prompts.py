@@ -266,7 +266,7 @@ async def test_a_template_is_the_chats_own_unless_another_is_named(reader: Calle
         ({"name": "../agent_chat/default"}, 404, "py"),
         ({"type": "agent_chat", "name": "py"}, 404, "AgentLM"),
         ({"type": "secrets"}, 422, "type"),
-        ({"name": 1}, 422, "name"),
+        ({"name": [1]}, 422, "name"),
     ],
 )
 async def test_another_template_is_not_there(
