@@ -19,9 +19,10 @@ from pathlib import Path
 from server.cli.maintenance import maintain
 from server.cli.prepare import prepare
 from server.cli.task import Task
+from server.core.configuration import load_settings
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
-from server.core.settings import Settings, load_settings
+from server.core.settings import Settings
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

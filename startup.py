@@ -20,9 +20,10 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from server.core.configuration import child_environment, load_settings
 from server.core.errors import SettingsError
 from server.core.listening import listen
-from server.core.settings import ROOT, EmbeddingModelSettings, Settings, child_environment, load_settings
+from server.core.settings import ROOT, EmbeddingModelSettings, Settings
 from server.supervisor.engines import Engine
 from server.supervisor.options import Part, parser, plan
 from server.supervisor.processes import CONFIG_ERROR, Child, Supervisor

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from server.app import create_app
-from server.core.settings import load_settings
+from server.core.configuration import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(

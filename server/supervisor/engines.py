@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 
+from server.core.configuration import foreign_environment
 from server.core.engines import EngineState, State
-from server.core.settings import ROOT, LLMModelSettings, foreign_environment
+from server.core.settings import ROOT, LLMModelSettings
 from server.supervisor.leash import NO_COMMAND
 from server.supervisor.llama_cpp import HOPELESS
 

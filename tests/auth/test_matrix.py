@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from server.auth.principal import ROLE_SCOPES, Role, Scope
-from server.core.settings import Settings, load_settings
+from server.core.configuration import load_settings
+from server.core.settings import Settings
 from server.tables import Base
 from tests.conftest import Callers
 from tests.support.api import Caller

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from server.core.configuration import load_settings
 from server.core.errors import SettingsError
-from server.core.settings import Settings, load_settings
+from server.core.settings import Settings
 
 ORIGINAL = """
 [model_setting]

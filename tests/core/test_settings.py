@@ -5,14 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from server.core.configuration import _NAMED, DEFAULT_FILE, load_settings
 from server.core.errors import SettingsError
-from server.core.settings import (
-    _NAMED,
-    DEFAULT_FILE,
-    Section,
-    Settings,
-    load_settings,
-)
+from server.core.settings import Section, Settings
 
 
 def _file_keys() -> dict[str, set[str]]:
