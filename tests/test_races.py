@@ -6,10 +6,12 @@ SQLite's writers take turns; the other two databases show what a lock forgets.
 import asyncio
 import secrets
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from server.kb.worker import Worker
 from tests.support.api import Caller
 
 ROUNDS = 6
@@ -122,3 +124,44 @@ async def test_a_spreadsheet_is_imported_twice_at_once(editor: Caller) -> None:
     done = [data for _, data in await asyncio.gather(_import(editor, rows), _import(editor, rows))]
     assert sum(each["created"] for each in done) == 600
     assert (await editor.get("/recommend/question/list")).json()["data"]["total"] == 600
+
+
+async def test_a_knowledge_base_is_renamed_while_questions_are_written(editor: Caller) -> None:
+    """A new name holds the client's row on MariaDB, as the questions of the client do."""
+    await editor.create_kb("a")
+    for number in range(ROUNDS):
+        old, new = ("a", "b") if number % 2 == 0 else ("b", "a")
+        calls: list[Call] = [("/knowledge_base/rename", {"knowledge_base_name": old, "new_name": new})]
+        calls += [
+            ("/recommend/question", {"query": f"{number}-{n}-{name}", "kb_name": name})
+            for n in range(4)
+            for name in (old, new)
+        ]
+        statuses = await _at_once(editor, *calls)
+        assert set(statuses) <= {200, 404}
+        assert statuses[200] > 1
+
+
+async def test_documents_are_deleted_while_they_are_published(editor: Caller, worker: Worker) -> None:
+    await editor.create_kb("kb")
+    names = [f"{number}.txt" for number in range(8)]
+    working = asyncio.ensure_future(worker.run())
+    try:
+        for _ in range(ROUNDS):
+            sent = [("files", (name, secrets.token_hex(8).encode())) for name in names]
+            fields = {"knowledge_base_name": "kb", "override": "true"}
+            upload = editor.post("/knowledge_base/upload_docs", data=fields, files=sent)
+            deletes = [
+                (
+                    "/knowledge_base/delete_docs",
+                    {"knowledge_base_name": "kb", "file_names": [name], "delete_content": True},
+                )
+                for name in names
+            ]
+            answer, _ = await asyncio.gather(upload, _at_once(editor, *deletes))
+            assert answer.status_code == 200, answer.text
+        assert not working.done()
+    finally:
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working

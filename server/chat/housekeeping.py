@@ -5,15 +5,12 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from server.auth.audit import SERVER, audit
 from server.auth.repository import delete_expired, delete_unseen_users
 from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX
 from server.chat.repository import delete_conversations
 from server.core.clock import Clock
-from server.core.errors import Busy
-from server.db.session import Database
+from server.db.session import PASSING_FAULTS, Database
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ class Housekeeping:
         while True:
             try:
                 await self.clean()
-            except (SQLAlchemyError, Busy):
+            except PASSING_FAULTS:
                 log.warning("housekeeping was interrupted", exc_info=True)
             await asyncio.sleep(_PERIOD.total_seconds())
 

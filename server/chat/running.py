@@ -10,12 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from server.auth.principal import Principal
 from server.auth.repository import list_standing
-from server.core.errors import Busy, CallerDisabled
-from server.db.session import Database
+from server.core.errors import CallerDisabled
+from server.db.session import PASSING_FAULTS, Database
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -79,7 +77,7 @@ class RunningAnswers:
         try:
             async with self._database.read() as session:
                 standing = await list_standing(session, {run.caller for run in seen})
-        except (SQLAlchemyError, Busy):
+        except PASSING_FAULTS:
             log.warning("callers of running answers not checked", exc_info=True)
             return
         for run in seen:

@@ -20,7 +20,7 @@ from server.chat.running import RunningAnswers
 from server.chat.steps import Means, Steps
 from server.chat.storing import PAUSES, keep_trying
 from server.chat.turn import Ask, Turn
-from server.core.errors import AnswerNotStored, AppError, CallerDisabled, Conflict, SessionNotFound
+from server.core.errors import AnswerNotStored, AppError, CallerDisabled, Conflict, Deadlock, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -173,7 +173,7 @@ class ChatService:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
         for _ in range(_TRIES):
             # From the beginning: on MariaDB, whoever found the row taken would hold a lock on it.
-            with suppress(_Overtaken):
+            with suppress(_Overtaken, Deadlock):
                 return await self._try_to_store_question(caller, ask, model, kb, recommended)
         raise Conflict(
             Text("这个会话正被反复改动，请稍后再试", "this session is being changed all the time; try again")

@@ -30,6 +30,7 @@
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
      ├─ TooManyRequests                                    429  too_many_requests, user_quota
      ├─ Busy                                               503  busy, database_unreachable
+     │   ├─ Deadlock                                       503  busy
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
      ├─ AnswerNotStored                                    503  answer_not_stored
      ├─ StorageFull                                        507  disk_full, database_read_only
@@ -246,6 +247,10 @@ class TooManyRequests(AppError):
 
 class Busy(AppError):
     code, status = "busy", 503
+
+
+class Deadlock(Busy):
+    """Two writers waited for each other, and this one was sent back; from its beginning it may go through."""
 
 
 class EmbeddingUnavailable(Busy):

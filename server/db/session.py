@@ -11,16 +11,26 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
 
-from server.core.errors import AppError, Busy, Conflict, SettingsError, StorageFull
+from server.core.errors import AppError, Busy, Conflict, Deadlock, SettingsError, StorageFull
 from server.core.i18n import Text
 from server.core.settings import DatabaseSettings
 from server.db.sqlite import Turns, create_sqlite_engine, database_busy
 
 log = logging.getLogger(__name__)
+
+# What work in the background outlives: it comes round again.
+PASSING_FAULTS = (SQLAlchemyError, Busy, Conflict)
 
 # What a user writes → the async driver behind it.
 DRIVERS = {
@@ -30,8 +40,11 @@ DRIVERS = {
     "mysql": "mysql+aiomysql",
     "mariadb": "mariadb+aiomysql",
 }
-# MariaDB: lock wait timeout, deadlock. PostgreSQL: lock_not_available, deadlock_detected, serialization_failure.
-_LOCK_CODES = {1205, 1213, "55P03", "40P01", "40001"}
+# MariaDB: lock wait timeout; PostgreSQL: lock_not_available.
+_LOCK_CODES = {1205, "55P03"}
+# MariaDB: deadlock, and no such savepoint: a deadlock took the whole transaction back, and with it the savepoint that would
+# be gone back to. PostgreSQL: deadlock_detected, serialization_failure.
+_DEADLOCK_CODES = {1213, 1305, "40P01", "40001"}
 _FULL_CODES = {1021, 1114, "53100"}
 # MariaDB: cannot connect, gone away, lost. PostgreSQL: connection failures, shut down, starting up.
 _AWAY_CODES = {2002, 2003, 2006, 2013, "08001", "08003", "08006", "57P01", "57P02", "57P03"}
@@ -140,6 +153,8 @@ def _refusal_of(error: DBAPIError) -> AppError | None:
     original = error.orig
     words = str(original)
     code = _code_of(error)
+    if code in _DEADLOCK_CODES:
+        return Deadlock(database_busy().text, retry_after=1)
     if code in _LOCK_CODES or "database is locked" in words:
         return database_busy()
     if code in _FULL_CODES or "disk is full" in words:

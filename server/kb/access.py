@@ -45,6 +45,8 @@ async def own_kb(session: AsyncSession, caller: Principal, name: str) -> Knowled
 
 async def lock_own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
     """The same for whoever writes: nobody else changes or deletes it before this transaction ends."""
+    # The client before its knowledge bases, everywhere: on MariaDB a new name of one holds the client's row as well.
+    await repository.hold_client(session, caller.client_id)
     kb = await own_kb(session, caller, name)
     found_name = kb.name
     locked = await rebuild_repository.lock_kb(session, kb.id)

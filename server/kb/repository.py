@@ -9,6 +9,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from server.auth.models import Client
 from server.core.ids import new_id
 from server.kb.models import (
     Chunk,
@@ -27,6 +28,12 @@ _BATCH = 500
 
 
 # ── knowledge bases ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def hold_client(session: AsyncSession, client_id: str) -> None:
+    """The client stays; its rows may be added to meanwhile."""
+    query = select(Client.id).where(Client.id == client_id)
+    await session.scalar(query.with_for_update(read=True, key_share=True))
 
 
 async def find_kb(session: AsyncSession, client_id: str, name: str) -> KnowledgeBase | None:

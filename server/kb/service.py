@@ -313,7 +313,9 @@ class KBService:
         removed: list[Document] = []
         shelved: list[Document] = []
         async with self._database.write() as session:
-            kb = await own_kb(session, caller, name)
+            # The knowledge base before its documents, as whoever publishes one.
+            kb = await lock_own_kb(session, caller, name)
+            await repository.bump_generation(session, kb.id)
             for file_name in dict.fromkeys(file_names):
                 versions = await repository.find_documents(session, kb.id, name_key(file_name))
                 if not versions:
@@ -322,7 +324,6 @@ class KBService:
                     (removed if delete_content or slot != Slot.LIVE else shelved).append(row)
             await repository.delete_documents(session, [row.id for row in removed])
             await repository.shelve_documents(session, [row.id for row in shelved])
-            await repository.bump_generation(session, kb.id)
         for row in removed:
             await self._lanes.run("io", self._files.remove_everywhere, kb.id, row.id, row.suffix)
         for row in shelved:

@@ -11,13 +11,11 @@ import os
 import socket
 from datetime import timedelta
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from server.core.clock import Clock
-from server.core.errors import AppError, Busy
+from server.core.errors import AppError, Busy, Conflict
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
-from server.db.session import Database
+from server.db.session import PASSING_FAULTS, Database
 from server.kb import repository
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
@@ -60,7 +58,7 @@ class Worker:
         while True:
             try:
                 worked = await self.step()
-            except (SQLAlchemyError, Busy, OSError):
+            except (*PASSING_FAULTS, OSError):
                 # The database is away or locked: nothing is lost, the job is still there.
                 log.exception("worker cannot reach the database")
                 worked = False
@@ -124,7 +122,7 @@ class Worker:
             try:
                 async with self._database.write() as session:
                     await repository.renew_lease(session, work.job_id, self.owner, until)
-            except (SQLAlchemyError, Busy):
+            except PASSING_FAULTS:
                 log.warning("lease not renewed", extra={"document": work.document.id}, exc_info=True)
 
     async def _fail(self, work: Work, error: Exception) -> None:
@@ -188,6 +186,8 @@ def _classify(error: Exception) -> tuple[str, Text, bool]:
         return error.code, Text(error.zh, error.en), False
     if isinstance(error, Busy):
         return error.code, error.text, error.retry_after is not None
+    if isinstance(error, Conflict):  # from the database: others wrote meanwhile
+        return error.code, error.text, True
     if isinstance(error, AppError):
         return error.code, error.text, False
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
