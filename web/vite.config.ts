@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url'
 import legacy from '@vitejs/plugin-legacy'
 import vue from '@vitejs/plugin-vue'
 import { defineConfig } from 'vitest/config'
-import { noInlineScripts, noInlineStyles } from './build/csp'
+import { noInlineScripts, noInlineStyles } from './build/csp.ts'
+import { drawing } from './build/drawing.ts'
 
 // Where `npm run dev` finds the API.
 const server = process.env.CHAT2LLM ?? 'http://127.0.0.1:7861'
@@ -11,7 +12,7 @@ const API = ['/auth', '/chat', '/history', '/jobs', '/knowledge_base', '/llm_mod
 export default defineConfig({
   base: '/h5/',
   // Before `legacy`: it must see the styles before they are minified away; after it: the scripts that it writes.
-  plugins: [vue(), noInlineStyles(), legacy({ targets: ['chrome >= 61', 'ios >= 11'] }), noInlineScripts()],
+  plugins: [vue(), drawing(), noInlineStyles(), legacy({ targets: ['chrome >= 61', 'ios >= 11'] }), noInlineScripts()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   define: {
     __VUE_I18N_FULL_INSTALL__: false,
@@ -24,7 +25,7 @@ export default defineConfig({
   build: { assetsInlineLimit: 0, chunkSizeWarningLimit: 1200, reportCompressedSize: false },
   server: { proxy: Object.fromEntries(API.map(path => [path, { target: server, changeOrigin: false }])) },
   test: {
-    environment: 'happy-dom',
+    environment: 'jsdom',
     include: ['tests/**/*.test.ts'],
     setupFiles: ['tests/setup.ts'],
     restoreMocks: true,

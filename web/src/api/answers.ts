@@ -6,17 +6,18 @@ export type Mode = 'llm_chat' | 'knowledge_base_chat' | 'search_engine_chat' | '
 export type AnswerState = 'writing' | 'done' | 'failed' | 'cut'
 export type Outcome = 'answered' | 'not_found'
 
-/** A passage that was found for a question, or a page of the web. */
+/** A passage that was found for a question, or a page of the web (`title`, `url`). */
 export interface Source {
   number: number
-  document_id?: string
-  chunk_id?: string
-  file_name?: string
-  place?: string
-  anchor?: Record<string, unknown> | null
   text: string
-  title?: string
-  url?: string
+  document_id?: string | null
+  chunk_id?: number | null
+  file_name?: string | null
+  place?: string | null
+  anchor?: Record<string, unknown> | null
+  kb_name?: string | null
+  title?: string | null
+  url?: string | null
 }
 
 export interface Question {

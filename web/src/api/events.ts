@@ -4,13 +4,13 @@ export type Stage = 'searching' | 'reading' | 'writing' | 'using_tool'
 
 export interface EventData {
   started: { message_id: string, query: string, session_id: string }
-  status: { stage: Stage, count?: number }
+  status: { stage: Stage, count?: number | null }
   sources: { hits: Source[] }
   delta: { text: string }
   replace: { text: string }
   tool: { name: string, title: string, arguments: string, output: string, failed: boolean }
   usage: { prompt_tokens: number, completion_tokens: number }
-  finished: { message_id: string, outcome?: Outcome, follow_ups?: string[] }
+  finished: { message_id: string, outcome?: Outcome | null, follow_ups?: string[] }
   failed: { error: { code: string, message: string, request_id: string } }
   cut: { message_id: string }
 }

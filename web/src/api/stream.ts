@@ -25,24 +25,31 @@ const lengthOf = (text: string) => [...text].length
 
 /** Brings the pieces into one text: what comes twice is dropped, what is missing is asked for again. */
 class Position {
-  constructor(public at: number) {}
+  /** What the server calls this place: `120`, or `120.2` in a text that was begun anew. */
+  id: string
+
+  constructor(public at: number) {
+    this.id = at > 0 ? String(at) : ''
+  }
 
   take(event: AnswerEvent, id: string | undefined): AnswerEvent | null {
     if (event.event === 'replace') {
       this.at = lengthOf(event.data.text)
+      this.id = id ?? String(this.at)
       return event
     }
     if (event.event !== 'delta')
       return event
-    const end = Number(id)
+    const end = Number.parseInt(id ?? '', 10)
     const length = lengthOf(event.data.text)
-    const start = id && Number.isInteger(end) ? end - length : this.at
+    const start = Number.isNaN(end) ? this.at : end - length
     if (start > this.at)
       throw new NetworkError('a piece is missing')
     const known = this.at - start
     if (known >= length)
       return null
     this.at = start + length
+    this.id = id ?? String(this.at)
     return known === 0 ? event : { event: 'delta', data: { text: [...event.data.text].slice(known).join('') } }
   }
 }
@@ -95,8 +102,8 @@ async function connect(following: Following, position: Position, onOpen: () => v
   })
   try {
     const headers: Record<string, string> = { Accept: 'text/event-stream' }
-    if (position.at > 0)
-      headers['Last-Event-ID'] = String(position.at)
+    if (position.id)
+      headers['Last-Event-ID'] = position.id
     const response = await request(eventsPath(following.messageId), { headers, signal: own.signal })
     onOpen()
     const reader = response.body!.getReader()

@@ -1,0 +1,19 @@
+/** What a finished block gets on top: colours of code, formulas, drawings. Each loads its library when the first one is met. */
+export async function enhance(element: HTMLElement, words: { drawing: string }, isDark: boolean): Promise<void> {
+  await Promise.all([...formulas(element), ...codes(element), ...drawings(element, words.drawing, isDark)])
+}
+
+function* formulas(element: HTMLElement): Generator<Promise<void>> {
+  for (const place of element.querySelectorAll<HTMLElement>('.math[data-tex]:not(.set)'))
+    yield import('./katex').then(({ setFormula }) => setFormula(place))
+}
+
+function* codes(element: HTMLElement): Generator<Promise<void>> {
+  for (const code of element.querySelectorAll<HTMLElement>('.code:not(.drawing):not([data-language=""]) code:not(.set)'))
+    yield import('./highlight').then(({ colour }) => colour(code, code.closest<HTMLElement>('.code')?.dataset.language ?? ''))
+}
+
+function* drawings(element: HTMLElement, words: string, isDark: boolean): Generator<Promise<void>> {
+  for (const figure of element.querySelectorAll<HTMLElement>('.drawing'))
+    yield import('./mermaid').then(({ draw }) => draw(figure, words, isDark))
+}
