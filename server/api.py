@@ -10,6 +10,7 @@ from server.auth.routes import sessions_router, users_router
 from server.auth.wecom_routes import router as wecom
 from server.auth.wecom_routes import verification_router
 from server.catalog.routes import router as catalog
+from server.chat.answer_routes import router as answers
 from server.chat.raw_routes import router as raw
 from server.chat.routes import router as chat
 from server.chat.session_routes import feedback_router, history_router
@@ -26,6 +27,7 @@ from server.kb.upkeep_routes import router as upkeep
 def include_routers(app: FastAPI, settings: Settings) -> None:
     limits: Any = {"max_files": settings.kb.max_upload_files, "max_fields": 50, "max_part_size": 4 * 1024**2}
     app.include_router(chat)
+    app.include_router(answers)
     app.include_router(feedback_router)
     app.include_router(sessions)
     app.include_router(history_router)

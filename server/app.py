@@ -16,6 +16,7 @@ from server.auth.framing import Framing
 from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
 from server.catalog.service import Catalog
+from server.chat.answers import Answers
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.sessions import Sessions
@@ -53,6 +54,8 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
+            answers = Answers(opened.chat, opened.database, opened.runtime, settings.chat)
+            app.state.answers = answers
             app.state.sessions = Sessions(opened.database, opened.runtime.clock)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
@@ -73,11 +76,14 @@ def create_app(
             app.state.framing = Framing(opened.database)
             async with opened.database.read() as session:
                 await warn_of_weak_keys(session, opened.runtime.clock.now())
-            second_look = opened.chat.watch_abandoned()
-            watching = asyncio.create_task(opened.chat.running.watch())
+            later_looks = opened.chat.watch_abandoned()
+            watching = [asyncio.create_task(work) for work in (opened.chat.running.watch(), answers.watch())]
             yield
-            watching.cancel()
-            second_look.cancel()
+            for look in later_looks:
+                look.cancel()
+            for watch in watching:
+                watch.cancel()
+            await answers.close()
 
     app = FastAPI(
         title="chat2llm",

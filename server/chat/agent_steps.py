@@ -45,6 +45,8 @@ class AgentSteps:
                     case Counted():
                         yield Usage(report.prompt, report.completion)
                     case Concluded():
+                        if uses and not found and all(use["name"] == "knowledge_search" for use in uses):
+                            turn.told.outcome = "not_found"
                         yield Sources(sources_of(found), turn.docs)
                         yield FinalAnswer(report.text)
 

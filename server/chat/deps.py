@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from server.chat.answers import Answers
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.service import ChatService
@@ -42,6 +43,10 @@ async def _context(request: Request) -> AnswerContext:
     )
 
 
+async def _answers(request: Request) -> Answers:
+    return cast("Answers", request.app.state.answers)
+
+
 async def _sessions(request: Request) -> Sessions:
     return cast("Sessions", request.app.state.sessions)
 
@@ -55,6 +60,7 @@ async def _language(request: Request) -> Language:
 
 
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
+AnswersDep = Annotated[Answers, Depends(_answers)]
 FeedbackDep = Annotated[Feedback, Depends(_feedback)]
 Lang = Annotated[Language, Depends(_language)]
 Answering = Annotated[AnswerContext, Depends(_context)]

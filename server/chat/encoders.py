@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.sse import format_sse_event
 
 from server.chat.events import (
+    Cut,
     Event,
     Failed,
     FinalAnswer,
@@ -157,6 +158,8 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "finished", {"message_id": event.message_id} if event.message_id else {}
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
+        case Cut():
+            return "cut", {"message_id": event.message_id}
 
 
 def _tool_lines(use: ToolUse, language: Language) -> list[str]:

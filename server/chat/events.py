@@ -67,4 +67,11 @@ class Failed:
     error: AppError
 
 
-Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The answer was stopped; what was said is kept."""
+
+    message_id: str
+
+
+Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed | Cut

@@ -1,16 +1,18 @@
 """SQL about conversations. Functions take the session first and never commit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.chat.models import Message, Session
 
+# Bound parameters per statement: SQLite's old limit is 999.
+_BATCH = 500
 # A rating from here on is a good one.
 GOOD = 60
 # Messages in the order in which they came; no two are equal.
@@ -55,6 +57,22 @@ async def list_sessions(
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
     return await session.get(Message, message_id)
+
+
+async def add_message(session: AsyncSession, row: Message) -> bool:
+    """Insert; False when another request inserted one of this id a moment before."""
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+async def lock_message(session: AsyncSession, message_id: str) -> Message | None:
+    """As it stands now; nobody else changes it before the commit."""
+    query = select(Message).where(Message.id == message_id).with_for_update()
+    return await session.scalar(query.execution_options(populate_existing=True))
 
 
 async def next_position(session: AsyncSession, session_id: str | None) -> int:
@@ -111,16 +129,65 @@ async def update_message(session: AsyncSession, message_id: str, values: dict[st
     await session.execute(update(Message).where(Message.id == message_id).values(**values))
 
 
-async def unfinished_messages(session: AsyncSession, before: datetime) -> list[str]:
-    """The ids of messages from before then that are still being written."""
-    query = select(Message.id).where(Message.state == "writing", Message.created_at < before)
-    return list(await session.scalars(query))
+def _is_abandoned(now: datetime, before: datetime) -> ColumnElement[bool]:
+    """Being written, but by no process that has been heard of lately; or, if none had to be, from before then."""
+    unheard = case(
+        (Message.writing_until.is_(None), Message.created_at < before), else_=Message.writing_until < now
+    )
+    return and_(Message.state == "writing", unheard)
 
 
-async def cut_message(session: AsyncSession, message_id: str) -> None:
-    """Mark a message as cut, unless it has ended meanwhile."""
+async def list_abandoned(session: AsyncSession, now: datetime, before: datetime) -> list[str]:
+    return list(await session.scalars(select(Message.id).where(_is_abandoned(now, before))))
+
+
+async def cut_abandoned(session: AsyncSession, message_id: str, now: datetime, before: datetime) -> bool:
+    """Mark a message as cut, unless it has ended or goes on meanwhile: False."""
+    query = update(Message).where(Message.id == message_id, _is_abandoned(now, before))
+    result = await session.execute(query.values(state="cut", writing_until=None))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+async def store_answer(session: AsyncSession, message_id: str, attempt: int, values: dict[str, Any]) -> None:
+    """Unless it is being answered anew."""
+    query = update(Message).where(Message.id == message_id, Message.attempt == attempt)
+    await session.execute(query.values(**values))
+
+
+# ── while it is being written ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def store_progress(session: AsyncSession, parts: Sequence[dict[str, Any]]) -> None:
+    """What answers say so far, many at once; `id`, `attempt` and the same columns in each.
+
+    Of an answer that has ended, nothing.
+    """
+    table = Message.__table__
+    assert isinstance(table, Table)
+    names = [name for name in parts[0] if name not in ("id", "attempt")]
+    query = table.update().where(
+        table.c.id == bindparam("_id"), table.c.attempt == bindparam("_attempt"), table.c.state == "writing"
+    )
+    query = query.values({name: bindparam(f"_{name}", type_=table.c[name].type) for name in names})
+    # In one order everywhere, so that two processes cannot wait for each other.
+    rows = sorted(parts, key=lambda part: str(part["id"]))
+    await session.execute(query, [{f"_{name}": value for name, value in row.items()} for row in rows])
+
+
+async def list_wanted(session: AsyncSession, ids: Sequence[str]) -> set[tuple[str, int]]:
+    """(id, attempt) of those of these messages that are there, and whose answer nobody has stopped."""
+    wanted: set[tuple[str, int]] = set()
+    for start in range(0, len(ids), _BATCH):
+        query = select(Message.id, Message.attempt).where(
+            Message.id.in_(ids[start : start + _BATCH]), Message.stop_wanted.is_(False)
+        )
+        wanted |= {(message_id, attempt) for message_id, attempt in await session.execute(query)}
+    return wanted
+
+
+async def ask_to_stop(session: AsyncSession, message_id: str) -> None:
     query = update(Message).where(Message.id == message_id, Message.state == "writing")
-    await session.execute(query.values(state="cut"))
+    await session.execute(query.values(stop_wanted=True))
 
 
 async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> None:

@@ -4,22 +4,24 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.chat import history, repository
-from server.chat.events import Event, Failed, FinalAnswer, Finished, Started, TextDelta
+from server.chat.events import Cut, Event, Failed, Finished, Started
 from server.chat.history import Round
 from server.chat.limits import Limits
 from server.chat.models import Message, Session
 from server.chat.preset import PresetModel
 from server.chat.prompts import Mode
-from server.chat.running import RunningAnswers
+from server.chat.running import RunningAnswers, Stopped
 from server.chat.steps import Means, Steps
+from server.chat.telling import Telling, first_stage
 from server.chat.turn import Ask, Turn
-from server.core.errors import AppError, CallerDisabled, SessionNotFound
+from server.core.errors import AppError, CallerDisabled, Conflict, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -39,7 +41,13 @@ _SESSION_MODES: dict[Mode, str] = {
 }
 # Where people ask what was recommended to them, and are given its preset answer.
 _RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
+# How long the process that writes a detached answer may be silent before it is taken for dead.
+LEASE = timedelta(seconds=20)
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
+
+
+class AlreadyAsked(Exception):
+    """There is a message of this id."""
 
 
 class ChatService:
@@ -63,7 +71,8 @@ class ChatService:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
 
         Raises Invalid, ModelNotFound, PromptNotFound, KBNotFound, EmbeddingUnavailable, SessionNotFound,
-        SearchEngineNotFound, SearchEngineNotReady, UpstreamError (of a search engine).
+        SearchEngineNotFound, SearchEngineNotReady, UpstreamError (of a search engine); for a detached answer AlreadyAsked,
+        Conflict.
         """
         check_length(ask.query, self._settings.max_query_chars)
         model = self.means.gateway.get(ask.model_name)
@@ -80,8 +89,8 @@ class ChatService:
             await self._kb.check_searchable(kb)
         rounds = await self._rounds(caller, ask)
         pages = await self._search_web(caller, ask) if ask.mode == "search_engine_chat" else None
-        message_id = await self._store_question(caller, ask, model.name, kb, recommended)
-        return Turn(caller, ask, message_id, model, kb, pages, rounds, self._clock.now())
+        told = await self._store_question(caller, ask, model.name, kb, recommended)
+        return Turn(caller, ask, told.message_id, model, kb, pages, rounds, self._clock.now(), told)
 
     async def _search_web(self, caller: Principal, ask: Ask) -> list[WebPage]:
         """Before anything is stored or sent: an engine that fails is a refusal like any other."""
@@ -95,16 +104,16 @@ class ChatService:
         try:
             yield Started(turn.message_id)
             async with aclosing(
-                self.limits.hold(turn.caller, turn.model.name, self._steps.of(turn))
+                self.limits.hold(turn.caller, turn.model.name, self._steps.of(turn), turn.message_id)
             ) as events:
                 async for event in events:
-                    if isinstance(event, TextDelta):
-                        turn.reply.append(event.text)
-                    elif isinstance(event, FinalAnswer):
-                        turn.reply = [event.text]
+                    turn.told.take(event)
                     yield event
-            turn.state, last = "done", Finished(turn.message_id)
+            turn.told.state, last = "done", Finished(turn.message_id)
+        except Stopped:
+            last = Cut(turn.message_id)
         except CallerDisabled as error:
+            turn.told.fail(error)
             last = Failed(error)  # kept as an answer whose reader went away
         except AppError as error:
             last = self._fail(turn, error)
@@ -113,34 +122,46 @@ class ChatService:
             log.exception("answer failed", extra={"message_id": turn.message_id})
             last = self._fail(turn, AppError(_INTERNAL))
         finally:
+            if turn.told.state == "writing":
+                turn.told.state = "cut"
             # Also when the reader has gone: then this frame is being torn down, and the task lives on.
             stored = self._tasks.start(self._store_answer(turn))
         await asyncio.wait({stored})
         yield last
 
-    def watch_abandoned(self) -> asyncio.TimerHandle:
-        """Look for abandoned answers now, and once more when the youngest there can be are old enough to tell.
+    def watch_abandoned(self) -> list[asyncio.TimerHandle]:
+        """Look for abandoned answers now, and again when the youngest there can be are old enough to tell.
 
-        For the start of a process, which is when another one may have died. The handle cancels the second look.
+        For the start of a process, which is when another one may have died. The handles cancel the later looks.
         """
         self._tasks.start(self._close_abandoned())
-        seconds = self._settings.max_answer_time.total_seconds()
-        return asyncio.get_running_loop().call_later(
-            seconds, lambda: self._tasks.start(self._close_abandoned())
-        )
+        return [
+            asyncio.get_running_loop().call_later(
+                period.total_seconds(), lambda: self._tasks.start(self._close_abandoned())
+            )
+            for period in (LEASE, self._settings.max_answer_time)
+        ]
 
     async def _close_abandoned(self) -> None:
-        """Mark as cut what is being written for longer than an answer may take: its process was killed.
-
-        Should one be written after all, by another process, it is stored over this.
-        """
-        before = self._clock.now() - self._settings.max_answer_time
+        now = self._clock.now()
         async with self._database.read() as session:
-            abandoned = await repository.unfinished_messages(session, before)
+            abandoned = await repository.list_abandoned(session, now, now - self._settings.max_answer_time)
         for message_id in abandoned:
-            async with self._database.write() as session:
-                await repository.cut_message(session, message_id)
+            await self.close_abandoned(message_id)
+
+    async def close_abandoned(self, message_id: str) -> bool:
+        """Mark a message as cut if its process was killed: that has not been heard of for its time.
+
+        Should it be written after all, by another process, it is stored over this.
+        """
+        now = self._clock.now()
+        async with self._database.write() as session:
+            is_cut = await repository.cut_abandoned(
+                session, message_id, now, now - self._settings.max_answer_time
+            )
+        if is_cut:
             log.warning("answer was abandoned", extra={"message_id": message_id})
+        return is_cut
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,8 +179,9 @@ class ChatService:
 
     async def _store_question(
         self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
-    ) -> str:
+    ) -> Telling:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
+        now = self._clock.now()
         async with self._database.write() as session:
             found, message = await _find_own(session, caller, ask)
             # A message that there is stays in its session: a new one would be empty.
@@ -170,13 +192,33 @@ class ChatService:
                 message = self._new_message(caller, ask, model)
                 message.kb_id = kb.id if kb else None
                 message.position = await repository.next_position(session, ask.session_id)
-                session.add(message)
+                if not await repository.add_message(session, message):
+                    raise AlreadyAsked
                 if recommended is not None:
                     await self._kb.questions.count_tap(session, recommended)
-            message.state, message.error_code = "writing", None
+            else:
+                if ask.detached:
+                    await self._clear_answer(session, message, ask, now)
+                    message.kb_id, message.chat_type = kb.id if kb else None, ask.mode
+                message.attempt += 1
+            message.state, message.error_code, message.stop_wanted = "writing", None, False
+            message.writing_until = now + (LEASE if ask.detached else self._settings.max_answer_time)
             # What was said of an earlier answer is not said of the next.
             message.feedback_score, message.feedback_reason, message.feedback_at = None, "", None
-        return message.id
+        return Telling(message.id, message.query, message.session_id, message.attempt, first_stage(ask.mode))
+
+    async def _clear_answer(self, session: AsyncSession, message: Message, ask: Ask, now: datetime) -> None:
+        """Make room for another answer to a question. Raises AlreadyAsked, Conflict."""
+        if not ask.again:
+            raise AlreadyAsked
+        if await repository.lock_message(session, message.id) is None:
+            raise SessionNotFound
+        if message.state == "writing" and message.writing_until is not None and message.writing_until > now:
+            raise Conflict(
+                Text("这个回答还没有写完", "this answer is still being written"), code="answer_running"
+            )
+        message.response, message.docs, message.trace = "", [], {}
+        message.sources = message.progress = message.outcome = message.follow_ups = None
 
     def _new_session(self, caller: Principal, ask: Ask, session_id: str) -> Session:
         return Session(
@@ -201,31 +243,40 @@ class ChatService:
             response="",
             docs=[],
             trace={},
+            attempt=1,
             created_at=self._clock.now(),
         )
 
     async def _store_answer(self, turn: Turn) -> None:
+        told = turn.told
+        is_done = told.state == "done"
         values: dict[str, Any] = {
-            "response": "".join(turn.reply),
+            "response": str(told.text),
             "docs": turn.docs,
             "trace": turn.trace,
             "model": turn.model.name,
-            "state": turn.state,
-            "error_code": turn.error_code,
+            "state": told.state,
+            "error_code": told.error["code"] if told.error and told.state == "failed" else None,
+            "sources": told.sources,
+            "progress": told.progress,
+            "outcome": told.outcome if is_done else None,
+            "follow_ups": told.follow_ups if is_done else None,
+            "writing_until": None,
         }
         async with self._database.write() as session:
-            await repository.update_message(session, turn.message_id, values)
+            await repository.store_answer(session, turn.message_id, told.attempt, values)
         seconds = round((self._clock.now() - turn.started_at).total_seconds(), 2)
         fields = {
             "message_id": turn.message_id,
             "model": turn.model.name,
-            "state": turn.state,
+            "state": told.state,
             "seconds": seconds,
         }
         log.info("answered", extra=fields | {"chars": len(values["response"]), "hits": len(turn.docs)})
 
     def _fail(self, turn: Turn, error: AppError) -> Failed:
-        turn.state, turn.error_code = "failed", error.code
+        turn.told.state = "failed"
+        turn.told.fail(error)
         return Failed(error)
 
 

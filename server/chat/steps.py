@@ -1,8 +1,9 @@
 """How an answer is made: what is looked up, what the model reads, and what it says."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +28,8 @@ AnySource = TypeVar("AnySource", bound=Source)
 
 # Tokens kept free for the answer when a request sets no max_tokens.
 _ANSWER_ROOM = 1024
+# Questions that are recommended after an answer, and seconds that its end waits for them.
+_FOLLOW_UPS, _FOLLOW_UP_PATIENCE = 3, 0.3
 NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
 NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
 
@@ -65,16 +68,39 @@ class Steps:
             yield _search_of(turn, len(hits))
         if turn.ask.mode != "llm_chat":
             yield Sources(hits, turn.docs)
-        said: list[str] = []
+        if turn.ask.mode != "llm_chat" and not hits and not isinstance(turn.model, PresetModel):
+            turn.told.outcome = "not_found"
+        async with self._following_up(turn), aclosing(self._say(turn, hits)) as said:
+            async for event in said:
+                yield event
+        if is_agent:
+            yield FinalAnswer(str(turn.told.text))
+
+    async def _say(self, turn: Turn, hits: Sequence[Source]) -> AsyncGenerator[Event, None]:
+        """The model's own part."""
         async with aclosing(turn.model.stream(await self._request(turn, hits))) as deltas:
             async for delta in deltas:
                 if delta.usage is not None:
                     yield Usage(delta.usage.prompt, delta.usage.completion)
+                if delta.not_found:
+                    turn.told.outcome = "not_found"
                 if delta.text:
-                    said.append(delta.text)
                     yield TextDelta(delta.text)
-        if is_agent:
-            yield FinalAnswer("".join(said))
+
+    @asynccontextmanager
+    async def _following_up(self, turn: Turn) -> AsyncIterator[None]:
+        """While the answer is written, look for what may be asked next; the end hardly waits for it."""
+        if turn.kb is None or not turn.ask.detached:
+            yield
+            return
+        work = self._kb.related.find(turn.caller, turn.kb, turn.ask.query, _FOLLOW_UPS)
+        found = asyncio.ensure_future(work)
+        try:
+            yield
+            if (await asyncio.wait({found}, timeout=_FOLLOW_UP_PATIENCE))[0]:
+                turn.told.follow_ups = found.result()
+        finally:
+            found.cancel()
 
     async def _find(self, turn: Turn) -> Sequence[Source]:
         if isinstance(turn.model, PresetModel):

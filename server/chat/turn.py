@@ -8,6 +8,7 @@ from typing import Any
 from server.auth.principal import Principal
 from server.chat.history import Given, Round
 from server.chat.prompts import Mode
+from server.chat.telling import Telling
 from server.kb.models import KnowledgeBase
 from server.llm.base import ChatModel
 from server.search.base import WebPage
@@ -33,6 +34,9 @@ class Ask:
     score_threshold: float = 1.0
     search_engine_name: str = ""
     split_result: bool = False
+    # Its answer goes on without a reader: the message is new, or `again` asks for another answer to the one that is there.
+    detached: bool = False
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -49,9 +53,7 @@ class Turn:
     rounds: list[Round]
     started_at: datetime
     # Filled while the answer is made.
-    reply: list[str] = field(default_factory=list)
+    told: Telling
     docs: list[str] = field(default_factory=list)
     unread: int = 0
     trace: dict[str, Any] = field(default_factory=dict)
-    state: str = "cut"
-    error_code: str | None = None

@@ -37,6 +37,8 @@ class Hit:
     text: str
     anchor: dict[str, Any]
     score: float
+    kb_id: str = ""
+    kb_name: str = ""
 
     @property
     def context(self) -> str:
@@ -111,7 +113,7 @@ class Retriever:
             if newer.binding != kb.binding:
                 embedder, vector = await self._embed(newer, question, trace)
             kb, trace.generation = newer, newer.generation
-        return list(_hits(found, rows, threshold, trace)), trace
+        return list(_hits(kb, found, rows, threshold, trace)), trace
 
     async def _embed(
         self, kb: KnowledgeBase, question: str, trace: Trace
@@ -126,6 +128,7 @@ class Retriever:
 
 
 def _hits(
+    kb: KnowledgeBase,
     found: list[tuple[int, float]],
     rows: dict[int, tuple[Chunk, Document]],
     threshold: float,
@@ -137,4 +140,6 @@ def _hits(
         trace.candidates.append((chunk_id, round(score, 4), outcome))
         if outcome == "hit":
             chunk, document = rows[chunk_id]
-            yield Hit(chunk_id, document.id, document.file_name, chunk.text, chunk.anchor, score)
+            yield Hit(
+                chunk_id, document.id, document.file_name, chunk.text, chunk.anchor, score, kb.id, kb.name
+            )

@@ -37,6 +37,7 @@ from server.kb.loaders.errors import content_gone, needs_full
 from server.kb.media import media_type
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
 from server.kb.questions import Questions
+from server.kb.related import RelatedQuestions
 from server.kb.retriever import Hit, Retriever, Trace
 from server.kb.splitters import Chunking
 from server.kb.vectorstores import VECTOR_STORES
@@ -86,6 +87,7 @@ class KBService:
         self._database, self._files, self._embedders, self._indexes = database, files, embedders, indexes
         self._lanes, self._clock, self._settings = runtime.lanes, runtime.clock, settings
         self.questions = Questions(database, runtime)
+        self.related = RelatedQuestions(database, embedders, runtime.tasks)
         self._retriever = Retriever(database, embedders, indexes, runtime.lanes)
 
     def choose_chunking(self, wish: ChunkingWish | None = None, kb: KnowledgeBase | None = None) -> Chunking:
