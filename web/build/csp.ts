@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-// The page is served with a policy that lets neither inline scripts nor `<style>` elements pass. Vite's legacy build makes both;
-// here they become files of their own.
+// The page is served with a policy that lets neither inline scripts nor `<style>` elements pass, and no script of a data: address.
+// Vite's legacy build makes all three; here they become files of their own.
 
 function named(kind: string, text: string, suffix: string): string {
   return `assets/${kind}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}.${suffix}`
@@ -54,20 +54,33 @@ export function noInlineStyles(): Plugin {
 }
 
 const SCRIPT = /<script([^>]*)>([^<]+)<\/script>/g
+const CHECK = /import\s*'data:text\/javascript,([^']*)'/g
 
-/** Scripts inside index.html become files. Stands after the legacy plugin. */
+/** Scripts inside index.html become files, and so do the modules that look for an old browser. Stands after the legacy plugin. */
 export function noInlineScripts(): Plugin {
   const files = new Files()
   let base = '/'
+  const linked = (code: string) => code.replace(CHECK, (_, text: string) => `import'./${path.basename(files.keep(named('check', text, 'js'), text))}'`)
   return {
     name: 'no-inline-scripts',
     apply: 'build',
     enforce: 'post',
     configResolved: (config) => { base = config.base },
+    generateBundle(options, bundle) {
+      for (const chunk of Object.values(bundle)) {
+        if (options.format !== 'es' || chunk.type !== 'chunk')
+          continue
+        chunk.code = linked(chunk.code)
+        if (chunk.code.includes('data:text/javascript'))
+          this.error(`a module of a data: address is left in ${chunk.fileName}; see build/csp.ts`)
+      }
+    },
     transformIndexHtml: {
       order: 'post',
-      handler: html => html.replace(SCRIPT, (_, attributes: string, text: string) =>
-        `<script${attributes} src="${base}${files.keep(named('start', text, 'js'), text)}"></script>`),
+      handler: html => html.replace(SCRIPT, (_, attributes: string, given: string) => {
+        const text = linked(given)
+        return `<script${attributes} src="${base}${files.keep(named('start', text, 'js'), text)}"></script>`
+      }),
     },
     writeBundle: options => files.write(options.dir ?? 'dist'),
   }

@@ -104,6 +104,89 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/chat/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin Answer
+         * @description Begin an answer: 202. The same `message_id` again: 200, and how it stands. 409 `answer_running`: `regenerate` of one
+         *     that is being written.
+         */
+        post: operations["begin_answer_chat_answers_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/answers/{message_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Answer
+         * @description An answer as far as it has come.
+         */
+        get: operations["get_answer_chat_answers__message_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/answers/{message_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Answer
+         * @description Read an answer, from the beginning or after the last `id` that arrived (`Last-Event-ID`, or `after`), to its end.
+         *
+         *     `started`, `status`, `sources`, `tool`, `delta`, `replace` (the text is another), `usage`; `finished`, `failed` or `cut`.
+         */
+        get: operations["read_answer_chat_answers__message_id__events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/answers/{message_id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop Answer
+         * @description End an answer; what was said is kept. One that has ended stays as it is.
+         */
+        post: operations["stop_answer_chat_answers__message_id__stop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/chat/feedback": {
         parameters: {
             query?: never;
@@ -1452,6 +1535,129 @@ export interface components {
              */
             create_time: string;
         };
+        /** AnswerOut */
+        AnswerOut: {
+            /** Message Id */
+            message_id: string;
+            /** Session Id */
+            session_id: string | null;
+            /** Query */
+            query: string;
+            /**
+             * Response
+             * @description What has been said so far.
+             */
+            response: string;
+            /**
+             * State
+             * @description writing, done, failed, or cut.
+             */
+            state: string;
+            /**
+             * Outcome
+             * @description answered, or not_found: not in the knowledge base. None until it is done.
+             */
+            outcome: string | null;
+            /** Error Code */
+            error_code: string | null;
+            /** Sources */
+            sources: components["schemas"]["SourceOut"][];
+            /**
+             * Follow Ups
+             * @description Questions that may be asked next, three at most.
+             */
+            follow_ups: string[];
+            /** Feedback Score */
+            feedback_score: number | null;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+        };
+        /** AnswerState */
+        AnswerState: {
+            /** Message Id */
+            message_id: string;
+            /**
+             * State
+             * @description writing, done, failed, or cut: stopped, or its process ended.
+             */
+            state: string;
+        };
+        /** AskAnswer */
+        AskAnswer: {
+            /**
+             * Message Id
+             * @description Made by the page. The same id again begins nothing, so that a question may be sent until it has arrived.
+             */
+            message_id: string;
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "llm_chat" | "knowledge_base_chat" | "search_engine_chat" | "agent_chat";
+            /**
+             * Query
+             * @description The question.
+             */
+            query: string;
+            /**
+             * Session Id
+             * @description The conversation it belongs to; made when it is new. What was said before comes from there.
+             */
+            session_id: string;
+            /**
+             * Knowledge Base Name
+             * @description Where the answer is to be found; needed by `knowledge_base_chat`.
+             */
+            knowledge_base_name?: string | null;
+            /**
+             * Search Engine Name
+             * @description For `search_engine_chat`, one of `/server/list_search_engines`; left out: the first of them.
+             */
+            search_engine_name?: string | null;
+            /**
+             * Model Name
+             * @description None means the server's default.
+             */
+            model_name?: string | null;
+            /**
+             * Prompt Name
+             * @default default
+             */
+            prompt_name: string;
+            /**
+             * Temperature
+             * @default 0.7
+             */
+            temperature: number;
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /**
+             * History Count
+             * @description Rounds of the conversation that are remembered at most.
+             */
+            history_count?: number | null;
+            /**
+             * Top K
+             * @description Passages at most.
+             * @default 3
+             */
+            top_k: number;
+            /**
+             * Score Threshold
+             * @description Passages farther away are left out.
+             * @default 1
+             */
+            score_threshold: number;
+            /**
+             * Regenerate
+             * @description Answer the question of this message once more, in its place; its words and its session stay what they are.
+             * @default false
+             */
+            regenerate: boolean;
+        };
         /** AuditOut */
         AuditOut: {
             /**
@@ -1824,6 +2030,34 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["APIKeyOut"];
+        };
+        /** Envelope[AnswerOut] */
+        Envelope_AnswerOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["AnswerOut"];
+        };
+        /** Envelope[AnswerState] */
+        Envelope_AnswerState_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["AnswerState"];
         };
         /** Envelope[Changed] */
         Envelope_Changed_: {
@@ -3419,6 +3653,42 @@ export interface components {
             kid?: string | null;
         };
         /**
+         * SourceOut
+         * @description A passage, or a page of the web (`title`, `url`).
+         */
+        SourceOut: {
+            /** Number */
+            number: number;
+            /** Text */
+            text: string;
+            /** Document Id */
+            document_id?: string | null;
+            /** Chunk Id */
+            chunk_id?: number | null;
+            /** File Name */
+            file_name?: string | null;
+            /**
+             * Place
+             * @description Where in the file, in words.
+             */
+            place?: string | null;
+            /**
+             * Anchor
+             * @description Where in the file: page, slide, sheet, range, row, heading.
+             */
+            anchor?: {
+                [key: string]: unknown;
+            } | null;
+            /** Score */
+            score?: number | null;
+            /** Kb Name */
+            kb_name?: string | null;
+            /** Title */
+            title?: string | null;
+            /** Url */
+            url?: string | null;
+        };
+        /**
          * StepOut
          * @description One thing that a token must pass. The first that it does not is the last.
          */
@@ -3958,6 +4228,208 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_list_str__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    begin_answer_chat_answers_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_AnswerState_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    get_answer_chat_answers__message_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_AnswerOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    read_answer_chat_answers__message_id__events_get: {
+        parameters: {
+            query?: {
+                after?: string | null;
+            };
+            header?: {
+                "Last-Event-ID"?: string | null;
+            };
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    stop_answer_chat_answers__message_id__stop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_AnswerState_"];
                 };
             };
             /** @description Refused: the true status, with a code for programs */

@@ -15,6 +15,8 @@ export default {
   textSize: 'Text size',
   language: 'Language',
   leave: 'Sign out',
+  pinned: 'Pinned',
+  allSessions: 'All conversations',
   today: 'Today',
   yesterday: 'Yesterday',
   earlier: 'Earlier',

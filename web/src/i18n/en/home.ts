@@ -1,1 +1,22 @@
-export default {}
+export default {
+  hello: 'Hello, {name}',
+  helloYou: 'Hello',
+  ask: 'What would you like to know?',
+  bases: 'Knowledge bases',
+  search: 'Search knowledge bases',
+  nothingFound: 'No knowledge base with “{words}” in its name or description',
+  documents: 'no files | {n} file | {n} files',
+  noDescription: 'No description yet',
+  shared: 'Shared',
+  noBases: 'No knowledge bases yet',
+  noBasesWords: 'Editors create them. You can still ask a question.',
+  noBasesManager: 'Create one and upload files, and everybody can ask it.',
+  create: 'Create one',
+  tryAsking: 'Try asking',
+  refresh: 'Others',
+  recent: 'Recent',
+  all: 'All',
+  placeholder: 'Ask anything…',
+  source: 'Where to look',
+  noSource: 'No knowledge base',
+}

@@ -15,6 +15,8 @@ export default {
   textSize: '文字大小',
   language: '语言',
   leave: '退出登录',
+  pinned: '置顶',
+  allSessions: '全部会话',
   today: '今天',
   yesterday: '昨天',
   earlier: '更早',

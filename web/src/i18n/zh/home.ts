@@ -1,1 +1,22 @@
-export default {}
+export default {
+  hello: '你好，{name}',
+  helloYou: '你好',
+  ask: '想了解什么？',
+  bases: '知识库',
+  search: '搜索知识库',
+  nothingFound: '没有名称或介绍里含有“{words}”的知识库',
+  documents: '{n} 个文件',
+  noDescription: '还没有介绍',
+  shared: '公共',
+  noBases: '还没有知识库',
+  noBasesWords: '知识库由管理员建立。你仍然可以直接提问。',
+  noBasesManager: '建立一个知识库并上传文件，大家就能向它提问。',
+  create: '去建立',
+  tryAsking: '试着问我',
+  refresh: '换一换',
+  recent: '最近会话',
+  all: '全部',
+  placeholder: '直接提问…',
+  source: '在哪里找答案',
+  noSource: '不用知识库',
+}
