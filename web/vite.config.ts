@@ -12,7 +12,7 @@ const API = ['/auth', '/chat', '/history', '/jobs', '/knowledge_base', '/llm_mod
 export default defineConfig({
   base: '/h5/',
   // Before `legacy`: it must see the styles before they are minified away; after it: the scripts that it writes.
-  plugins: [vue(), drawing(), noInlineStyles(), legacy({ targets: ['chrome >= 61', 'ios >= 11'] }), noInlineScripts()],
+  plugins: [vue(), drawing(), noInlineStyles(), legacy({ targets: ['chrome >= 64', 'ios >= 12'] }), noInlineScripts()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   define: {
     __VUE_I18N_FULL_INSTALL__: false,
@@ -22,12 +22,13 @@ export default defineConfig({
     __VUE_PROD_DEVTOOLS__: false,
   },
   // Nothing as data: in the code; the policy of the page lets no font pass that way.
-  build: { assetsInlineLimit: 0, chunkSizeWarningLimit: 1200, reportCompressedSize: false },
+  build: { cssTarget: ['chrome64', 'safari12'], assetsInlineLimit: 0, chunkSizeWarningLimit: 1200, reportCompressedSize: false },
   server: { proxy: Object.fromEntries(API.map(path => [path, { target: server, changeOrigin: false }])) },
   test: {
     environment: 'jsdom',
     include: ['tests/**/*.test.ts'],
     setupFiles: ['tests/setup.ts'],
+    env: { BASE_URL: '/h5/' },
     restoreMocks: true,
     maxWorkers: 2,
   },

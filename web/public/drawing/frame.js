@@ -3,6 +3,9 @@
 'use strict'
 
 var FONT = '-apple-system, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Zen Hei", sans-serif'
+// The page's colours (src/styles/tokens.css).
+var LIGHT = { fontSize: '15px', primaryColor: '#e8f0fd', primaryBorderColor: '#9dbdf0', primaryTextColor: '#1b1e24', lineColor: '#6b7280', edgeLabelBackground: '#f6f7f9', background: '#f6f7f9' }
+var DARK = { darkMode: true, fontSize: '15px', primaryColor: '#1c2a42', primaryBorderColor: '#44689e', primaryTextColor: '#e8eaee', lineColor: '#959dab', edgeLabelBackground: '#15181c', background: '#15181c' }
 var count = 0
 
 window.addEventListener('message', function (event) {
@@ -13,7 +16,8 @@ window.addEventListener('message', function (event) {
     startOnLoad: false,
     securityLevel: 'strict',
     suppressErrorRendering: true,
-    theme: event.data.dark ? 'dark' : 'neutral',
+    theme: 'base',
+    themeVariables: event.data.dark ? DARK : LIGHT,
     fontFamily: FONT,
     htmlLabels: false,
     flowchart: { htmlLabels: false, useMaxWidth: false },

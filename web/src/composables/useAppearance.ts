@@ -1,4 +1,5 @@
 import { ref, watch } from 'vue'
+import { onTurn } from './useMedia'
 
 export type Theme = 'auto' | 'light' | 'dark'
 export const SCALES = [0.9, 1, 1.125, 1.25, 1.4]
@@ -30,7 +31,7 @@ function show(): void {
 
 export function applyAppearance(): void {
   show()
-  system.addEventListener('change', show)
+  onTurn(system, show)
   watch([theme, scale], () => {
     localStorage.setItem(THEME, theme.value)
     localStorage.setItem(SCALE, String(scale.value))

@@ -1,13 +1,21 @@
 import type { Ref } from 'vue'
 import { onScopeDispose, ref } from 'vue'
 
+/** Be told when it turns; old web views know only the old way. */
+export function onTurn(list: MediaQueryList, turned: () => void): () => void {
+  if (!('addEventListener' in list)) {
+    (list as MediaQueryList).addListener(turned)
+    return () => (list as MediaQueryList).removeListener(turned)
+  }
+  list.addEventListener('change', turned)
+  return () => list.removeEventListener('change', turned)
+}
+
 /** Whether a media query holds now. */
 export function useMedia(query: string): Ref<boolean> {
   const list = window.matchMedia(query)
   const matches = ref(list.matches)
-  const turned = () => { matches.value = list.matches }
-  list.addEventListener('change', turned)
-  onScopeDispose(() => list.removeEventListener('change', turned))
+  onScopeDispose(onTurn(list, () => { matches.value = list.matches }))
   return matches
 }
 

@@ -36,13 +36,14 @@ export function useStickyScroll(box: Ref<HTMLElement | undefined>, content: Ref<
       place.scrollTop = place.scrollHeight - fromEnd
   }
 
-  const observer = new ResizeObserver(() => isAtEnd.value && toEnd())
+  const follow = () => isAtEnd.value && toEnd()
+  const observer = 'ResizeObserver' in window ? new ResizeObserver(follow) : null
   watch([box, content], () => {
-    observer.disconnect()
+    observer?.disconnect()
     for (const element of [box.value, content.value])
-      element && observer.observe(element)
+      element && observer?.observe(element)
   }, { flush: 'post', immediate: true })
-  onScopeDispose(() => observer.disconnect())
+  onScopeDispose(() => observer?.disconnect())
 
   return { isAtEnd, toEnd, keep, onScroll }
 }

@@ -20,6 +20,7 @@ export function addCitations(md: MarkdownIt): void {
   })
   md.renderer.rules.citation = (tokens, index) => {
     const number = tokens[index]!.content
-    return `<button type="button" class="cite" data-cite="${number}">${number}</button>`
+    // Glued to the word before it.
+    return `\u2060<button type="button" class="cite" data-cite="${number}">${number}</button>`
   }
 }

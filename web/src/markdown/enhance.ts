@@ -1,11 +1,14 @@
 /** What a finished block gets on top: colours of code, formulas, drawings. Each loads its library when the first one is met. */
 export async function enhance(element: HTMLElement, words: { drawing: string }, isDark: boolean): Promise<void> {
-  await Promise.all([...formulas(element), ...codes(element), ...drawings(element, words.drawing, isDark)])
+  await Promise.all([setFormulas(element), ...codes(element), ...drawings(element, words.drawing, isDark)])
 }
 
-function* formulas(element: HTMLElement): Generator<Promise<void>> {
-  for (const place of element.querySelectorAll<HTMLElement>('.math[data-tex]:not(.set)'))
-    yield import('./katex').then(({ setFormula }) => setFormula(place))
+export async function setFormulas(element: HTMLElement): Promise<void> {
+  const places = element.querySelectorAll<HTMLElement>('.math[data-tex]:not(.set)')
+  if (!places.length)
+    return
+  const { setFormula } = await import('./katex')
+  places.forEach(setFormula)
 }
 
 function* codes(element: HTMLElement): Generator<Promise<void>> {

@@ -13,7 +13,7 @@ export default {
   noBasesManager: 'Create one and upload files, and everybody can ask it.',
   create: 'Create one',
   tryAsking: 'Try asking',
-  refresh: 'Others',
+  refresh: 'Refresh',
   recent: 'Recent',
   all: 'All',
   placeholder: 'Ask anything…',
