@@ -20,6 +20,7 @@ from server.chat.answers import Answers
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.sessions import Sessions
+from server.chat.shown import ShownSources
 from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
@@ -56,6 +57,7 @@ def create_app(
             app.state.chat = opened.chat
             answers = Answers(opened.chat, opened.database, opened.runtime, settings.chat)
             app.state.answers = answers
+            app.state.shown = ShownSources(opened.kb.passages, opened.runtime.lanes)
             app.state.sessions = Sessions(opened.database, opened.runtime.clock)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
@@ -76,7 +78,7 @@ def create_app(
             app.state.framing = Framing(opened.database)
             async with opened.database.read() as session:
                 await warn_of_weak_keys(session, opened.runtime.clock.now())
-            later_looks = opened.chat.watch_abandoned()
+            later_looks = opened.chat.abandoned.watch()
             watching = [asyncio.create_task(work) for work in (opened.chat.running.watch(), answers.watch())]
             yield
             for look in later_looks:

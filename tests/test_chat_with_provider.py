@@ -540,12 +540,14 @@ async def test_what_a_killed_process_was_writing_is_cut_once_it_is_old(
         async with services.database.read() as session:
             return {message.id: message.state for message in await session.scalars(select(Message))}
 
-    services.chat.watch_abandoned()
+    later = services.chat.abandoned.watch()
     await asyncio.sleep(0.5)
     expected = {done.id: "done", old: "cut", young: "writing", next_: "writing"}
     assert await states() == expected
     await asyncio.sleep(1)
     assert await states() == expected | {young: "cut"}
+    for look in later:
+        look.cancel()
 
 
 @pytest.mark.parametrize("environ", [{"DATABASE__POOL_SIZE": "2"}])

@@ -4,16 +4,16 @@ import json
 from contextlib import aclosing
 from typing import Annotated, Any, cast
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from server.auth.deps import Chatter
 from server.auth.principal import Principal
 from server.chat import sources
-from server.chat.answer_schemas import AnswerOut, AnswerState, AskAnswer, SourceOut
+from server.chat.answer_schemas import AnswerOut, AnswerState, AskAnswer, PassageOut, SourceOut
 from server.chat.answers import Answers
-from server.chat.deps import Answering, AnswersDep, Lang
+from server.chat.deps import Answering, AnswersDep, Lang, ShownDep
 from server.chat.reading import Position, Reader
 from server.chat.schemas import Id32
 from server.chat.turn import Ask
@@ -27,6 +27,8 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 }
 # What `EventSource` sends by itself, and the same for whoever cannot set headers.
 LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=32)]
+
+SourceNumber = Annotated[int, Path(ge=1, le=1000)]
 
 
 @router.post("/chat/answers", status_code=202)
@@ -86,6 +88,21 @@ async def read_answer(
     reader = Reader(answering.language, Position.read(has) if has else None)
     events = _frames(answers, caller, message_id, reader)
     return EventStream(events, answering.tasks, heartbeat=answering.heartbeat)
+
+
+@router.get("/chat/answers/{message_id}/sources/{number}")
+async def get_source(
+    caller: Chatter,
+    answers: AnswersDep,
+    shown: ShownDep,
+    language: Lang,
+    message_id: Id32,
+    number: SourceNumber,
+) -> Envelope[PassageOut]:
+    """What the `[n]` of an answer points to, as it is now, with its neighbours and what of it the answer quotes."""
+    _, told = await answers.look(caller, message_id)
+    passage = await shown.find(caller, told, number, language)
+    return Envelope(data=PassageOut(**passage))
 
 
 @router.post("/chat/answers/{message_id}/stop")

@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.auth.principal import Principal
 from server.chat import repository
+from server.chat.abandoned import LEASE
 from server.chat.models import Message
 from server.chat.reading import Frame, Reader
-from server.chat.service import LEASE, AlreadyAsked, ChatService
+from server.chat.service import AlreadyAsked, ChatService
 from server.chat.telling import Telling, told
 from server.chat.turn import Ask, Turn
 from server.core.errors import Busy, SessionNotFound, TooManyRequests
@@ -167,7 +168,7 @@ class Answers:
         if message is not None and message.state == "writing" and message_id not in self._writings:
             until = message.writing_until
             if until is None or until < self._clock.now():
-                await self._chat.close_abandoned(message_id)
+                await self._chat.abandoned.close(message_id)
                 message = await self._load(message_id)
         return message
 

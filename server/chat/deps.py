@@ -10,6 +10,7 @@ from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.service import ChatService
 from server.chat.sessions import Sessions
+from server.chat.shown import ShownSources
 from server.core.i18n import Language, negotiate
 from server.core.settings import Settings
 from server.core.tasks import BackgroundTasks
@@ -47,6 +48,10 @@ async def _answers(request: Request) -> Answers:
     return cast("Answers", request.app.state.answers)
 
 
+async def _shown(request: Request) -> ShownSources:
+    return cast("ShownSources", request.app.state.shown)
+
+
 async def _sessions(request: Request) -> Sessions:
     return cast("Sessions", request.app.state.sessions)
 
@@ -61,6 +66,7 @@ async def _language(request: Request) -> Language:
 
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 AnswersDep = Annotated[Answers, Depends(_answers)]
+ShownDep = Annotated[ShownSources, Depends(_shown)]
 FeedbackDep = Annotated[Feedback, Depends(_feedback)]
 Lang = Annotated[Language, Depends(_language)]
 Answering = Annotated[AnswerContext, Depends(_context)]

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.chat import history, repository
+from server.chat.abandoned import LEASE, Abandoned
 from server.chat.events import Cut, Event, Failed, Finished, Started
 from server.chat.history import Round
 from server.chat.limits import Limits
@@ -41,8 +42,6 @@ _SESSION_MODES: dict[Mode, str] = {
 }
 # Where people ask what was recommended to them, and are given its preset answer.
 _RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
-# How long the process that writes a detached answer may be silent before it is taken for dead.
-LEASE = timedelta(seconds=20)
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
 
 
@@ -66,6 +65,7 @@ class ChatService:
         self._settings = settings
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
+        self.abandoned = Abandoned(database, runtime, settings.max_answer_time)
 
     async def prepare(self, caller: Principal, ask: Ask) -> Turn:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
@@ -128,40 +128,6 @@ class ChatService:
             stored = self._tasks.start(self._store_answer(turn))
         await asyncio.wait({stored})
         yield last
-
-    def watch_abandoned(self) -> list[asyncio.TimerHandle]:
-        """Look for abandoned answers now, and again when the youngest there can be are old enough to tell.
-
-        For the start of a process, which is when another one may have died. The handles cancel the later looks.
-        """
-        self._tasks.start(self._close_abandoned())
-        return [
-            asyncio.get_running_loop().call_later(
-                period.total_seconds(), lambda: self._tasks.start(self._close_abandoned())
-            )
-            for period in (LEASE, self._settings.max_answer_time)
-        ]
-
-    async def _close_abandoned(self) -> None:
-        now = self._clock.now()
-        async with self._database.read() as session:
-            abandoned = await repository.list_abandoned(session, now, now - self._settings.max_answer_time)
-        for message_id in abandoned:
-            await self.close_abandoned(message_id)
-
-    async def close_abandoned(self, message_id: str) -> bool:
-        """Mark a message as cut if its process was killed: that has not been heard of for its time.
-
-        Should it be written after all, by another process, it is stored over this.
-        """
-        now = self._clock.now()
-        async with self._database.write() as session:
-            is_cut = await repository.cut_abandoned(
-                session, message_id, now, now - self._settings.max_answer_time
-            )
-        if is_cut:
-            log.warning("answer was abandoned", extra={"message_id": message_id})
-        return is_cut
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from server.auth.deps import Chatter, Editor
 from server.auth.principal import Principal
+from server.chat import sources
+from server.chat.answer_schemas import SourceOut
 from server.chat.deps import FeedbackDep, Lang, SessionsDep
 from server.chat.export import render_head, render_messages
 from server.chat.feedback import Report
@@ -108,11 +110,11 @@ async def _markdown(sessions: Sessions, caller: Principal, row: Session, languag
 
 @history_router.post("/history/latest")
 async def latest_messages(
-    caller: Chatter, sessions: SessionsDep, body: LatestMessages
+    caller: Chatter, sessions: SessionsDep, body: LatestMessages, language: Lang
 ) -> Envelope[list[MessageOut]]:
     """The last questions and answers of a session, or those before one of them; the newest first."""
     rows = await sessions.latest(caller, body.session_id, body.num, body.chat_id)
-    return Envelope(data=[_message_out(row) for row in rows])
+    return Envelope(data=[_message_out(row, language) for row in rows])
 
 
 @feedback_router.post("/chat/feedback")
@@ -148,7 +150,7 @@ def _session_out(row: Session) -> SessionOut:
     )
 
 
-def _message_out(row: Message) -> MessageOut:
+def _message_out(row: Message, language: Language) -> MessageOut:
     return MessageOut(
         id=row.id,
         query=row.query,
@@ -158,6 +160,9 @@ def _message_out(row: Message) -> MessageOut:
         state=row.state,
         error_code=row.error_code,
         feedback_score=row.feedback_score,
+        outcome=row.outcome,
+        sources=[SourceOut(**source) for source in sources.tell(row.sources or [], language)],
+        follow_ups=row.follow_ups or [],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from server.chat.answer_schemas import SourceOut
 from server.chat.schemas import Id32
 from server.core import strict_json
 from server.core.http import Envelope
@@ -100,6 +101,12 @@ class MessageOut(BaseModel):
     """done, writing, or what ended it early: cut (the reader went away) or failed."""
     error_code: str | None
     feedback_score: int | None
+    outcome: str | None
+    """answered, or not_found: not in the knowledge base. None until it is done, and of older messages."""
+    sources: list[SourceOut]
+    """What the numbers of the answer point to; empty for older messages, which have `docs`."""
+    follow_ups: list[str]
+    """Questions that may be asked next."""
 
 
 class GiveFeedback(_Body):

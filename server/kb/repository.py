@@ -234,6 +234,29 @@ async def load_chunks(session: AsyncSession, ids: Sequence[int]) -> dict[int, tu
     return {chunk.id: (chunk, document) for chunk, document in await session.execute(query)}
 
 
+async def find_same_chunk(
+    session: AsyncSession, kb_id: str, key: str, text: str
+) -> tuple[Chunk, Document] | None:
+    """The passage with this text in the searchable version of a file."""
+    query = (
+        select(Chunk, Document)
+        .join(Document, Document.id == Chunk.document_id)
+        .where(Document.kb_id == kb_id, Document.name_key == key, Document.slot == Slot.LIVE)
+        .where(Document.state == DocumentState.READY, Chunk.text == text)
+    )
+    found = (await session.execute(query.order_by(Chunk.position).limit(1))).first()
+    return None if found is None else (found[0], found[1])
+
+
+async def load_neighbours(session: AsyncSession, chunk: Chunk) -> dict[int, str]:
+    """The texts before and after a passage of its document, by position."""
+    beside = (chunk.position - 1, chunk.position + 1)
+    query = select(Chunk.position, Chunk.text).where(
+        Chunk.document_id == chunk.document_id, Chunk.position.in_(beside)
+    )
+    return {row.position: row.text for row in await session.execute(query)}
+
+
 @dataclass(frozen=True, slots=True)
 class KnownVector:
     """Where a vector of an unchanged chunk can be copied from."""

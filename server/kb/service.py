@@ -28,7 +28,7 @@ from server.db.session import Database
 from server.kb import repository
 from server.kb.access import check_queue, own_kb, visible_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
-from server.kb.custom import Passages
+from server.kb.custom import Passages as CustomPassages
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_name, check_type, name_key
 from server.kb.indexes import Indexes
@@ -36,6 +36,7 @@ from server.kb.loaders import SUFFIXES, can_read
 from server.kb.loaders.errors import content_gone, needs_full
 from server.kb.media import media_type
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
+from server.kb.passages import Passages
 from server.kb.questions import Questions
 from server.kb.related import RelatedQuestions
 from server.kb.retriever import Hit, Retriever, Trace
@@ -87,6 +88,7 @@ class KBService:
         self._database, self._files, self._embedders, self._indexes = database, files, embedders, indexes
         self._lanes, self._clock, self._settings = runtime.lanes, runtime.clock, settings
         self.questions = Questions(database, runtime)
+        self.passages = Passages(database)
         self.related = RelatedQuestions(database, embedders, runtime.tasks)
         self._retriever = Retriever(database, embedders, indexes, runtime.lanes)
 
@@ -176,7 +178,7 @@ class KBService:
         *,
         override: bool = False,
         vectorise: bool = True,
-        custom: Passages | None = None,
+        custom: CustomPassages | None = None,
     ) -> Accepted:
         """Take one file: safe on disk, then one commit with its row and its job. Reading it is the worker's task.
 
@@ -271,7 +273,7 @@ class KBService:
     async def _register(
         self,
         document: Document,
-        custom: Passages | None,
+        custom: CustomPassages | None,
         *,
         override: bool,
         vectorise: bool,

@@ -246,9 +246,12 @@ async def test_history_comes_newest_first_and_in_pages(editor: Caller) -> None:
     rows = await _latest(editor)
     assert [row["query"] for row in rows] == ["年假有几天？", *(f"问题{n}" for n in range(5, -1, -1))]
     assert rows[0].pop("create_time")
+    (source,) = rows[0].pop("sources")
+    assert (source["number"], source["file_name"], source["kb_name"]) == (1, "手册.txt", "kb")
     assert rows[0] == {
         "id": last["chat_history_id"], "query": "年假有几天？", "response": last["answer"], "docs": last["docs"],
         "state": "done", "error_code": None, "feedback_score": None,
+        "outcome": "answered", "follow_ups": [],
     }  # fmt: skip
     assert last["docs"]
     assert rows[1]["docs"] == []
