@@ -22,13 +22,7 @@ FOLDERS = (ROOT / "web" / "dist", ROOT / "web" / "demo")
 # frame-ancestors stands last: the sites that a client's operator named are put behind it.
 _POLICY = (
     "default-src 'none'; script-src 'self'{inline}; style-src 'self'{inline}; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; worker-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-)
-# Where Mermaid draws (web/public/drawing/): it writes styles, so it works in an origin of its own that reaches nothing.
-_DRAWING = "drawing/"
-_DRAWING_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'; sandbox allow-scripts"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY.format(inline=""),
@@ -56,9 +50,6 @@ class Pages(StaticFiles):
                 raise
             response = await super().get_response("index.html", scope)
         response.headers.update(_HEADERS)
-        if path.startswith(_DRAWING):
-            response.headers["Content-Security-Policy"] = _DRAWING_POLICY
-            return response
         if origins := await _embedders(scope):
             policy = _HEADERS["Content-Security-Policy"]
             response.headers["Content-Security-Policy"] = f"{policy} {origins}"
