@@ -18,6 +18,8 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
   const messages = ref<ChatMessage[]>([])
   const hasOlder = ref(false)
   const isLoading = ref(false)
+  /** What was said before is known. */
+  const isLoaded = ref(false)
   /** Announced to screen readers, and of interest to whoever scrolls: an answer came to its end. */
   const lastEnded = ref<ChatMessage | null>(null)
   const follower = useFollower((message) => { lastEnded.value = message })
@@ -41,6 +43,7 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
       const known = new Set(stored.map(message => message.id))
       messages.value = [...stored, ...messages.value.filter(message => !known.has(message.id))]
       messages.value.filter(message => message.state === 'writing').forEach(follower.join)
+      isLoaded.value = true
     }
     finally {
       isLoading.value = false
@@ -127,5 +130,5 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
     Object.assign(message, { sources: answer.sources, outcome: answer.outcome, followUps: answer.follow_ups })
   }
 
-  return { messages, hasOlder, isLoading, current, lastEnded, load, loadOlder, ask, stop, regenerate, rate, complete }
+  return { messages, hasOlder, isLoading, isLoaded, current, lastEnded, load, loadOlder, ask, stop, regenerate, rate, complete }
 }

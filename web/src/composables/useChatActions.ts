@@ -3,6 +3,7 @@ import type { ChatMessage } from './chatMessage'
 import type { useChat } from './useChat'
 import { ref } from 'vue'
 import { useI18n } from 'vue-i18n'
+import { ApiError } from '@/api/errors'
 import { useCopy } from './useCopy'
 import { useErrorText } from './useErrorText'
 import { useToast } from './useToast'
@@ -16,8 +17,15 @@ export function useChatActions(chat: ReturnType<typeof useChat>, draft: Ref<stri
   /** The answer that is about to get a reason. */
   const disliked = ref<ChatMessage | null>(null)
 
+  // An expired login has its own sheet.
   async function attempt(work: Promise<unknown>): Promise<void> {
-    await work.catch((error: unknown) => complain(textOf(error)))
+    await work.catch((error: unknown) => (error instanceof ApiError && error.status === 401) || complain(textOf(error)))
+  }
+
+  const loadProblem = ref('')
+  async function load(): Promise<void> {
+    loadProblem.value = ''
+    await chat.load().catch((error: unknown) => { loadProblem.value = textOf(error) })
   }
 
   async function stop(): Promise<void> {
@@ -53,7 +61,8 @@ export function useChatActions(chat: ReturnType<typeof useChat>, draft: Ref<stri
     complete: (message: ChatMessage) => chat.complete(message).catch(() => {}),
     edit: (message: ChatMessage) => { draft.value = message.query },
     ask: (question: string) => attempt(chat.ask(question)),
-    load: () => attempt(chat.load()),
+    load,
+    loadProblem,
     loadOlder: () => attempt(chat.loadOlder()),
   }
 }
