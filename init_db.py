@@ -30,7 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="Several may be given; their order: clear, import, take in new files, update, recreate, prune.",
     )
     add = parser.add_argument
-    add("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
+    add("-f", "--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
     words = "make the sample knowledge base (default: with the first start only)"
     add("--samples", action=argparse.BooleanOptionalAction, default=None, help=words)
     add(

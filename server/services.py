@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from server.agent.service import Agents
 from server.agent.toolbox import Toolbox
+from server.auth.foundation import open_foundation
 from server.auth.guard import Guard
-from server.auth.key_lock import working_with_key
-from server.auth.master_key import open_vault
-from server.auth.service import Authenticator, check_pkcs1v15
+from server.auth.service import Authenticator
 from server.auth.signon import SignOn
 from server.auth.tokens import Tokens
 from server.auth.vault import Vault
@@ -20,7 +19,6 @@ from server.chat.web import WebSearch
 from server.core.clock import Clock
 from server.core.runtime import Runtime
 from server.core.settings import Settings
-from server.db.schema import check_schema
 from server.db.session import Database
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore
@@ -60,52 +58,42 @@ async def open_services(
 
     `engine`: local embedding models run in the engine process; False loads them here, for commands that run alone.
     """
-    runtime = Runtime(clock or Clock())
-    master_key = settings.auth.master_key
-    database = Database(settings.database_url, settings.database)
-    try:
-        await check_schema(database)
-        async with working_with_key(settings.server.data_dir):
-            configured = master_key.get_secret_value() if master_key else None
-            vault = await open_vault(database, configured, settings.server.data_dir)
-            async with database.read() as session:
-                await check_pkcs1v15(session, vault)
-            files = FileStore(settings.server.data_dir)
-            embedders = Embedders(
-                settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
-            )
-            indexes = Indexes(database, files, runtime, settings.kb.index_memory)
-            kb = KBService(database, files, embedders, indexes, runtime, settings)
-            prompts = Prompts(settings.chat.prompts_dir)
-            gateway = Gateway(settings.llm, settings.server.supervisor_socket)
-            search = SearchEngines(settings.search, runtime.lanes)
-            web = WebSearch(search, embedders, settings.embedding.default, runtime.lanes)
-            toolbox = Toolbox(kb, search, runtime.clock, settings.agent, settings.kb.score_threshold)
-            agents = Agents(toolbox, runtime.lanes, settings.agent)
-            means = Means(kb, gateway, prompts, web, agents, runtime.lanes, settings.server.address)
-            chat = ChatService(database, means, runtime, settings.chat)
-            guard = Guard(settings.auth)
-            tokens = Tokens(database, vault, settings.auth, runtime, guard)
-            yield Services(
-                settings=settings,
-                runtime=runtime,
-                database=database,
-                vault=vault,
-                files=files,
-                embedders=embedders,
-                guard=guard,
-                authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
-                signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
-                kb=kb,
-                upkeep=Upkeep(database, files, embedders, runtime, settings),
-                gateway=gateway,
-                prompts=prompts,
-                search=search,
-                chat=chat,
-            )
-            await runtime.tasks.drain()
-            await gateway.close()
-            await search.close()
-            await toolbox.close()
-    finally:
-        await database.close()
+    async with open_foundation(settings, clock=clock) as foundation:
+        runtime, database, vault = foundation.runtime, foundation.database, foundation.vault
+        files = FileStore(settings.server.data_dir)
+        embedders = Embedders(
+            settings.embedding, runtime.lanes, settings.server.engine_socket if engine else None
+        )
+        indexes = Indexes(database, files, runtime, settings.kb.index_memory)
+        kb = KBService(database, files, embedders, indexes, runtime, settings)
+        prompts = Prompts(settings.chat.prompts_dir)
+        gateway = Gateway(settings.llm, settings.server.supervisor_socket)
+        search = SearchEngines(settings.search, runtime.lanes)
+        web = WebSearch(search, embedders, settings.embedding.default, runtime.lanes)
+        toolbox = Toolbox(kb, search, runtime.clock, settings.agent, settings.kb.score_threshold)
+        agents = Agents(toolbox, runtime.lanes, settings.agent)
+        means = Means(kb, gateway, prompts, web, agents, runtime.lanes, settings.server.address)
+        chat = ChatService(database, means, runtime, settings.chat)
+        guard = Guard(settings.auth)
+        tokens = Tokens(database, vault, settings.auth, runtime, guard)
+        yield Services(
+            settings=settings,
+            runtime=runtime,
+            database=database,
+            vault=vault,
+            files=files,
+            embedders=embedders,
+            guard=guard,
+            authenticator=Authenticator(database, vault, tokens, guard, settings.auth, runtime),
+            signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
+            kb=kb,
+            upkeep=Upkeep(database, files, embedders, runtime, settings),
+            gateway=gateway,
+            prompts=prompts,
+            search=search,
+            chat=chat,
+        )
+        await runtime.tasks.drain()
+        await gateway.close()
+        await search.close()
+        await toolbox.close()

@@ -42,7 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What uses the database is marked by itself, and tests of the full set run only when asked for."""
     for item in items:
-        if "database_url" in getattr(item, "fixturenames", ()):
+        if "database_url" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
+            "one_database"
+        ):
             item.add_marker(pytest.mark.database)
     if "full" not in (config.option.markexpr or ""):
         reason = pytest.mark.skip(reason="needs the full package set: make test-full")

@@ -168,6 +168,7 @@ def _is_place(hit: dict[str, Any], row: dict[str, Any]) -> bool:
     )
 
 
+@pytest.mark.one_database
 async def test_real_files(editor: Caller, reader: Caller) -> None:
     folder = SHARED / "data" / "documents"
     if not folder.is_dir():

@@ -1,7 +1,7 @@
 """The session as a cookie, for pages of this server that send no header with some of their calls.
 
 A browser sends a cookie whoever's page makes it call. So the cookie counts only where `[h5] cookie` turns it on, it is
-SameSite=Lax, and whatever changes something must come from a page of this very server (Origin).
+SameSite=Lax, and whatever changes something must come from a page of this very server, or from where `[h5] address` says that the page is (Origin).
 """
 
 from urllib.parse import urlsplit
@@ -31,9 +31,10 @@ def check_origin(request: Request, settings: Settings) -> None:
     if request.method in _SAFE:
         return
     own = {f"{request.url.scheme}://{request.headers.get('host', '')}"}
-    if settings.server.public_url:
-        parts = urlsplit(settings.server.public_url)
-        own.add(f"{parts.scheme}://{parts.netloc}")
+    for address in (settings.server.public_url, settings.h5.address):
+        parts = urlsplit(address)
+        if parts.netloc:
+            own.add(f"{parts.scheme}://{parts.netloc}")
     if request.headers.get("origin", "").lower() not in {origin.lower() for origin in own}:
         raise Forbidden(
             Text(

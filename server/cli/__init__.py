@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from server.cli import console, identity, serve
+from server.cli import api_keys, audit, clients, console, knowledge_bases, master_key, serve, tokens, users
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
 from server.core.settings import Settings, load_settings
@@ -44,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
     parser.set_defaults(prints=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve.add_commands(commands)
-    identity.add_commands(commands)
+    for module in (serve, clients, users, api_keys, knowledge_bases, tokens, master_key, audit):
+        module.add_commands(commands)
     return parser

@@ -170,7 +170,11 @@ def new_router(*, tags: Sequence[str], route_class: type[StrictRoute] = StrictRo
     """The router of a feature."""
     refusal = {"model": Refusal, "description": "Refused: the true status, with a code for programs"}
     return APIRouter(
-        route_class=route_class, tags=list(tags), responses={422: refusal, "4XX": refusal, "5XX": refusal}
+        route_class=route_class,
+        tags=list(tags),
+        responses={422: refusal, "4XX": refusal, "5XX": refusal},
+        # Scripts of old send JSON without saying so. What a foreign page sends that way is stopped by its Origin.
+        strict_content_type=False,
     )
 
 

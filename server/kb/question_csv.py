@@ -25,7 +25,8 @@ class QuestionRow:
 
 def read_rows(data: bytes) -> list[QuestionRow]:
     """The records of a file, without blank ones. May take a moment for megabytes. Raises Invalid."""
-    reader = csv.reader(StringIO(_decode(data), newline=""))
+    # Strict: a quote that nobody closes would swallow the rest of the file.
+    reader = csv.reader(StringIO(_decode(data), newline=""), strict=True)
     try:
         header = [_COLUMNS.get(cell.strip().lower(), "") for cell in next(reader, [])]
         if header.count("query") != 1 or header.count("kb_name") > 1 or header.count("answer") > 1:

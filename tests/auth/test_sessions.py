@@ -264,6 +264,21 @@ class TestHandOver:
             assert "secure" not in attributes, "http"
             assert (await nobody.http.get(WHO)).status_code == 200
 
+    class TestAPageElsewhere:
+        @pytest.fixture
+        def app(self, settings):
+            from server.app import create_app
+
+            environ = {"H5__COOKIE": "true", "H5__ADDRESS": "http://page.example:8080/h5"}
+            return create_app(_settings(settings, **environ))
+
+        async def test_its_calls_come_from_where_the_page_is(self, callers: Callers) -> None:
+            nobody = callers.nobody()
+            body = {"api_token": await callers.token("acme", "u1"), "cookie": True}
+            for origin, status in (("http://other.example:8080", 403), ("http://page.example:8080", 200)):
+                answer = await nobody.http.post("/auth/session", json=body, headers={"Origin": origin})
+                assert answer.status_code == status, answer.text
+
     class TestBehindTLS:
         @pytest.fixture
         def app(self, settings):

@@ -259,7 +259,7 @@ class TestComingIn:
             assert "canary" not in message
         assert await _users(services) == {}
 
-    @pytest.mark.parametrize("environ", [{"WECOM__TIMEOUT": "150ms"}], indirect=True)
+    @pytest.mark.parametrize("environ", [{"WECOM__TIMEOUT": "1s"}], indirect=True)
     async def test_a_wecom_that_is_slow_or_gone(self, browsers, wecom: Wecom) -> None:
         browser = browsers()
         wecom.fail("gettoken", "silence", "silence")

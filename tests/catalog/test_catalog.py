@@ -139,6 +139,7 @@ async def test_the_facts_about_the_server(reader: Caller, settings: Settings) ->
     assert (facts["llm_model"], facts["embed_model"], facts["chunk_size"]) == ("quote", "e5-small", 250)
 
 
+@pytest.mark.one_database
 async def test_texts_are_embedded(reader: Caller, callers: Callers) -> None:
     texts = ["年假有几天？", "The quick brown fox.", "", "长" * 4000]
     answer = await reader.post("/other/embed_texts", {"texts": texts})

@@ -63,6 +63,7 @@ def _told(numbers: Iterator[int] | range) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "shape", ["whole", "assistant first", "question without answer", "empty turns", "greeted", "doubled"]
 )
@@ -93,6 +94,7 @@ async def test_one_to_fifty_rounds_of_any_shape_are_accepted(
         assert _earlier(provider.calls[0]) == expected, count
 
 
+@pytest.mark.one_database
 async def test_noise_of_any_length_is_accepted(reader: Caller, provider: Provider) -> None:
     source = random.Random(7)
     texts = (
@@ -134,6 +136,7 @@ async def test_a_conversation_of_the_original_page(reader: Caller, provider: Pro
         assert not any("<" in content for _, content in told)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("mode", ["llm_chat", "knowledge_base_chat"])
 @pytest.mark.parametrize(
     "environ", [{"CHAT__HISTORY_ROUNDS": "50", "LLM__ECHO__CONTEXT_TOKENS": str(n)} for n in (1400, 2000, 4000)]

@@ -209,6 +209,7 @@ def test_the_command_line_is_the_contracts() -> None:
     assert (task.kb_name, task.embed_model) == (["a", "b"], "m")
     assert Task.of(init_db.parse(["--increament"])).increment
     assert Task.of(init_db.parse(["--create-tables"])).is_any
+    assert init_db.parse(["-f", "my.ini"]).config == Path("my.ini")
     assert not Task.of(init_db.parse(["--no-samples"])).is_any
     with pytest.raises(SystemExit) as ended:
         init_db.parse(["--yes-really"])

@@ -141,6 +141,13 @@ async def test_bodies_that_are_no_json(editor: Caller, body: bytes, status: int)
     assert answer.json()["code"] == status
 
 
+async def test_json_that_does_not_say_so_is_json(editor: Caller) -> None:
+    body = b'{"knowledge_base_name": "kb", "kb_zh_name": "", "kb_info": ""}'
+    answer = await editor.http.post(CREATE, content=body)
+    assert "content-type" not in answer.request.headers
+    assert answer.status_code == 200, answer.text
+
+
 async def test_unknown_fields_of_old_pages_are_ignored(editor: Caller) -> None:
     assert (await editor.post(CREATE, _body(id="kb_x", client_id="other", whatever=1))).status_code == 200
     async with asyncio.timeout(5):

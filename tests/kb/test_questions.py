@@ -224,6 +224,7 @@ async def test_an_import_into_one_knowledge_base(editor: Caller) -> None:
         (b"query,query\nx,y\n", 422, "query,kb_name,answer"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01", 422, ""),
         (b"query\n" + b'"' + b"x" * 200_000, 422, "CSV"),
+        (b'query\nx\n"y\nz\n', 422, "CSV"),
         (b"query\n" + b"x\n" * 10_001, 422, "10000"),
         (b"x" * (4 * 1024**2 + 1), 413, "CSV"),
         (b"query\n" + b"x" * 201, 422, "200"),

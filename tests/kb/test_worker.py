@@ -181,6 +181,7 @@ async def test_two_workers_never_take_the_same_job(
     assert len(taken) == len(set(taken)) == 8
 
 
+@pytest.mark.one_database
 async def test_a_long_document_keeps_its_lease_and_shows_progress(
     services: Services, editor: Caller, worker: Worker
 ) -> None:
@@ -237,6 +238,7 @@ async def calls(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[lis
     return calls
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("name", "data"),
     [

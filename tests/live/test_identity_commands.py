@@ -333,3 +333,34 @@ def test_a_new_master_key_for_the_secret_store(tmp_path: Path) -> None:
     assert "set AUTH__MASTER_KEY to this file's content" in stale.stderr
     fresh = run(new.read_text("ascii").strip(), "-m", "server", "client", "list")
     assert (fresh.returncode, fresh.stderr) == (0, "")
+
+
+def test_a_knowledge_base_is_shared_and_taken_back(server: Server) -> None:
+    server.cli("client", "add", "--id", "law")
+    server.cli("client", "add", "--id", "shop")
+    editor = server.cli("api-key", "add", "--client", "law", "--scopes", "chat,kb:read,kb:write").strip()
+    reader = server.cli("api-key", "add", "--client", "shop").strip()
+    made = httpx2.post(
+        f"{server.base}/knowledge_base/create_knowledge_base",
+        headers={"Authorization": f"Bearer {editor}"},
+        json={"knowledge_base_name": "rules", "kb_zh_name": "制度", "kb_info": ""},
+    )
+    assert made.status_code == 200, made.text
+
+    def seen() -> bool:
+        headers = {"Authorization": f"Bearer {reader}"}
+        answer = httpx2.get(f"{server.base}/knowledge_base/list_knowledge_bases", headers=headers)
+        return "rules" in answer.json()["data"]
+
+    assert not seen()
+    server.cli("kb", "share", "--client", "law", "rules")
+    assert seen()
+    assert re.search(r"rules +0 +everybody +\S+ +制度", server.cli("kb", "list", "--client", "law"))
+    assert "rules" not in server.cli("kb", "list", "--client", "shop"), "it is not theirs"
+    refused = _run(server, "kb", "unshare", "--client", "shop", "rules")
+    assert (refused.returncode, seen()) == (1, True), "not theirs to take back"
+    server.cli("kb", "unshare", "--client", "law", "rules")
+    assert not seen()
+    assert "its client" in server.cli("kb", "list", "--client", "law")
+    audit = server.cli("audit", "--client", "law")
+    assert ("kb.share" in audit, "kb.unshare" in audit) == (True, True)
