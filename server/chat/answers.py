@@ -214,7 +214,8 @@ class Answers:
         """Store again and again, until cancelled."""
         while True:
             await asyncio.sleep(_STORE_PERIOD)
-            await self.store()
+            # A task of its own: what is being committed is not broken off.
+            await asyncio.shield(self._tasks.start(self.store()))
 
     async def store(self) -> None:
         """Store what is new in all answers, and stop those that nobody wants any more."""

@@ -176,6 +176,14 @@ async def test_a_stopped_answer_keeps_what_was_said(
     assert (await reader.post(f"{PATH}/{body['message_id']}/stop")).json()["data"]["state"] == "cut"
 
 
+async def _with_three_characters(caller: Caller, body: dict[str, Any]) -> str:
+    """What somebody is told instead of what they have, who read three characters of the text before."""
+    page = Page()
+    page.feed((await caller.get(f"{PATH}/{body['message_id']}/events", after="3")).content)
+    assert "delta" not in page.kinds
+    return str(page.last("replace")["text"])
+
+
 async def test_what_was_stopped_is_regenerated_in_its_place(
     reader: Caller, services: Services, provider: Provider
 ) -> None:
@@ -191,6 +199,7 @@ async def test_what_was_stopped_is_regenerated_in_its_place(
     assert await _begin(reader, again) == "writing"
     page = await _read(reader, body["message_id"], page)
     assert (page.text, page.kinds[-1], page.kinds.count("replace")) == (ANSWER, "finished", 1)
+    assert await _with_three_characters(reader, body) == ANSWER
     message = await _stored(services, body["message_id"])
     assert (message.query, message.session_id, message.attempt) == (QUESTION, body["session_id"], 2)
     assert (message.state, message.response, message.model) == ("done", ANSWER, "echo")
@@ -247,8 +256,7 @@ async def test_an_agents_steps_and_its_last_word(reader: Caller) -> None:
         assert page.last("usage") == {"prompt_tokens": 22, "completion_tokens": 14}
         assert page.last("sources") == {"hits": []}
         assert page.last("finished")["outcome"] == "answered"
-    stages = [data["stage"] for kind, data in at_once.events if kind == "status"]
-    assert stages[-1] == "writing"
+    assert await _with_three_characters(reader, body) == "查到：42"
 
 
 # ── resuming ──────────────────────────────────────────────────────────────────────────────────────────────────────────
