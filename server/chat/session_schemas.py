@@ -46,6 +46,13 @@ class SaveSession(_Body):
     """What the page wants to find again; kept as it is. Left out: what is there stays."""
 
 
+class PinSession(_Body):
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: Id32
+    pinned: bool
+
+
 class SessionOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -55,6 +62,9 @@ class SessionOut(BaseModel):
     param: str
     """JSON, as text: old pages parse it."""
     create_time: datetime
+    pinned: bool
+    snippet: str | None
+    """With `q`: plain text around the first hit in its questions and answers; null when only the name has the words."""
 
 
 class SessionList(Envelope[list[SessionOut]]):
@@ -67,7 +77,9 @@ class SessionFilter(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     q: Annotated[str, Field(max_length=100)] = ""
-    """Words of the name or of a question."""
+    """Words of the name, of a question or of an answer, in whatever case."""
+    pinned_first: bool = False
+    """Pinned sessions before the others, the one that was pinned last first."""
     page: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """From 1; or use `offset`."""
     offset: Annotated[int, Field(ge=0, le=100_000_000)] = 0

@@ -1,11 +1,13 @@
 """Conversations of callers. Someone else's does not exist."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from server.auth.principal import Principal
 from server.chat import repository
 from server.chat.models import Message, Session
+from server.chat.snippets import snippet
 from server.core.clock import Clock
 from server.core.errors import SessionNotFound
 from server.db.session import Database
@@ -13,6 +15,24 @@ from server.db.upsert import upsert
 
 # Messages that are read at once for an export.
 _PORTION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which sessions somebody wants to see: those with these words, if any."""
+
+    words: str = ""
+    pinned_first: bool = False
+    offset: int = 0
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A session in a list. `snippet`: what stands around the words that were looked for, if a message has them."""
+
+    session: Session
+    snippet: str | None
 
 
 class Sessions:
@@ -42,12 +62,31 @@ class Sessions:
             if param is not None:
                 row.param = param
 
-    async def list_all(
-        self, caller: Principal, words: str, *, offset: int, limit: int
-    ) -> tuple[list[Session], int]:
+    async def list_all(self, caller: Principal, wanted: Wanted) -> tuple[list[Listed], int]:
         """The caller's sessions, the newest first, and how many there are."""
         async with self._database.read() as session:
-            return await repository.list_sessions(session, caller, words, offset=offset, limit=limit)
+            rows, total = await repository.list_sessions(
+                session,
+                caller,
+                wanted.words,
+                pinned_first=wanted.pinned_first,
+                offset=wanted.offset,
+                limit=wanted.limit,
+            )
+            hits = {}
+            if wanted.words:
+                hits = await repository.find_first_hits(session, [row.id for row in rows], wanted.words)
+        return [Listed(row, snippet(wanted.words, hits.get(row.id, ()))) for row in rows], total
+
+    async def pin(self, caller: Principal, session_id: str, *, pinned: bool) -> None:
+        """What is pinned already stays where it is. Raises SessionNotFound."""
+        async with self._database.write() as session:
+            row = await repository.find_session(session, session_id)
+            if row is None:
+                raise SessionNotFound
+            _check_owner(row, caller)
+            if pinned != (row.pinned_at is not None):
+                row.pinned_at = self._clock.now() if pinned else None
 
     async def delete(self, caller: Principal, session_id: str) -> None:
         """Delete a session with its messages; one that is not there is deleted already. Raises SessionNotFound."""

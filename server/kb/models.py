@@ -67,6 +67,9 @@ class KnowledgeBase(Base):
     chunking: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     # The change of its embedding model that is going on: model, fingerprint and chunking of the documents' new versions.
     rebuild: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    # Hidden: it holds the files that somebody attached to this conversation and goes with it. Without a foreign key, since
+    # SQLite would not tell of one that came later; `attachments` deletes both in one commit.
+    session_id: Mapped[str | None] = mapped_column(Id, index=True, unique=True, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
     @property

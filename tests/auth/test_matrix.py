@@ -94,6 +94,7 @@ ROWS = [
     Row("POST", "/session/save", Scope.CHAT, body={"session_id": "{session}", "session_name": "x", "mode": "LLM"},
         personal=True),
     Row("POST", "/session/delete", Scope.CHAT, body={"session_id": "{session}"}, personal=True),
+    Row("POST", "/session/pin", Scope.CHAT, body={"session_id": "{session}", "pinned": True}, personal=True),
     Row("GET", "/session/export", Scope.CHAT, {"session_id": "{session}"}, personal=True),
     Row("POST", "/history/latest", Scope.CHAT, body={"session_id": "{session}", "num": 5}, personal=True, foreign=200),
     Row("POST", "/chat/feedback", Scope.CHAT, body={"chat_history_id": "{message}", "score": 1}, personal=True),
