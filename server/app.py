@@ -18,6 +18,7 @@ from server.auth.wecom_login import open_wecom_login
 from server.catalog.service import Catalog
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
+from server.chat.session_files import SessionFiles
 from server.chat.sessions import Sessions
 from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
@@ -53,7 +54,8 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
-            app.state.sessions = Sessions(opened.database, opened.runtime.clock)
+            app.state.sessions = Sessions(opened.database, opened.runtime.clock, opened.attachments)
+            app.state.session_files = SessionFiles(opened.database, opened.attachments, settings)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
             app.state.search = opened.search

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.service import ChatService
+from server.chat.session_files import SessionFiles
 from server.chat.sessions import Sessions
 from server.core.i18n import Language, negotiate
 from server.core.settings import Settings
@@ -46,6 +47,10 @@ async def _sessions(request: Request) -> Sessions:
     return cast("Sessions", request.app.state.sessions)
 
 
+async def _session_files(request: Request) -> SessionFiles:
+    return cast("SessionFiles", request.app.state.session_files)
+
+
 async def _feedback(request: Request) -> Feedback:
     return cast("Feedback", request.app.state.feedback)
 
@@ -55,6 +60,7 @@ async def _language(request: Request) -> Language:
 
 
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
+SessionFilesDep = Annotated[SessionFiles, Depends(_session_files)]
 FeedbackDep = Annotated[Feedback, Depends(_feedback)]
 Lang = Annotated[Language, Depends(_language)]
 Answering = Annotated[AnswerContext, Depends(_context)]

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.principal import Principal
 from server.chat.models import Message, Session
+from server.kb.attachment_repository import delete_kbs
 
 # A rating from here on is a good one.
 GOOD = 60
@@ -24,8 +25,8 @@ def _of(table: type[Message] | type[Session], caller: Principal) -> ColumnElemen
     return (table.client_id == caller.client_id) & (table.user_id == caller.user_id)
 
 
-async def find_session(session: AsyncSession, session_id: str) -> Session | None:
-    return await session.get(Session, session_id)
+async def find_session(session: AsyncSession, session_id: str, *, lock: bool = False) -> Session | None:
+    return await session.get(Session, session_id, with_for_update=lock or None)
 
 
 async def add_session(session: AsyncSession, row: Session) -> Session:
@@ -172,10 +173,14 @@ async def cut_message(session: AsyncSession, message_id: str) -> None:
     await session.execute(query.values(state="cut"))
 
 
-async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> None:
-    """All that these users of a client asked, and were answered."""
+async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> list[str]:
+    """All that these users of a client asked, and were answered, and the files they attached. Returns the knowledge bases
+    of those."""
+    theirs = select(Session.id).where(Session.client_id == client_id, Session.user_id.in_(user_ids))
+    attached = await delete_kbs(session, list(await session.scalars(theirs.with_for_update())))
     for table in (Message, Session):
         await session.execute(delete(table).where(table.client_id == client_id, table.user_id.in_(user_ids)))
+    return attached
 
 
 # ── feedback ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.chat.schemas import Id32
@@ -91,6 +92,47 @@ class SessionFilter(BaseModel):
         """(offset, limit)"""
         limit = self.limit or (1000 if self.page is None else 50)
         return (self.offset if self.page is None else (self.page - 1) * limit), limit
+
+
+class AttachForm(BaseModel):
+    """A multipart upload of files for one session."""
+
+    session_id: Id32
+    files: Annotated[list[UploadFile], Field(min_length=1)]
+
+
+class TakenFile(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    document_id: str | None
+    """null: it was refused."""
+    file_name: str
+    state: str
+    """waiting, ready (it was there already), or refused."""
+    error_code: str | None
+    reason: str | None
+
+
+class AttachedFile(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    document_id: str
+    file_name: str
+    state: str
+    """waiting, parsing, embedding, ready or failed."""
+    percent: int
+    size: int
+    """Bytes."""
+    error_code: str | None
+    reason: str | None
+    create_time: datetime
+
+
+class DeleteFile(_Body):
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: Id32
+    document_id: Annotated[str, Field(max_length=64)]
 
 
 class LatestMessages(_Body):

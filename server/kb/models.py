@@ -41,6 +41,7 @@ class JobState(StrEnum):
 
 class JobKind(StrEnum):
     INGEST = "ingest"  # asked for by an upload
+    ATTACH = "attach"  # the same for a file of a conversation: somebody sits and waits for it
     REPAIR = "repair"  # the document's segment was lost
 
 
@@ -176,6 +177,12 @@ class Job(Base):
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+
+    def percent(self, document: Document) -> int:
+        """How much of it is done; 100 only of what has come to its end."""
+        if document.state in (DocumentState.READY, DocumentState.FAILED):
+            return 100
+        return 99 * self.done // self.total if self.total else 0
 
 
 class Question(Base):
