@@ -6,14 +6,18 @@ PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile
 # PyTorch's CPU wheels have an index of their own; give its address when PyPI's torch is not the one you want.
 TORCH_INDEX ?=
 
-.PHONY: help run setup test test-full check format bench evals lock samples
+.PHONY: help run page setup test test-full check format bench evals lock samples
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(if $(FULL),.venv/.full,.venv/.lite) ## install what is missing and start (HOST=, PORT=, CONFIG=, FULL=1 for local models)
+	@sh scripts/build_page.sh
 	@$(BIN)/python startup.py $(if $(FULL),,--lite) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config $(CONFIG))
+
+page: ## build the page under /h5/ (web/dist); run does it when node is there and something changed
+	@sh scripts/build_page.sh --strict
 
 setup: .venv/.dev ## install the lite set and the test tools
 

@@ -13,6 +13,7 @@ from server.catalog.routes import router as catalog
 from server.chat.answer_routes import router as answers
 from server.chat.raw_routes import router as raw
 from server.chat.routes import router as chat
+from server.chat.session_file_routes import router as session_files
 from server.chat.session_routes import feedback_router, history_router
 from server.chat.session_routes import router as sessions
 from server.chat.template_routes import router as templates
@@ -30,6 +31,7 @@ def include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(answers)
     app.include_router(feedback_router)
     app.include_router(sessions)
+    app.include_router(session_files, form_limits=limits)
     app.include_router(history_router)
     app.include_router(raw)
     app.include_router(templates)

@@ -19,6 +19,7 @@ from server.catalog.service import Catalog
 from server.chat.answers import Answers
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
+from server.chat.session_files import SessionFiles
 from server.chat.sessions import Sessions
 from server.chat.shown import ShownSources
 from server.chat.template_routes import Templates
@@ -58,7 +59,8 @@ def create_app(
             answers = Answers(opened.chat, opened.database, opened.runtime, settings.chat)
             app.state.answers = answers
             app.state.shown = ShownSources(opened.kb.passages, opened.runtime.lanes)
-            app.state.sessions = Sessions(opened.database, opened.runtime.clock)
+            app.state.sessions = Sessions(opened.database, opened.runtime.clock, opened.attachments)
+            app.state.session_files = SessionFiles(opened.database, opened.attachments, settings)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
             app.state.search = opened.search

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from server.agent.base import Concluded, Counted, Found, Said, Task, Used
 from server.agent.service import Agents
 from server.chat import history
-from server.chat.citations import cite_file, cite_page
+from server.chat.citations import cite_file, cite_page, note_unread
 from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
 from server.chat.prompts import Prompts
 from server.chat.turn import Turn
@@ -47,12 +47,13 @@ class AgentSteps:
                     case Concluded():
                         if uses and not found and all(use["name"] == "knowledge_search" for use in uses):
                             turn.told.outcome = "not_found"
-                        yield Sources(sources_of(found), turn.docs)
+                        turn.docs += note_unread(turn.unread_names)
+                        yield Sources(sources_of(found), turn.docs, turn.unread_names)
                         yield FinalAnswer(report.text)
 
     async def _task(self, turn: Turn, room: int) -> Task:
         ask, toolbox = turn.ask, self._agents.toolbox
-        knowledge = await toolbox.knowledge(turn.caller)
+        knowledge = await toolbox.knowledge(turn.caller, turn.kbs)
         system = await self._lanes.run("io", self._system, ask.prompt_name, knowledge.describe())
         room -= history.estimate_tokens(system) + _TOOLS
         # The conversation so far may take a third of what the tools will want.
@@ -79,7 +80,7 @@ def cite(found: Sequence[Found], address: str) -> list[str]:
     return [
         cite_page(number, passage.source)
         if isinstance(passage.source, WebPage)
-        else cite_file(number, passage.kb_name, passage.source, address)
+        else cite_file(number, passage.source, address)
         for number, passage in enumerate(found, start=1)
     ]
 

@@ -71,6 +71,8 @@ class SourceOut(_Described):
     """Where in the file: page, slide, sheet, range, row, heading."""
     score: float | None = None
     kb_name: str | None = None
+    attached: bool = False
+    """A file of the conversation: `/session/files/content` has it."""
     title: str | None = None
     url: str | None = None
 

@@ -135,7 +135,8 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "started", {"message_id": event.message_id}
         case Sources():
             hits = enumerate(event.hits, start=1)
-            return "sources", {"hits": [_source(number, hit, language) for number, hit in hits]}
+            found = {"hits": [_source(number, hit, language) for number, hit in hits]}
+            return "sources", found | ({"unread": list(event.unread)} if event.unread else {})
         case TextDelta():
             return "delta", {"text": event.text}
         case ToolUse():
@@ -184,7 +185,7 @@ def _source(number: int, hit: Source, language: Language) -> dict[str, Any]:
         "anchor": hit.anchor,
         "text": hit.text,
         "score": hit.score,
-    }
+    } | ({"attached": True} if hit.session_id else {})
 
 
 def error_object(error: AppError, language: Language) -> dict[str, str]:

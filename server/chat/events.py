@@ -18,10 +18,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The passages the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
+    """The passages the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown.
+
+    `unread`: files of the conversation that are still being read, so that nothing here is of them.
+    """
 
     hits: Sequence[Source]
     docs: list[str]
+    unread: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class Session(Base):
     name: Mapped[str] = mapped_column(String(20), default="")
     mode: Mapped[str] = mapped_column(String(20), default="LLM")
     param: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # When its owner pinned it; None: not pinned.
+    pinned_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 

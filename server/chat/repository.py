@@ -1,15 +1,29 @@
 """SQL about conversations. Functions take the session first and never commit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.principal import Principal
 from server.chat.models import Message, Session
+from server.kb.attachment_repository import delete_kbs
 
 # Bound parameters per statement: SQLite's old limit is 999.
 _BATCH = 500
@@ -17,14 +31,16 @@ _BATCH = 500
 GOOD = 60
 # Messages in the order in which they came; no two are equal.
 _AGE = (Message.created_at, Message.position, Message.id)
+# Sessions whose answers are in memory at once.
+_IN_MEMORY = 100
 
 
 def _of(table: type[Message] | type[Session], caller: Principal) -> ColumnElement[bool]:
     return (table.client_id == caller.client_id) & (table.user_id == caller.user_id)
 
 
-async def find_session(session: AsyncSession, session_id: str) -> Session | None:
-    return await session.get(Session, session_id)
+async def find_session(session: AsyncSession, session_id: str, *, lock: bool = False) -> Session | None:
+    return await session.get(Session, session_id, with_for_update=lock or None)
 
 
 async def add_session(session: AsyncSession, row: Session) -> Session:
@@ -41,18 +57,64 @@ async def add_session(session: AsyncSession, row: Session) -> Session:
 
 
 async def list_sessions(
-    session: AsyncSession, caller: Principal, words: str, *, offset: int, limit: int
+    session: AsyncSession,
+    caller: Principal,
+    words: str,
+    *,
+    pinned_first: bool = False,
+    offset: int,
+    limit: int,
 ) -> tuple[list[Session], int]:
-    """The caller's sessions with these words in their name or a question, the newest first; and how many there are."""
+    """The caller's sessions, the newest first; and how many there are. With words, those that have them in their name, in
+    a question or in an answer."""
     mine = _of(Session, caller)
-    if words:
-        asked = select(Message.id).where(
-            Message.session_id == Session.id, Message.query.icontains(words, autoescape=True)
-        )
-        mine &= Session.name.icontains(words, autoescape=True) | asked.exists()
-    total = await session.scalar(select(func.count()).select_from(Session).where(mine))
-    query = select(Session).where(mine).order_by(Session.created_at.desc(), Session.id)
-    return list(await session.scalars(query.offset(offset).limit(limit))), total or 0
+    order: list[ColumnElement[Any]] = [Session.created_at.desc(), Session.id.asc()]
+    if pinned_first:
+        order = [case((Session.pinned_at.is_(None), 1), else_=0), Session.pinned_at.desc(), *order]
+    if not words:
+        total = await session.scalar(select(func.count()).select_from(Session).where(mine))
+        query = select(Session).where(mine).order_by(*order)
+        return list(await session.scalars(query.offset(offset).limit(limit))), total or 0
+    said = select(Message.id).where(Message.session_id == Session.id, _says(words))
+    has_words = _contains(Session.name, words) | said.exists()
+    # Every message is read for this; once is enough to count them and to have a page of them.
+    ids = list(await session.scalars(select(Session.id).where(mine, has_words).order_by(*order)))
+    wanted = ids[offset : offset + limit]
+    rows: dict[str, Session] = {}
+    for batch in _batches(wanted):
+        rows |= {row.id: row for row in await session.scalars(select(Session).where(Session.id.in_(batch)))}
+    return [rows[session_id] for session_id in wanted if session_id in rows], len(ids)
+
+
+async def find_first_hits(
+    session: AsyncSession, session_ids: Sequence[str], words: str
+) -> dict[str, tuple[str, str]]:
+    """(question, answer) of each session's first message that has these words."""
+    found: dict[str, tuple[str, str]] = {}
+    rank = func.row_number().over(partition_by=Message.session_id, order_by=_AGE)
+    for batch in _batches(session_ids):
+        hits = select(Message.id, rank.label("rank")).where(Message.session_id.in_(batch), _says(words))
+        first = hits.subquery()
+        query = select(Message.session_id, Message.query, Message.response)
+        query = query.join(first, first.c.id == Message.id).where(first.c.rank == 1)
+        for session_id, question, answer in await session.execute(query):
+            found[session_id or ""] = question, answer
+    return found
+
+
+def _says(words: str) -> ColumnElement[bool]:
+    return _contains(Message.query, words) | _contains(Message.response, words)
+
+
+def _contains(column: InstrumentedAttribute[str], words: str) -> ColumnElement[bool]:
+    """In whatever case. What databases know of case may end with ASCII, so that other letters are looked for in both."""
+    other = "".join(letter for letter in words if not letter.isascii())
+    cases = {words.lower(), words.upper()} if other.lower() != other.upper() else {words}
+    return or_(*(column.icontains(case, autoescape=True) for case in sorted(cases)))
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _IN_MEMORY] for start in range(0, len(ids), _IN_MEMORY))
 
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
@@ -190,10 +252,14 @@ async def ask_to_stop(session: AsyncSession, message_id: str) -> None:
     await session.execute(query.values(stop_wanted=True))
 
 
-async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> None:
-    """All that these users of a client asked, and were answered."""
+async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> list[str]:
+    """All that these users of a client asked, and were answered, and the files they attached. Returns the knowledge bases
+    of those."""
+    theirs = select(Session.id).where(Session.client_id == client_id, Session.user_id.in_(user_ids))
+    attached = await delete_kbs(session, list(await session.scalars(theirs.with_for_update())))
     for table in (Message, Session):
         await session.execute(delete(table).where(table.client_id == client_id, table.user_id.in_(user_ids)))
+    return attached
 
 
 # ── feedback ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -29,6 +29,7 @@ from server.core.questions import check_length
 from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
 from server.db.session import Database
+from server.kb.attachments import Attached, find_attached
 from server.kb.models import KnowledgeBase, Question
 from server.search.base import WebPage
 
@@ -87,10 +88,23 @@ class ChatService:
             model = PresetModel(recommended.answer)
         elif kb is not None:
             await self._kb.check_searchable(kb)
+        attached = await self._attached(caller, ask)
         rounds = await self._rounds(caller, ask)
         pages = await self._search_web(caller, ask) if ask.mode == "search_engine_chat" else None
         told = await self._store_question(caller, ask, model.name, kb, recommended)
-        return Turn(caller, ask, told.message_id, model, kb, pages, rounds, self._clock.now(), told)
+        return Turn(caller, ask, told.message_id, model, kb, attached, pages, rounds, self._clock.now(), told)
+
+    async def _attached(self, caller: Principal, ask: Ask) -> Attached | None:
+        """The files of the conversation. Raises SessionNotFound, EmbeddingUnavailable, EmbeddingMismatch."""
+        if ask.mode == "search_engine_chat" or not (ask.session_id or ask.message_id):
+            return None
+        async with self._database.read() as session:
+            found, message = await _find_own(session, caller, ask)
+            session_id = message.session_id if message is not None else found.id if found else None
+            attached = await find_attached(session, session_id) if session_id else None
+        if attached is not None and attached.is_ready:
+            await self._kb.check_searchable(attached.kb)
+        return attached
 
     async def _search_web(self, caller: Principal, ask: Ask) -> list[WebPage]:
         """Before anything is stored or sent: an engine that fails is a refusal like any other."""

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.chat.answer_schemas import SourceOut
@@ -47,6 +48,13 @@ class SaveSession(_Body):
     """What the page wants to find again; kept as it is. Left out: what is there stays."""
 
 
+class PinSession(_Body):
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: Id32
+    pinned: bool
+
+
 class SessionOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -56,6 +64,9 @@ class SessionOut(BaseModel):
     param: str
     """JSON, as text: old pages parse it."""
     create_time: datetime
+    pinned: bool
+    snippet: str | None
+    """With `q`: plain text around the first hit in its questions and answers; null when only the name has the words."""
 
 
 class SessionList(Envelope[list[SessionOut]]):
@@ -68,7 +79,9 @@ class SessionFilter(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     q: Annotated[str, Field(max_length=100)] = ""
-    """Words of the name or of a question."""
+    """Words of the name, of a question or of an answer, in whatever case."""
+    pinned_first: bool = False
+    """Pinned sessions before the others, the one that was pinned last first."""
     page: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """From 1; or use `offset`."""
     offset: Annotated[int, Field(ge=0, le=100_000_000)] = 0
@@ -80,6 +93,47 @@ class SessionFilter(BaseModel):
         """(offset, limit)"""
         limit = self.limit or (1000 if self.page is None else 50)
         return (self.offset if self.page is None else (self.page - 1) * limit), limit
+
+
+class AttachForm(BaseModel):
+    """A multipart upload of files for one session."""
+
+    session_id: Id32
+    files: Annotated[list[UploadFile], Field(min_length=1)]
+
+
+class TakenFile(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    document_id: str | None
+    """null: it was refused."""
+    file_name: str
+    state: str
+    """waiting, ready (it was there already), or refused."""
+    error_code: str | None
+    reason: str | None
+
+
+class AttachedFile(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    document_id: str
+    file_name: str
+    state: str
+    """waiting, parsing, embedding, ready or failed."""
+    percent: int
+    size: int
+    """Bytes."""
+    error_code: str | None
+    reason: str | None
+    create_time: datetime
+
+
+class DeleteFile(_Body):
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: Id32
+    document_id: Annotated[str, Field(max_length=64)]
 
 
 class LatestMessages(_Body):

@@ -53,6 +53,6 @@ class ShownSources:
             "text": chunk.text,
             "before": found.before,
             "after": found.after,
-            "kb_name": found.kb.name,
+            "kb_name": None if found.kb.session_id else found.kb.name,
             "media_type": plain_type(document.suffix),
         }

@@ -16,7 +16,7 @@ def to_json(sources: Sequence[Source]) -> list[dict[str, Any]]:
 def _to_json(number: int, source: Source) -> dict[str, Any]:
     if isinstance(source, WebPage):
         return {"number": number, "title": source.title, "url": source.url, "text": source.text}
-    return {
+    kept = {
         "number": number,
         "document_id": source.document_id,
         "chunk_id": source.chunk_id,
@@ -27,6 +27,8 @@ def _to_json(number: int, source: Source) -> dict[str, Any]:
         "kb_id": source.kb_id,
         "kb_name": source.kb_name,
     }
+    # Files of the conversation have a knowledge base that nobody is told of.
+    return kept | {"kb_name": None, "attached": True} if source.session_id else kept
 
 
 def tell(kept: Sequence[dict[str, Any]], language: Language) -> list[dict[str, Any]]:

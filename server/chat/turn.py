@@ -9,6 +9,7 @@ from server.auth.principal import Principal
 from server.chat.history import Given, Round
 from server.chat.prompts import Mode
 from server.chat.telling import Telling
+from server.kb.attachments import Attached
 from server.kb.models import KnowledgeBase
 from server.llm.base import ChatModel
 from server.search.base import WebPage
@@ -48,6 +49,8 @@ class Turn:
     message_id: str
     model: ChatModel
     kb: KnowledgeBase | None
+    # The files of the conversation, if it has any.
+    attached: Attached | None
     # What the web had, when it was asked.
     pages: list[WebPage] | None
     rounds: list[Round]
@@ -57,3 +60,14 @@ class Turn:
     docs: list[str] = field(default_factory=list)
     unread: int = 0
     trace: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kbs(self) -> list[KnowledgeBase]:
+        """What is searched for it."""
+        own = [self.attached.kb] if self.attached and self.attached.is_ready else []
+        return own if self.kb is None else [self.kb, *own]
+
+    @property
+    def unread_names(self) -> list[str]:
+        """Files of the conversation that are still being read, and are missing in this answer."""
+        return self.attached.unread if self.attached else []

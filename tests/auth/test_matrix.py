@@ -95,6 +95,13 @@ ROWS = [
     Row("POST", "/session/save", Scope.CHAT, body={"session_id": "{session}", "session_name": "x", "mode": "LLM"},
         personal=True),
     Row("POST", "/session/delete", Scope.CHAT, body={"session_id": "{session}"}, personal=True),
+    Row("POST", "/session/pin", Scope.CHAT, body={"session_id": "{session}", "pinned": True}, personal=True),
+    Row("POST", "/session/files", Scope.CHAT, form={"session_id": "{session}"}, personal=True),
+    Row("GET", "/session/files", Scope.CHAT, {"session_id": "{session}"}, personal=True),
+    Row("GET", "/session/files/content", Scope.CHAT, {"session_id": "{session}", "document_id": "{attached}"},
+        personal=True),
+    Row("POST", "/session/files/delete", Scope.CHAT, body={"session_id": "{session}", "document_id": "{attached}"},
+        personal=True),
     Row("GET", "/session/export", Scope.CHAT, {"session_id": "{session}"}, personal=True),
     Row("POST", "/history/latest", Scope.CHAT, body={"session_id": "{session}", "num": 5}, personal=True, foreign=200),
     Row("POST", "/chat/feedback", Scope.CHAT, body={"chat_history_id": "{message}", "score": 1}, personal=True),
@@ -227,6 +234,9 @@ async def things(callers: Callers) -> Things:
     values = {"kb": "kb-acme", "job": uploaded[0]["job_id"], "session": session, "message": message}
     values["source"] = "1"
     values["question"] = str(question.json()["question_id"])
+    parts = [("files", ("a.txt", "年假。".encode()))]
+    taken = await owner.http.post("/session/files", data={"session_id": session}, files=parts)
+    values["attached"] = taken.json()["data"][0]["document_id"]
     return Things(callers, everybody, values | {"login": login["session_id"]})
 
 
@@ -303,7 +313,7 @@ async def test_anothers_answer_looks_like_that_of_what_never_was(things: Things)
     """Word for word, but for the name that was asked for and the number of the request."""
     stranger = things.everybody["other/manager"][0]
     nothing = {"kb": "kb-none", "job": "job_none", "session": FREE_ID, "message": FREE_ID, "login": "none"}
-    nothing |= {"question": "999999", "source": "1"}
+    nothing |= {"question": "999999", "source": "1", "attached": "doc_none"}
     never = Things(things.callers, things.everybody, nothing)
     for row in ROWS:
         if "{session}" in str(row.body) or "{message}" in str(row.body):

@@ -167,6 +167,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/chat/answers/{message_id}/sources/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Source
+         * @description What the `[n]` of an answer points to, as it is now, with its neighbours and what of it the answer quotes.
+         */
+        get: operations["get_source_chat_answers__message_id__sources__number__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/chat/answers/{message_id}/stop": {
         parameters: {
             query?: never;
@@ -267,6 +287,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/session/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pin Session
+         * @description Keep a session at the top of lists that ask for `pinned_first`, or let it go.
+         */
+        post: operations["pin_session_session_pin_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/session/delete": {
         parameters: {
             query?: never;
@@ -301,6 +341,73 @@ export interface paths {
         get: operations["export_session_session_export_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Attached Files
+         * @description The files of a session and what became of them, in the order in which they came.
+         */
+        get: operations["list_attached_files_session_files_get"];
+        put?: never;
+        /**
+         * Attach Files
+         * @description Attach files to a session that is there: questions in it search them too, as soon as they are read.
+         *
+         *     Kinds and sizes as for uploads to knowledge bases, at most ten files in a session. A file of the same name is replaced.
+         *     When some are refused, their `state` is `refused`; when all are, the first one's refusal is the answer.
+         */
+        post: operations["attach_files_session_files_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/files/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download Attached File
+         * @description The file as it came, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser.
+         */
+        get: operations["download_attached_file_session_files_content_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/files/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete Attached File
+         * @description Take a file out of a session, and delete it.
+         */
+        post: operations["delete_attached_file_session_files_delete_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1658,6 +1765,44 @@ export interface components {
              */
             regenerate: boolean;
         };
+        /**
+         * AttachForm
+         * @description A multipart upload of files for one session.
+         */
+        AttachForm: {
+            /** Session Id */
+            session_id: string;
+            /** Files */
+            files: string[];
+        };
+        /** AttachedFile */
+        AttachedFile: {
+            /** Document Id */
+            document_id: string;
+            /** File Name */
+            file_name: string;
+            /**
+             * State
+             * @description waiting, parsing, embedding, ready or failed.
+             */
+            state: string;
+            /** Percent */
+            percent: number;
+            /**
+             * Size
+             * @description Bytes.
+             */
+            size: number;
+            /** Error Code */
+            error_code: string | null;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+        };
         /** AuditOut */
         AuditOut: {
             /**
@@ -1952,6 +2097,13 @@ export interface components {
              * @default false
              */
             not_refresh_vs_cache: boolean;
+        };
+        /** DeleteFile */
+        DeleteFile: {
+            /** Session Id */
+            session_id: string;
+            /** Document Id */
+            document_id: string;
         };
         /**
          * DocumentOut
@@ -2312,6 +2464,20 @@ export interface components {
             msg: string;
             data: components["schemas"]["Page_QuestionOut_"];
         };
+        /** Envelope[PassageOut] */
+        Envelope_PassageOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["PassageOut"];
+        };
         /** Envelope[PublicKeyOut] */
         Envelope_PublicKeyOut_: {
             /**
@@ -2474,6 +2640,21 @@ export interface components {
             /** Data */
             data: components["schemas"]["APIKeyOut"][];
         };
+        /** Envelope[list[AttachedFile]] */
+        Envelope_list_AttachedFile__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            /** Data */
+            data: components["schemas"]["AttachedFile"][];
+        };
         /** Envelope[list[AuditOut]] */
         Envelope_list_AuditOut__: {
             /**
@@ -2608,6 +2789,21 @@ export interface components {
             msg: string;
             /** Data */
             data: components["schemas"]["StepOut"][];
+        };
+        /** Envelope[list[TakenFile]] */
+        Envelope_list_TakenFile__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            /** Data */
+            data: components["schemas"]["TakenFile"][];
         };
         /** Envelope[list[list[float]]] */
         Envelope_list_list_float___: {
@@ -3082,6 +3278,21 @@ export interface components {
             error_code: string | null;
             /** Feedback Score */
             feedback_score: number | null;
+            /**
+             * Outcome
+             * @description answered, or not_found: not in the knowledge base. None until it is done, and of older messages.
+             */
+            outcome: string | null;
+            /**
+             * Sources
+             * @description What the numbers of the answer point to; empty for older messages, which have `docs`.
+             */
+            sources: components["schemas"]["SourceOut"][];
+            /**
+             * Follow Ups
+             * @description Questions that may be asked next.
+             */
+            follow_ups: string[];
         };
         /**
          * ModelConfig
@@ -3204,6 +3415,77 @@ export interface components {
             page: number;
             /** Page Size */
             page_size: number;
+        };
+        /**
+         * PassageOut
+         * @description What an answer's `[n]` points to, as it is now.
+         */
+        PassageOut: {
+            /** Number */
+            number: number;
+            /** Text */
+            text: string;
+            /** Document Id */
+            document_id?: string | null;
+            /** Chunk Id */
+            chunk_id?: number | null;
+            /** File Name */
+            file_name?: string | null;
+            /**
+             * Place
+             * @description Where in the file, in words.
+             */
+            place?: string | null;
+            /**
+             * Anchor
+             * @description Where in the file: page, slide, sheet, range, row, heading.
+             */
+            anchor?: {
+                [key: string]: unknown;
+            } | null;
+            /** Score */
+            score?: number | null;
+            /** Kb Name */
+            kb_name?: string | null;
+            /**
+             * Attached
+             * @description A file of the conversation: `/session/files/content` has it.
+             * @default false
+             */
+            attached: boolean;
+            /** Title */
+            title?: string | null;
+            /** Url */
+            url?: string | null;
+            /**
+             * Quote
+             * @description [start, end) of what of `text` the answer quotes, in code points.
+             */
+            quote: [
+                number,
+                number
+            ][];
+            /**
+             * Before
+             * @description What comes before it in the document.
+             */
+            before: string | null;
+            /** After */
+            after: string | null;
+            /** Media Type */
+            media_type: string | null;
+            /**
+             * Is Gone
+             * @description The passage is not there any more: `text` is what was shown.
+             */
+            is_gone: boolean;
+        };
+        /** PinSession */
+        PinSession: {
+            /** Session Id */
+            session_id: string;
+            /** Pinned */
+            pinned: boolean;
         };
         /** PlainMessage */
         PlainMessage: {
@@ -3683,6 +3965,12 @@ export interface components {
             score?: number | null;
             /** Kb Name */
             kb_name?: string | null;
+            /**
+             * Attached
+             * @description A file of the conversation: `/session/files/content` has it.
+             * @default false
+             */
+            attached: boolean;
             /** Title */
             title?: string | null;
             /** Url */
@@ -3699,6 +3987,25 @@ export interface components {
             passed: boolean;
             /** Found */
             found: string;
+        };
+        /** TakenFile */
+        TakenFile: {
+            /**
+             * Document Id
+             * @description null: it was refused.
+             */
+            document_id: string | null;
+            /** File Name */
+            file_name: string;
+            /**
+             * State
+             * @description waiting, ready (it was there already), or refused.
+             */
+            state: string;
+            /** Error Code */
+            error_code: string | null;
+            /** Reason */
+            reason: string | null;
         };
         /** TemplateRequest */
         TemplateRequest: {
@@ -3994,6 +4301,13 @@ export interface components {
              * Format: date-time
              */
             create_time: string;
+            /** Pinned */
+            pinned: boolean;
+            /**
+             * Snippet
+             * @description With `q`: plain text around the first hit in its questions and answers; null when only the name has the words.
+             */
+            snippet: string | null;
         };
     };
     responses: never;
@@ -4412,6 +4726,56 @@ export interface operations {
             };
         };
     };
+    get_source_chat_answers__message_id__sources__number__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_PassageOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     stop_answer_chat_answers__message_id__stop_post: {
         parameters: {
             query?: never;
@@ -4566,8 +4930,10 @@ export interface operations {
     list_sessions_session_list_get: {
         parameters: {
             query?: {
-                /** @description Words of the name or of a question. */
+                /** @description Words of the name, of a question or of an answer, in whatever case. */
                 q?: string;
+                /** @description Pinned sessions before the others, the one that was pinned last first. */
+                pinned_first?: boolean;
                 /** @description From 1; or use `offset`. */
                 page?: number | null;
                 offset?: number;
@@ -4628,6 +4994,57 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["SaveSession"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_bool_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    pin_session_session_pin_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PinSession"];
             };
         };
         responses: {
@@ -4739,6 +5156,206 @@ export interface operations {
                 };
                 content: {
                     "text/markdown": unknown;
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_attached_files_session_files_get: {
+        parameters: {
+            query: {
+                session_id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_AttachedFile__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    attach_files_session_files_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["AttachForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_TakenFile__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    download_attached_file_session_files_content_get: {
+        parameters: {
+            query: {
+                session_id: string;
+                document_id: string;
+                preview?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    delete_attached_file_session_files_delete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteFile"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_bool_"];
                 };
             };
             /** @description Refused: the true status, with a code for programs */
