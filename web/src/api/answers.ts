@@ -16,6 +16,8 @@ export interface Source {
   place?: string | null
   anchor?: Record<string, unknown> | null
   kb_name?: string | null
+  /** A file of the conversation. */
+  attached?: boolean
   title?: string | null
   url?: string | null
 }

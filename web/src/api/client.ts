@@ -26,18 +26,28 @@ export interface Options {
   keepalive?: boolean
 }
 
-function addressOf(path: string, query: object = {}): string {
+export function addressOf(path: string, query: object = {}): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null)
   const words = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
   return words ? `${path}?${words}` : path
 }
 
+/** Who calls, for what does not go through `request`: uploads that tell how far they are, pdf.js. */
+export function callerHeaders(): Record<string, string> {
+  const token = caller.token()
+  return { 'Accept-Language': caller.language(), ...(token ? { Authorization: `Bearer ${token}` } : {}) }
+}
+
+/** The server does not take this token. Only what was sent with the token of now says anything about it. */
+export function refused(token: string | null): void {
+  if (token && token === caller.token())
+    caller.expired()
+}
+
 /** One call. Raises ApiError when the server refuses, NetworkError when none answers, and the abort that was asked for. */
 export async function request(path: string, options: Options = {}): Promise<Response> {
   const token = caller.token()
-  const headers: Record<string, string> = { 'Accept-Language': caller.language(), ...options.headers }
-  if (token)
-    headers.Authorization = `Bearer ${token}`
+  const headers: Record<string, string> = { ...callerHeaders(), ...options.headers }
   if (options.body !== undefined)
     headers['Content-Type'] = 'application/json'
   const init: RequestInit = { method: options.method ?? 'GET', headers, signal: options.signal ?? null, credentials: 'same-origin' }
@@ -55,9 +65,8 @@ export async function request(path: string, options: Options = {}): Promise<Resp
   if (response.ok)
     return response
   const problem = await problemOf(response)
-  // Only what was sent with the token of now says anything about it.
-  if (problem.status === 401 && token && token === caller.token())
-    caller.expired()
+  if (problem.status === 401)
+    refused(token)
   throw problem
 }
 
