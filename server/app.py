@@ -26,6 +26,7 @@ from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
+from server.kb.loaders import SUFFIXES, can_read
 from server.pages import mount_pages
 from server.services import Services, open_services
 
@@ -102,7 +103,12 @@ def create_app(
     app.state.body_limits = BodyLimits(json=settings.server.max_json_size, form=settings.kb.max_upload_size)
     install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
     include_routers(app, settings)
-    mount_pages(app, demo=settings.auth.demo)
+    mount_pages(
+        app,
+        demo=settings.auth.demo,
+        wecom=settings.wecom.client if settings.wecom.corp_id else "",
+        file_types=sorted(suffix for suffix in SUFFIXES if can_read(suffix)),
+    )
     app.add_middleware(Door)
     if settings.server.cors_origins:
         origins = [origin.strip() for origin in settings.server.cors_origins.split(",")]

@@ -4,7 +4,7 @@ import mimetypes
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import fastapi_offline
@@ -119,16 +119,24 @@ async def _embedders(scope: Scope) -> str:
     return await cast("Framing", scope["app"].state.framing).origins_of(client)
 
 
-def mount_pages(app: FastAPI, *, demo: bool, folders: Sequence[Path] = FOLDERS) -> None:
+def mount_pages(
+    app: FastAPI,
+    *,
+    demo: bool,
+    wecom: str = "",
+    file_types: Sequence[str] = (),
+    folders: Sequence[Path] = FOLDERS,
+) -> None:
     """Serve the page under /h5/ and send the root and /h5 there; serve the documentation without any other host's help.
 
+    `wecom`: the client whose people sign on by WeCom, if any; `file_types`: endings of the files that can be uploaded;
     `folders`: where the page may be; the first that has one is served.
     """
     _mount_documentation(app)
     folder = next((folder for folder in folders if (folder / "index.html").is_file()), None)
     if folder is None:
         return
-    _say_what_is_on(app, demo=demo)
+    _say_what_is_on(app, {"demo": demo, "wecom": wecom, "file_types": list(file_types)})
     app.mount("/h5", Pages(directory=folder, html=True), name="h5")
 
     async def root() -> RedirectResponse:
@@ -138,11 +146,11 @@ def mount_pages(app: FastAPI, *, demo: bool, folders: Sequence[Path] = FOLDERS) 
         app.add_api_route(path, root, include_in_schema=False)
 
 
-def _say_what_is_on(app: FastAPI, *, demo: bool) -> None:
+def _say_what_is_on(app: FastAPI, switches_on: dict[str, Any]) -> None:
     """What the page must know before anybody has come in."""
 
     async def switches() -> JSONResponse:
-        return JSONResponse({"demo": demo}, headers=_HEADERS)
+        return JSONResponse(switches_on, headers=_HEADERS)
 
     app.add_api_route("/h5/switches.json", switches, include_in_schema=False)
 

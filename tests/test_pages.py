@@ -92,10 +92,12 @@ class TestSwitches:
     async def test_what_is_on(self, callers: Callers, app: FastAPI) -> None:
         http = callers.nobody().http
         is_on = app.state.settings.auth.demo
-        assert (await http.get("/h5/switches.json")).json() == {"demo": is_on}
+        told = (await http.get("/h5/switches.json")).json()
+        assert (told["demo"], told["wecom"]) == (is_on, "")
+        assert {".pdf", ".docx", ".txt"} <= set(told["file_types"])
         if not is_on:
-            told = (await http.get("/sso?client=0", headers={"Accept-Language": "en"})).headers["location"]
-            assert "demo%20is%20off" in told
+            refusal = (await http.get("/sso?client=0", headers={"Accept-Language": "en"})).headers["location"]
+            assert "demo%20is%20off" in refusal
 
 
 SCRIPT = "console.log('hello')\n" * 100

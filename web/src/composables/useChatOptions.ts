@@ -5,6 +5,9 @@ import { useSessionsStore } from '@/stores/sessions'
 /** What the drawer sets and the session keeps. What is left out is the server's default. */
 export type ChatOptions = Pick<Question, 'knowledge_base_name' | 'model_name' | 'prompt_name' | 'temperature' | 'max_tokens' | 'history_count' | 'top_k' | 'score_threshold'>
 
+/** What the server does where a session says nothing. */
+export const DEFAULTS = { history_count: 10, temperature: 0.7, top_k: 3, score_threshold: 1 }
+
 const NAMES = ['knowledge_base_name', 'model_name', 'prompt_name', 'temperature', 'max_tokens', 'history_count', 'top_k', 'score_threshold'] as const
 const MODES: Record<string, Mode> = { LLM: 'llm_chat', Knowledge: 'knowledge_base_chat', SearchEngine: 'search_engine_chat', Agent: 'agent_chat' }
 
@@ -28,10 +31,8 @@ export function useChatOptions(sessionId: string) {
   const answerMode = computed<Mode>(() => MODES[mode.value] ?? 'llm_chat')
 
   /** Take over what the session was saved with; returns whether there is such a session. */
-  async function load(): Promise<boolean> {
-    if (!sessions.get(sessionId))
-      await sessions.load()
-    const item = sessions.get(sessionId)
+  async function load(isOld = false): Promise<boolean> {
+    const item = await sessions.fetch(sessionId, isOld)
     if (!item)
       return false
     options.value = parse(item.param)
@@ -46,6 +47,18 @@ export function useChatOptions(sessionId: string) {
     mode.value = knowledgeBase ? 'Knowledge' : 'LLM'
   }
 
+  /** What is undefined is the server's default again. */
+  function set(changes: { [K in keyof ChatOptions]?: ChatOptions[K] | undefined }): void {
+    const next = { ...options.value, ...changes }
+    options.value = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined))
+  }
+
+  /** Everything but where answers are looked for. */
+  function reset(): void {
+    const { knowledge_base_name: base } = options.value
+    options.value = base ? { knowledge_base_name: base } : {}
+  }
+
   /** Save with the session; the first question names it. */
   async function save(title = ''): Promise<void> {
     name.value ||= title.replace(/\s+/g, ' ').trim()
@@ -53,5 +66,11 @@ export function useChatOptions(sessionId: string) {
       await sessions.save({ session_id: sessionId, session_name: name.value, mode: mode.value }, options.value)
   }
 
-  return { options, mode, answerMode, name, load, choose, save }
+  /** Make sure that the server knows the session, before anything is attached to it. */
+  async function ensure(title: string): Promise<void> {
+    if (!sessions.get(sessionId))
+      await save(title)
+  }
+
+  return { options, mode, answerMode, name, load, choose, set, reset, save, ensure }
 }

@@ -1,5 +1,5 @@
 import { defineStore } from 'pinia'
-import { ref } from 'vue'
+import { computed, ref } from 'vue'
 
 /** What the page must know before anybody has come in: /h5/switches.json. */
 export interface Switches {
@@ -7,6 +7,8 @@ export interface Switches {
   demo: boolean
   /** The client of WeCom's sign-on (`/sso?client=…`), where it is on. */
   wecom?: string
+  /** Endings of the files that the server reads: `.pdf`. */
+  file_types?: string[]
 }
 
 export const useSwitchesStore = defineStore('switches', () => {
@@ -25,5 +27,8 @@ export const useSwitchesStore = defineStore('switches', () => {
     return asked
   }
 
-  return { switches, load }
+  /** For file inputs; what is not known yet rules nothing out. */
+  const accept = computed(() => (switches.value.file_types ?? []).join(','))
+
+  return { switches, accept, load }
 })
