@@ -4,6 +4,7 @@ import vue from '@vitejs/plugin-vue'
 import { defineConfig } from 'vitest/config'
 import { noInlineScripts, noInlineStyles } from './build/csp.ts'
 import { drawing } from './build/drawing.ts'
+import { pdfFiles } from './build/pdf.ts'
 
 // Where `npm run dev` finds the API.
 const server = process.env.CHAT2LLM ?? 'http://127.0.0.1:7861'
@@ -12,7 +13,7 @@ const API = ['/auth', '/chat', '/history', '/jobs', '/knowledge_base', '/llm_mod
 export default defineConfig({
   base: '/h5/',
   // Before `legacy`: it must see the styles before they are minified away; after it: the scripts that it writes.
-  plugins: [vue(), drawing(), noInlineStyles(), legacy({ targets: ['chrome >= 64', 'ios >= 12'] }), noInlineScripts()],
+  plugins: [vue(), drawing(), pdfFiles(), noInlineStyles(), legacy({ targets: ['chrome >= 64', 'ios >= 12'] }), noInlineScripts()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   define: {
     __VUE_I18N_FULL_INSTALL__: false,
