@@ -3,28 +3,11 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { useAttachments } from '@/composables/useAttachments'
 import { useChatOptions } from '@/composables/useChatOptions'
 import { ok, refuse, serve, signIn, within } from '../support'
+import { catchUploads } from '../uploads'
 
 let app: App
 /** What the next upload is answered with. */
 let answer = { status: 202, body: {} as unknown }
-class Upload {
-  upload: { onprogress?: (event: object) => void } = {}
-  status = 0
-  responseText = ''
-  onload = () => {}
-  onloadend = () => {}
-  onabort = () => {}
-  open() {}
-  setRequestHeader() {}
-  getResponseHeader() { return null }
-  abort() { this.onabort() }
-  send() {
-    this.upload.onprogress?.({ lengthComputable: true, loaded: 1, total: 2 })
-    this.status = answer.status
-    this.responseText = JSON.stringify(answer.body)
-    this.onload()
-  }
-}
 
 async function open(ensure = async () => {}) {
   const mounted = await within(() => useAttachments('s', ensure))
@@ -33,9 +16,16 @@ async function open(ensure = async () => {}) {
 }
 const file = new File(['x'], 'a.txt')
 
+async function send(files: Awaited<ReturnType<typeof open>>): Promise<void> {
+  const sent = catchUploads()
+  const done = files.add([file])
+  await Promise.resolve()
+  sent[0]!.answer(answer.status, answer.body)
+  await done
+}
+
 beforeEach(() => {
   signIn()
-  vi.stubGlobal('XMLHttpRequest', Upload)
 })
 afterEach(() => app.unmount())
 
@@ -46,7 +36,7 @@ it('sends a file once its conversation is known, and looks until it is read', as
   const ensure = vi.fn(async () => {})
   const files = await open(ensure)
   vi.useFakeTimers()
-  await files.add([file])
+  await send(files)
   expect(ensure).toHaveBeenCalledWith('a.txt')
   expect(files.isBusy.value).toBe(true)
   await vi.advanceTimersByTimeAsync(5000)
@@ -57,7 +47,7 @@ it('sends a file once its conversation is known, and looks until it is read', as
 it('tells why a file was refused', async () => {
   answer = { status: 415, body: { msg: 'No such kind', error: { code: 'unsupported', request_id: 'r' } } }
   const files = await open()
-  await files.add([file])
+  await send(files)
   expect(files.items.value).toMatchObject([{ name: 'a.txt', state: 'refused', reason: 'No such kind' }])
   await files.remove(files.items.value[0]!)
   expect(files.items.value).toEqual([])
