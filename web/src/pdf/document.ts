@@ -1,7 +1,7 @@
 import type { PDFDocumentProxy } from 'pdfjs-dist'
 import type { Mark, TextItem } from './marks'
 import type { FileRef } from '@/api/files'
-import { getDocument, GlobalWorkerOptions } from 'pdfjs-dist/legacy/build/pdf.mjs'
+import { getDocument, GlobalWorkerOptions, VerbosityLevel } from 'pdfjs-dist/legacy/build/pdf.mjs'
 import workerAddress from 'pdfjs-dist/legacy/build/pdf.worker.min.mjs?url'
 import { callerHeaders } from '@/api/client'
 import { boxOf, findMarks } from './marks'
@@ -32,6 +32,8 @@ export function openPdf(file: FileRef) {
     // The policy of the page lets no code be made at run time.
     useWasm: false,
     isEvalSupported: false,
+    // A phone has no such font: nothing that anybody could mend.
+    verbosity: VerbosityLevel.ERRORS,
   })
 }
 
