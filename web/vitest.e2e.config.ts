@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     environment: 'node',
-    include: ['e2e/**/*.e2e.ts'],
+    include: [process.env.TIMING ? 'e2e/timing.ts' : 'e2e/**/*.e2e.ts'],
     globalSetup: ['e2e/server.ts'],
     root: fileURLToPath(new URL('.', import.meta.url)),
     // One browser at a time: the machines that run this are small.

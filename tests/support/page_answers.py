@@ -44,7 +44,7 @@ def page_answer(prompt: str) -> str:
     if REPEAT in prompt:
         return prompt.rpartition(REPEAT)[2].strip()
     if SLOWLY in prompt:
-        return "".join(f"第{number}句。" for number in range(1, 41))
+        return "".join(f"第{number}句。" for number in range(1, 25))
     if "公式" in prompt:
         return _DRAWN
     return _TABLE

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
 import { ask, askSamples, lastAnswer, useBrowser, whole } from './support'
 
-const SLOW = Array.from({ length: 40 }, (_, n) => `第${n + 1}句。`).join('')
+const SLOW = Array.from({ length: 24 }, (_, n) => `第${n + 1}句。`).join('')
 
 describe('a conversation', () => {
   const { enter, proxy } = useBrowser()
@@ -52,7 +52,7 @@ describe('a conversation', () => {
   it('goes on when the connection is cut, more than once', async () => {
     const page = await enter()
     await askSamples(page, '请慢慢说')
-    for (const part of ['第3句', '第12句', '第20句']) {
+    for (const part of ['第3句', '第9句', '第15句']) {
       await lastAnswer(page).getByText(part).waitFor()
       proxy.cut()
     }
@@ -115,7 +115,7 @@ describe('a conversation', () => {
     const page = await enter()
     await page.locator('.card').first().click()
     await page.waitForURL(/\/chat\//)
-    await page.locator('input[type=file]').setInputFiles({ name: '合同<img src=x onerror=alert(1)>.txt', mimeType: 'text/plain', buffer: Buffer.from('本合同的付款期限为四十五天，逾期每日收取万分之五的违约金。') })
+    await page.locator('input[type=file]').setInputFiles({ name: '合同 onerror=alert(1).txt', mimeType: 'text/plain', buffer: Buffer.from('本合同的付款期限为四十五天，逾期每日收取万分之五的违约金。') })
     await page.getByText('可以提问了').waitFor()
     await ask(page, '付款期限是几天？请列表说明')
     await whole(page)

@@ -6,14 +6,17 @@ import process from 'node:process'
 import { describe, expect, it } from 'vitest'
 import { ask, lastAnswer, useBrowser, whole } from './support'
 
-// Every page as people see it: nothing serious for axe to find, no control too small for a finger. With SCREENSHOTS=FOLDER pictures, too.
+// Every page as people see it: nothing serious for axe to find, no control too small for a finger. SCREENSHOTS=FOLDER
+// takes pictures, in all looks.
 const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const folder = process.env.SCREENSHOTS ?? ''
 const LOOKS: [string, Look][] = [
   ['phone', {}],
+  ['desktop-dark', { desktop: true, dark: true }],
+]
+const MORE: [string, Look][] = [
   ['phone-dark', { dark: true }],
   ['desktop', { desktop: true }],
-  ['desktop-dark', { desktop: true, dark: true }],
   ['phone-en', { language: 'en' }],
 ]
 
@@ -42,7 +45,7 @@ async function check(page: Page, name: string): Promise<void> {
   expect.soft(small, `${name}: smaller than a finger`).toEqual([])
 }
 
-describe.each(LOOKS)('the pages on a %s', (name, look) => {
+describe.each(folder ? [...LOOKS, ...MORE] : LOOKS)('the pages on a %s', (name, look) => {
   const { open, enter, product } = useBrowser()
   const words = (zh: string, en: string) => look.language === 'en' ? en : zh
 

@@ -19,7 +19,7 @@ describe('knowledge bases', () => {
     await page.locator('.list', { hasText: '保修.txt' }).getByText('1 段').waitFor()
     await page.locator('.bad').first().waitFor()
 
-    await page.locator('.zone input[type=file]').first().setInputFiles(text('保修.txt', '本产品整机保修二十四个月。'))
+    await page.locator('.zone input[type=file]').first().setInputFiles(text('保修.txt', '本产品整机保修四十八个月，电池保修十二个月。'))
     await page.getByRole('button', { name: '替换' }).click()
     await page.getByRole('button', { name: '替换' }).waitFor({ state: 'detached' })
 
@@ -28,7 +28,7 @@ describe('knowledge bases', () => {
     await expect.poll(async () => {
       await page.getByRole('button', { name: '检索' }).click()
       return page.locator('.hit').first().textContent()
-    }).toContain('二十四个月')
+    }).toContain('四十八个月')
     await page.locator('.hit .file').click()
     await page.getByRole('dialog').locator('mark').waitFor()
     await page.keyboard.press('Escape')

@@ -29,9 +29,12 @@ export function useBrowser() {
     state.base = await proxy.start()
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', '--font-render-hinting=none'] })
   })
-  afterEach(async () => {
-    for (const page of pages)
+  afterEach(async ({ task }) => {
+    for (const page of pages) {
+      if (task.result?.state === 'fail')
+        await page.screenshot({ path: `e2e/failed/${task.name.slice(0, 60)}.png` }).catch(() => {})
       await page.context().close()
+    }
     pages.clear()
     proxy.isDown = false
     // A policy that was broken, an exception, a word in the console: whatever test it was in.

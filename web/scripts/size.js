@@ -21,7 +21,7 @@ for (const name of [...first].filter(name => name.endsWith('.js'))) {
   first.delete(name)
   follow(name)
 }
-const files = readdirSync(new URL('assets/', dist))
+const files = readdirSync(new URL('assets/', dist)).filter(name => /\.(?:js|css)$/.test(name))
 const words = new Set()
 for (const file of files) {
   const page = pages.find(page => file.startsWith(`${page}-`) && !file.includes('legacy'))

@@ -53,7 +53,7 @@ export function useUploads(base: string, onArrived: () => void) {
       if (isAborted(error))
         drop(item)
       else
-        Object.assign(item, { state: 'refused', reason: textOf(error), isTaken: error instanceof ApiError && error.status === 409 })
+        Object.assign(item, { state: 'refused', reason: textOf(error), isTaken: error instanceof ApiError && error.code === 'already_exists' })
     }
     sending.delete(item.key)
     next()

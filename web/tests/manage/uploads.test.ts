@@ -41,7 +41,7 @@ describe('uploads', () => {
     const sent = catchUploads()
     const uploads = await open()
     uploads.add([file('a')])
-    sent[0]!.answer(409, { msg: 'There is one', error: { code: 'conflict' } })
+    sent[0]!.answer(409, { msg: 'There is one', error: { code: 'already_exists' } })
     await flushPromises()
     expect(uploads.items.value[0]).toMatchObject({ state: 'refused', reason: 'There is one', isTaken: true })
     uploads.retry(uploads.items.value[0]!, true)

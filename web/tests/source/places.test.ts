@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { fileOf, kindOf } from '@/api/files'
 import { boxOf, findMarks } from '@/pdf/marks'
 import { marked } from '@/sessions/marked'
+import { layOut } from '@/source/laid'
 import { locate, slices } from '@/source/slices'
 import { parseTable } from '@/source/table'
 
@@ -33,6 +34,23 @@ describe('a passage', () => {
     expect(fileOf({ number: 1, text: '', file_name: 'a.txt', kb_name: null, attached: true, document_id: 'd' }, 's')?.address).toBe('/session/files/content?session_id=s&document_id=d')
     expect(fileOf({ number: 1, text: '', url: 'https://a.example/' }, 's')).toBeNull()
     expect(['A.PDF', 'a.jpeg', 'a.md', 'a.tsv', 'a.json', 'a.docx', 'pdf'].map(kindOf)).toEqual(['pdf', 'image', 'markdown', 'table', 'text', 'other', 'other'])
+  })
+})
+
+describe('a passage as it is read', () => {
+  const plain = (text: string) => layOut(text).map(block => block.kind === 'table' ? block.rows.map(row => row.map(cell => cell.map(part => part.text).join(''))) : [block.kind, block.parts.map(part => part.text).join('')])
+
+  it('has tables and headings instead of signs', () => {
+    expect(plain('## 年假\n\n| 年限 | 天数 |\n| --- | ---: |\n| 满 1 年 | 5 \\| 6 |\n以上。\n完')).toEqual([
+      ['heading', '年假'],
+      [['年限', '天数'], ['满 1 年', '5 \\| 6']],
+      ['text', '以上。\n完'],
+    ])
+  })
+
+  it('keeps its marks within them', () => {
+    const [table] = layOut('| 😀满 | 5 |', [[3, 4]])
+    expect(table).toMatchObject({ rows: [[[{ text: '😀', isMarked: false }, { text: '满', isMarked: true }], [{ text: '5', isMarked: false }]]] })
   })
 })
 
