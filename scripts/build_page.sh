@@ -1,9 +1,16 @@
 #!/bin/sh
 # Builds the page (web/dist) when its sources have changed since the last time. A page that cannot be built stops nobody:
-# the server runs, and /h5/ shows the page that was built before, or says how to build one. With --strict it fails then.
+# the server runs, and /h5/ shows the page that was built before, or says how to build one. With --strict it fails then;
+# with --can it builds nothing and tells by its exit status whether it could.
 cd "$(dirname "$0")/../web" || exit 1
 [ -f package.json ] || exit 0
 strict=${1:-}
+# What Vite asks for.
+is_new='const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
+if [ "$strict" = --can ]; then
+  command -v node >/dev/null && command -v npm >/dev/null && node -e "$is_new"
+  exit
+fi
 stamp=node_modules/.built
 
 give_up() { # REASON...
@@ -26,8 +33,7 @@ fi
 
 command -v node >/dev/null && command -v npm >/dev/null ||
   give_up "node and npm are not there; install Node.js 20.19 or newer."
-# What Vite asks for.
-node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+node -e "$is_new" ||
   give_up "node $(node --version) is too old; install Node.js 20.19 or newer."
 
 if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

@@ -77,6 +77,7 @@ def test_it_is_built_once_and_again_when_something_changed(page: Page) -> None:
     done = page.build()
     assert (done.returncode, done.stderr) == (0, "")
     assert page.calls() == ["ci", "run build"]
+    assert page.build("--can").returncode == 0
     assert page.build().stdout == ""
     assert page.calls() == [], "nothing has changed"
     page.later("tests/main.test.ts")
@@ -131,6 +132,7 @@ def test_an_old_node_is_told(page: Page) -> None:
     done = page.build()
     assert (done.returncode, page.calls()) == (0, [])
     assert "node v18.20.4 is too old" in done.stderr
+    assert page.build("--can").returncode != 0
 
 
 @needs_node

@@ -78,6 +78,15 @@ describe.each(folder ? [...LOOKS, ...MORE] : LOOKS)('the pages on a %s', (name, 
     await check(page, `options-${name}`)
     await page.keyboard.press('Escape')
 
+    if (folder) {
+      await ask(page, '密码多久更换一次？信息安全有哪些要求？请列表说明')
+      await page.locator('.message').nth(1).locator('.sources .toggle').click()
+      await page.locator('.source', { hasText: '.pdf' }).first().click()
+      await page.getByRole('dialog').getByRole('button', { name: words('查看原文', 'Original') }).click()
+      await page.locator('.mark.passage').first().waitFor()
+      await check(page, `original-${name}`)
+      await page.keyboard.press('Escape')
+    }
     const path = new URL(page.url())
     await page.goto(`${path.origin}/h5/sessions`)
     await page.locator('.row').first().waitFor()

@@ -25,6 +25,6 @@ export function byDay<T extends Pick<SessionItem, 'create_time' | 'pinned'>>(ite
 export function shortTime(iso: string, locale: string, now = new Date()): string {
   const date = new Date(iso)
   const isToday = dayOf(date) === dayOf(now)
-  const form: Intl.DateTimeFormatOptions = isToday ? { hour: '2-digit', minute: '2-digit' } : { month: 'short', day: 'numeric' }
+  const form: Intl.DateTimeFormatOptions = isToday ? { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } : { month: 'short', day: 'numeric' }
   return new Intl.DateTimeFormat(locale === 'zh' ? 'zh-CN' : 'en', form).format(date)
 }

@@ -48,6 +48,12 @@ describe('what an answer may do', () => {
     expect(sanitise('<a href="javascript:x">a</a>')).toBe('<a>a</a>')
   })
 
+  it('keeps a full stop with the citation before it', () => {
+    const place = show('Fifteen days [1]. More')
+    expect(place.querySelector('.glued')?.textContent).toBe('1.')
+    expect(place.textContent?.replace(/\u2060/g, '').trim()).toBe('Fifteen days 1. More')
+  })
+
   it('makes no formula of prices', () => {
     expect(show('from $5 to $10 a day').querySelector('.math')).toBeNull()
     expect(show('$x^2$').querySelector('.math')?.getAttribute('data-tex')).toBe('x^2')
