@@ -19,9 +19,10 @@ from pathlib import Path
 from server.cli.maintenance import maintain
 from server.cli.prepare import prepare
 from server.cli.task import Task
+from server.core.configuration import load_settings
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
-from server.core.settings import load_settings
+from server.core.settings import Settings
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -69,25 +70,37 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    task = Task.of(options)
     try:
         settings = load_settings(options.config)
-        configure_logging("warning", settings.server.log_format)
-        samples = False if options.samples is None and task.is_any else options.samples
-        asyncio.run(prepare(settings, samples=samples))
-        return asyncio.run(maintain(settings, task)) if task.is_any else 0
+        return run(settings, Task.of(options), samples=options.samples)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 3
     except AppError as error:
         print(f"{error.text.zh}\n{error.text.en}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def run(settings: Settings, task: Task, *, samples: bool | None) -> int:
+    """Returns the exit status. Raises SettingsError, AppError."""
+    configure_logging("warning", settings.server.log_format)
+    try:
+        asyncio.run(prepare(settings, samples=False if samples is None and task.is_any else samples))
+        print("tables, first secrets and the demo client: ready")
+        for note in task.idle:
+            print(f"note: {note}")
+        return asyncio.run(maintain(settings, task)) if task.is_any else 0
     except OSError as error:
-        print(
-            f"[server] data_dir: {error.filename}: {error.strerror}; correct it, or its permissions",
-            file=sys.stderr,
-        )
+        where = "[server] data_dir: " if _is_in(settings.server.data_dir, error.filename) else ""
+        print(f"{where}{error.filename}: {error.strerror}; correct it, or its permissions", file=sys.stderr)
         return 3
+
+
+def _is_in(folder: Path, name: object) -> bool:
+    return isinstance(name, str) and Path(name).absolute().is_relative_to(folder.absolute())
 
 
 if __name__ == "__main__":

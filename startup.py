@@ -13,17 +13,17 @@ import http.client
 import importlib.util
 import re
 import signal
-import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from server.core.configuration import child_environment, load_settings
 from server.core.errors import SettingsError
-from server.core.settings import ROOT, EmbeddingModelSettings, Settings, child_environment, load_settings
+from server.core.listening import listen
+from server.core.settings import ROOT, EmbeddingModelSettings, Settings
 from server.supervisor.engines import Engine
 from server.supervisor.options import Part, parser, plan
 from server.supervisor.processes import CONFIG_ERROR, Child, Supervisor
@@ -39,6 +39,8 @@ def main() -> int:
         settings = load_settings(options.config, overrides=overrides, notes=notes)
         _check_default_embedding(settings)
     except SettingsError as error:
+        for note in notes:  # what is wrong may stand under an old name
+            print(f"note: {note}", file=sys.stderr)
         print(error, file=sys.stderr)
         return CONFIG_ERROR
     chosen = plan(options)
@@ -46,16 +48,17 @@ def main() -> int:
         print(f"note: {note}", file=sys.stderr)
     if not chosen.parts:
         print("there is nothing to start", file=sys.stderr)
-        return 0
+        return 2
     # Children read the same file; what the command line said reaches them through the environment.
     environment = child_environment(overrides)
     config = ["--config", str(options.config.resolve())] if options.config else []
-    if chosen.parts != {"engines"} and not _is_prepared(settings):
-        init = [sys.executable, "init_db.py", *config, *(["--no-samples"] if options.no_samples else [])]
-        prepared = subprocess.run(init, cwd=ROOT, env=environment, check=False)
-        if prepared.returncode != 0:
-            return prepared.returncode
     supervisor = Supervisor(environment)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    if chosen.parts != {"engines"} and not _is_prepared(settings):
+        status = supervisor.prepare([*config, *(["--no-samples"] if options.no_samples else [])])
+        if status != 0 or supervisor.stopping.is_set():
+            return status
     wanted = options.model_name or list(settings.llm.engines)
     return run(settings, supervisor, chosen.parts, config, wanted)
 
@@ -107,19 +110,17 @@ def run(
     python = [sys.executable, "-m", "server", *config]
     if "api" in parts:
         try:
-            listener = socket.create_server((settings.server.host, settings.server.port), backlog=2048)
+            listener = listen(settings.server.host, settings.server.port)
         except OSError as error:
             where = f"{settings.server.host}:{settings.server.port}"
             print(
-                f"cannot listen on {where}: {error.strerror}; choose another with HOST=… PORT=…",
+                f"cannot listen on {where}: {error.strerror}; choose another with --host and --port (make run HOST=… PORT=…)",
                 file=sys.stderr,
             )
             return 1
         api = [*python, "api", "--fd", str(listener.fileno())]
         names = [f"api-{n}" for n in range(1, settings.server.workers + 1)]
         supervisor.children = [Child(name, api, pass_fds=(listener.fileno(),)) for name in names]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stopping.set())
     if "worker" in parts:
         supervisor.children.append(Child("worker", [*python, "worker"]))
     installed = any(_is_installed(settings, model) for model in settings.embedding.models.values())
@@ -194,7 +195,8 @@ def _missing_key(settings: Settings) -> str | None:
 
 def _announce(settings: Settings, stopping: threading.Event) -> None:
     """Say where to go, as soon as there is something to see."""
-    host = "127.0.0.1" if settings.server.host in ("0.0.0.0", "") else settings.server.host  # noqa: S104 (compared)
+    everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 (looked up)
+    host = everywhere.get(settings.server.host, settings.server.host)
     while not stopping.wait(0.05):
         connection = http.client.HTTPConnection(host, settings.server.port, timeout=2)
         try:

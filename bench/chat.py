@@ -18,7 +18,7 @@ from bench.stage import CALLER, stage
 from server.chat.events import TextDelta
 from server.chat.service import ChatService
 from server.chat.turn import Ask
-from server.core.settings import load_settings
+from server.core.configuration import load_settings
 from server.llm.gateway import Gateway
 
 _PORT, _DELAY, _CALLS = 7995, 0.06, 150

@@ -12,7 +12,8 @@ from sqlalchemy import insert
 from server.auth.principal import Principal, Scope
 from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
-from server.core.settings import Settings, load_settings
+from server.core.configuration import load_settings
+from server.core.settings import Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.kb import repository

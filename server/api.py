@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from server.admin.routes import router as admin
 from server.auth.routes import router as sso
@@ -27,23 +27,26 @@ from server.kb.upkeep_routes import router as upkeep
 
 def include_routers(app: FastAPI, settings: Settings) -> None:
     limits: Any = {"max_files": settings.kb.max_upload_files, "max_fields": 50, "max_part_size": 4 * 1024**2}
-    app.include_router(chat)
-    app.include_router(answers)
-    app.include_router(feedback_router)
-    app.include_router(sessions)
+    _add(app, chat, answers, feedback_router, sessions)
     app.include_router(session_files, form_limits=limits)
-    app.include_router(history_router)
-    app.include_router(raw)
-    app.include_router(templates)
+    _add(app, history_router, raw, templates)
     app.include_router(kb, form_limits=limits)
-    app.include_router(upkeep)
-    app.include_router(jobs_router)
+    _add(app, upkeep, jobs_router)
     app.include_router(recommend_router, form_limits=limits)
-    app.include_router(catalog)
-    app.include_router(sso)
-    app.include_router(sessions_router)
-    app.include_router(users_router)
-    app.include_router(admin)
-    app.include_router(wecom)
-    app.include_router(verification_router(settings.wecom))
-    app.include_router(health)
+    _add(
+        app,
+        catalog,
+        sso,
+        sessions_router,
+        users_router,
+        admin,
+        wecom,
+        verification_router(settings.wecom),
+        health,
+    )
+
+
+def _add(app: FastAPI, *routers: APIRouter) -> None:
+    """Take routes as they are: `include_router` would have each built once more, with the first request."""
+    for router in routers:
+        app.router.routes.extend(router.routes)

@@ -10,10 +10,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from server import VERSION
 from server.admin.deps import Desk
 from server.api import include_routers
+from server.auth.client_keys import warn_of_weak_keys
 from server.auth.demo import Demo, read_passphrase
 from server.auth.door import Door
 from server.auth.framing import Framing
-from server.auth.management import warn_of_weak_keys
 from server.auth.wecom_login import open_wecom_login
 from server.catalog.service import Catalog
 from server.chat.answers import Answers
@@ -81,11 +81,9 @@ def create_app(
             app.state.framing = Framing(opened.database)
             async with opened.database.read() as session:
                 await warn_of_weak_keys(session, opened.runtime.clock.now())
-            later_looks = opened.chat.abandoned.watch()
-            watching = [asyncio.create_task(work) for work in (opened.chat.running.watch(), answers.watch())]
+            watches = (opened.chat.running.watch(), opened.chat.abandoned.watch(), answers.watch())
+            watching = [asyncio.create_task(watch) for watch in watches]
             yield
-            for look in later_looks:
-                look.cancel()
             for watch in watching:
                 watch.cancel()
             await answers.close()

@@ -21,7 +21,8 @@ from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_api_key, add_client, make_token
-from server.core.settings import DatabaseSettings, Settings, load_settings
+from server.core.configuration import load_settings
+from server.core.settings import DatabaseSettings, Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.kb.worker import Worker

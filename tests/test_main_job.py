@@ -229,9 +229,9 @@ async def test_someone_elses_chat_does_not_exist(callers: Callers) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"query": ""}, {"query": " "}, {"temperature": 1.1}, {"temperature": -0.1}, {"max_tokens": 0}, {"stream": "maybe"},
-        {"history": [{"role": "system", "content": "x"}]}, {"history": [{"role": "user"}]}, {"session_id": "x" * 31},
-        {"history": [["user"]]}, {"query": 5}, {"query": "x" * 9000},
+        {"query": ""}, {"query": " "}, {"temperature": 1.1}, {"temperature": -0.1}, {"max_tokens": "all"}, {"stream": "maybe"},
+        {"history": [{"role": "robot", "content": "x"}]}, {"history": [{"role": ["user"], "content": "x"}]}, {"history": [{"role": "user"}]}, {"session_id": "x" * 31},
+        {"history": [["user"]]}, {"query": True}, {"query": "x" * 9000},
     ],
 )  # fmt: skip
 async def test_bad_chat_requests(reader: Caller, fields: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""HTTP: what an operator does. Each route is one function of `server.auth.management`, in a transaction of its own.
+"""HTTP: what an operator does. Each route is one function of `server.auth.management` or `client_keys`, in a transaction of its own.
 
 An api key with the scope `admin` operates all clients; a person with the role `admin` their own one, and what belongs
 to another is not there for them.
@@ -29,8 +29,8 @@ from server.admin.schemas import (
     TokenIn,
     UserPatch,
 )
-from server.auth import inspection, management, service
-from server.auth.management import Rotation
+from server.auth import client_keys, inspection, management, service
+from server.auth.client_keys import Rotation
 from server.auth.models import APIKey, Client, ClientKey, User
 from server.auth.principal import Principal, Scope
 from server.auth.service import NewClient
@@ -63,7 +63,7 @@ async def add_client(caller: Operator, desk: DeskDep, body: ClientIn) -> Envelop
     key = await desk.draw_key()
     async with desk.database.write() as session:
         await service.add_client(session, desk.vault, new, desk.now, key, caller.actor)
-        row = await management.show_key(session, caller.actor, body.client_id, desk.now)
+        row = await client_keys.show_key(session, caller.actor, body.client_id, desk.now)
     return Envelope(data=_public_key_out(row, desk.now))
 
 
@@ -97,7 +97,7 @@ async def change_client(
 async def list_keys(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[list[KeyOut]]:
     """All keys of a client, of every kind and state, without their text; the oldest first."""
     async with desk.look(caller, client_id) as session:
-        keys = await management.list_keys(session, client_id)
+        keys = await client_keys.list_keys(session, client_id)
     return Envelope(data=[_key_out(key, desk.now) for key in keys])
 
 
@@ -105,7 +105,7 @@ async def list_keys(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[li
 async def show_key(caller: Admin, desk: DeskDep, client_id: str) -> Envelope[PublicKeyOut]:
     """The public key for the issuer. Whoever has it can be any user of the client, so a look is noted in the audit."""
     async with desk.change(caller, client_id) as session:
-        key = await management.show_key(session, caller.actor, client_id, desk.now)
+        key = await client_keys.show_key(session, caller.actor, client_id, desk.now)
     return Envelope(data=_public_key_out(key, desk.now))
 
 
@@ -120,10 +120,10 @@ async def rotate_key(
     overlap = desk.settings.auth.key_overlap if days is None else timedelta(days=days)
     rotation = Rotation(overlap, force=body.force)
     async with desk.look(caller, client_id) as session:
-        await management.check_rotation(session, client_id, rotation, desk.now)
+        await client_keys.check_rotation(session, client_id, rotation, desk.now)
     key = await desk.draw_key()
     async with desk.change(caller, client_id) as session:
-        row = await management.rotate_key(
+        row = await client_keys.rotate_key(
             session, desk.vault, caller.actor, client_id, rotation, desk.now, key
         )
     return Envelope(data=_public_key_out(row, desk.now))
@@ -135,7 +135,7 @@ async def add_signing_key(
 ) -> Envelope[KeyOut]:
     """Register the issuer's own public key, for signed tokens."""
     async with desk.change(caller, client_id) as session:
-        key = await management.add_signing_key(
+        key = await client_keys.add_signing_key(
             session, caller.actor, client_id, body.public_key, desk.now, body.kid
         )
     return Envelope(data=_key_out(key, desk.now))
@@ -145,10 +145,10 @@ async def add_signing_key(
 async def allow_pkcs1v15(caller: Operator, desk: DeskDep, client_id: str) -> Envelope[PublicKeyOut]:
     """For an issuer that cannot do OAEP: a key pair for PKCS#1 v1.5 and nothing else."""
     async with desk.look(caller, client_id) as session:
-        await management.check_no_pkcs1v15(session, client_id, desk.now)
+        await client_keys.check_no_pkcs1v15(session, client_id, desk.now)
     key = await desk.draw_key()
     async with desk.change(caller, client_id) as session:
-        row = await management.allow_pkcs1v15(session, desk.vault, caller.actor, client_id, desk.now, key)
+        row = await client_keys.allow_pkcs1v15(session, desk.vault, caller.actor, client_id, desk.now, key)
     return Envelope(data=_public_key_out(row, desk.now))
 
 
@@ -156,7 +156,7 @@ async def allow_pkcs1v15(caller: Operator, desk: DeskDep, client_id: str) -> Env
 async def revoke_key(caller: Admin, desk: DeskDep, client_id: str, kid: str) -> Envelope[KeyOut]:
     """End a key now, and every session of the client."""
     async with desk.change(caller, client_id) as session:
-        key = await management.revoke_key(session, caller.actor, client_id, kid, desk.now)
+        key = await client_keys.revoke_key(session, caller.actor, client_id, kid, desk.now)
     return Envelope(data=_key_out(key, desk.now))
 
 
@@ -356,7 +356,7 @@ def _client_out(client: Client) -> ClientOut:
 
 
 def _key_out(key: ClientKey, now: datetime) -> KeyOut:
-    state = management.state_of(key, now)
+    state = client_keys.state_of(key, now)
     return KeyOut(
         kid=key.kid, kind=key.kind, state=state, create_time=key.created_at, retire_time=key.retire_at
     )

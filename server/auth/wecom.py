@@ -29,6 +29,7 @@ from server.core.errors import (
 from server.core.expiring import Expiring
 from server.core.i18n import Text
 from server.core.settings import WecomSettings
+from server.core.tls import tls_context
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +213,7 @@ async def open_wecom(
     limits = httpx2.Limits(max_connections=50, max_keepalive_connections=10)
     timeout = httpx2.Timeout(settings.timeout.total_seconds())
     async with httpx2.AsyncClient(
+        verify=tls_context(),
         timeout=timeout,
         limits=limits,
         headers={"Accept-Encoding": "identity"},

@@ -32,5 +32,7 @@ async def _catalog(request: Request) -> Catalog:
     return cast("Catalog", request.app.state.catalog)
 
 
+# Who operates models must see which there are.
+Asker = Annotated[Principal, Depends(NeedsAny(Scope.CHAT, Scope.ADMIN))]
 Embedding = Annotated[Principal, Depends(NeedsAny(Scope.CHAT, Scope.KB_READ))]
 Models = Annotated[Catalog, Depends(_catalog)]

@@ -1,8 +1,8 @@
 """HTTP: the contract's paths about models and about the server."""
 
 from server.admin.deps import Operator
-from server.auth.deps import Anybody, Chatter
-from server.catalog.deps import Embedding, Models
+from server.auth.deps import Anybody
+from server.catalog.deps import Asker, Embedding, Models
 from server.catalog.schemas import (
     Changed,
     ChangeModel,
@@ -21,7 +21,7 @@ router = new_router(tags=["LLM Model Management"])
 
 @router.post("/llm_model/list_running_models")
 async def list_running_models(
-    _caller: Chatter, models: Models, _body: Nothing | None = None
+    _caller: Asker, models: Models, _body: Nothing | None = None
 ) -> Envelope[dict[str, ModelConfig]]:
     """Models that can answer now."""
     return Envelope(data=await models.running())
@@ -29,14 +29,14 @@ async def list_running_models(
 
 @router.post("/llm_model/list_config_models")
 async def list_config_models(
-    _caller: Chatter, models: Models, _body: Nothing | None = None
+    _caller: Asker, models: Models, _body: Nothing | None = None
 ) -> Envelope[dict[str, ModelConfig]]:
     """Every model that `model_name` may name."""
     return Envelope(data=models.configured())
 
 
 @router.post("/llm_model/get_model_config")
-async def get_model_config(_caller: Chatter, models: Models, body: ModelName) -> Envelope[ModelConfig]:
+async def get_model_config(_caller: Asker, models: Models, body: ModelName) -> Envelope[ModelConfig]:
     """One of them."""
     return Envelope(data=models.config(body.model_name))
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.core.contract import ContractBody
+
 MAX_TEXTS = 256
 MAX_CHARS = 200_000
 
@@ -14,11 +16,11 @@ class Described(BaseModel):
     model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
 
 
-class Nothing(Described):
+class Nothing(ContractBody):
     """Whatever old pages send; it counts for nothing."""
 
 
-class ModelName(Described):
+class ModelName(ContractBody):
     model_name: Name
     """One of `list_config_models`."""
 
@@ -74,7 +76,7 @@ class ServerConfigs(Described):
     """Rounds of a conversation that a model is given at most."""
 
 
-class EmbedTexts(Described):
+class EmbedTexts(ContractBody):
     texts: Annotated[list[str], Field(max_length=MAX_TEXTS)]
     """Up to 256 texts, 200,000 characters in all."""
     embed_model: str | None = None

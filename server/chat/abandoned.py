@@ -22,18 +22,12 @@ class Abandoned:
         self._database, self._clock, self._tasks = database, runtime.clock, runtime.tasks
         self._max_answer_time = max_answer_time
 
-    def watch(self) -> list[asyncio.TimerHandle]:
-        """Look for them now, and again when the youngest there can be are old enough to tell.
-
-        For the start of a process, which is when another one may have died. The handles cancel the later looks.
-        """
-        self._tasks.start(self._close_all())
-        return [
-            asyncio.get_running_loop().call_later(
-                period.total_seconds(), lambda: self._tasks.start(self._close_all())
-            )
-            for period in (LEASE, self._max_answer_time)
-        ]
+    async def watch(self) -> None:
+        """Look for them now, when another process may have died, and again and again, until cancelled."""
+        while True:
+            # A task of its own: what is being committed is not broken off, and what fails is logged there.
+            await asyncio.wait({self._tasks.start(self._close_all())})
+            await asyncio.sleep(min(LEASE, self._max_answer_time).total_seconds())
 
     async def _close_all(self) -> None:
         now = self._clock.now()

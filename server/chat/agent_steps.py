@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Any
 
-from server.agent.base import Concluded, Counted, Found, Said, Task, Used
+from server.agent.base import Concluded, Counted, Found, Said, Task, Tool, Used
 from server.agent.service import Agents
 from server.chat import history
 from server.chat.citations import cite_file, cite_page, note_unread
 from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
 from server.chat.prompts import Prompts
-from server.chat.turn import Turn
+from server.chat.turn import Ask, Turn
 from server.core.threads import Lanes
 from server.llm.base import ChatMessage
 from server.search.base import WebPage
@@ -54,7 +55,8 @@ class AgentSteps:
     async def _task(self, turn: Turn, room: int) -> Task:
         ask, toolbox = turn.ask, self._agents.toolbox
         knowledge = await toolbox.knowledge(turn.caller, turn.kbs)
-        system = await self._lanes.run("io", self._system, ask.prompt_name, knowledge.describe())
+        tools = toolbox.tools(knowledge)
+        system = await self._lanes.run("templates", self._system, ask, knowledge.describe(), tools)
         room -= history.estimate_tokens(system) + _TOOLS
         # The conversation so far may take a third of what the tools will want.
         earlier = history.fit(turn.rounds, room // 3)
@@ -63,16 +65,21 @@ class AgentSteps:
             model=turn.model,
             messages=[ChatMessage("system", system), *earlier, ChatMessage("user", ask.query)],
             question=ask.query,
-            tools=toolbox.tools(knowledge),
+            tools=tools,
             # A character is a token at most.
             room=max(room, 0),
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
         )
 
-    def _system(self, name: str, knowledge_bases: str) -> str:
-        now = self._agents.toolbox.now()
-        return self._prompts.render_agent(name, now=now, knowledge_bases=knowledge_bases).strip()
+    def _system(self, ask: Ask, knowledge_bases: str, tools: Sequence[Tool[Any]]) -> str:
+        return self._prompts.render_agent(
+            ask.prompt_name,
+            now=self._agents.toolbox.now(),
+            knowledge_bases=knowledge_bases,
+            question=ask.query,
+            tools=[(tool.name, tool.description) for tool in tools],
+        ).strip()
 
 
 def cite(found: Sequence[Found], address: str) -> list[str]:

@@ -21,7 +21,7 @@ from server.chat.events import (
     Usage,
 )
 from server.chat.prompts import Mode
-from server.core.errors import AppError
+from server.core.errors import AnswerNotStored, AppError
 from server.core.i18n import Language
 from server.core.logging import request_id
 from server.core.sse import Stream
@@ -67,7 +67,8 @@ async def legacy_stream(events: Events, mode: Mode, language: Language) -> Strea
 
 
 async def legacy_whole(events: Events, mode: Mode, language: Language) -> dict[str, Any]:
-    """The contract's form of `stream=false`: one object. Raises the error of a failed answer, with its true status."""
+    """The contract's form of `stream=false`: one object. Raises the error of a failed answer, with its true status; one
+    that is whole but could not be stored is given, with the reason."""
     message_id, text = "", ""
     tools: list[list[str]] = []
     more: dict[str, Any] = {}
@@ -84,6 +85,10 @@ async def legacy_whole(events: Events, mode: Mode, language: Language) -> dict[s
                     tools.append(_tool_lines(event, language))
                 case FinalAnswer():
                     more |= {"final_answer": event.text, "tools": tools}
+                case Failed(error=AnswerNotStored()):
+                    error = error_object(event.error, language)
+                    text += f"\n\n【{error['message']}】"
+                    more["error"] = error
                 case Failed():
                     raise event.error
                 case _:

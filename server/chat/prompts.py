@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import StrictUndefined, TemplateNotFound
 
+from server.chat.template_files import TemplateEnvironment, TemplateLoader, rendered
 from server.core.errors import PromptBroken, PromptNotFound
 from server.core.i18n import Text
 
@@ -29,24 +29,28 @@ _NAME = re.compile(r"[\w-]{1,64}")
 
 
 class Prompts:
-    """The folder of templates. Every method may read a file; call it from the `io` lane."""
+    """The folder of templates. Every method may read a file, and run what stands there: call it from the `templates`
+    lane."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(folder),
+        self._environment = TemplateEnvironment(
+            loader=TemplateLoader(folder),
             undefined=StrictUndefined,
             auto_reload=True,
             keep_trailing_newline=False,
         )
 
     def names(self, kind: TemplateKind) -> list[str]:
-        return sorted(path.stem for path in (self._folder / kind).glob("*.jinja"))
+        """Those that can be asked for: other files and folders are none."""
+        found = (self._folder / kind).glob("*.jinja")
+        return sorted(path.stem for path in found if _NAME.fullmatch(path.stem) and path.is_file())
 
     def check(self, kind: TemplateKind, name: str) -> None:
         """Raises PromptNotFound with the names there are. A name is a key, never a path."""
-        if not _NAME.fullmatch(name) or name not in self.names(kind):
-            raise PromptNotFound(name, self.names(kind))
+        names = self.names(kind)
+        if name not in names:
+            raise PromptNotFound(name, names)
 
     def source(self, kind: TemplateKind, name: str) -> str:
         """A template's text as it stands on disk. Raises PromptNotFound."""
@@ -55,7 +59,7 @@ class Prompts:
             return (self._folder / kind / f"{name}.jinja").read_text(encoding="utf-8").removesuffix("\n")
         except FileNotFoundError:
             raise PromptNotFound(name, self.names(kind)) from None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise _broken(f"{kind}/{name}.jinja", Text(type(error).__name__, type(error).__name__)) from error
 
     def render_chat(self, name: str, question: str) -> str:
@@ -78,15 +82,36 @@ class Prompts:
         fence = f"-----{secrets.token_hex(8)}-----"
         return self._render(kind, name if sources else EMPTY, question=question, context=context, fence=fence)
 
-    def render_agent(self, name: str, *, now: str, knowledge_bases: str) -> str:
-        """What an agent is told before the conversation; `knowledge_bases`: one a line, empty when there are none."""
-        return self._render("agent_chat", name, now=now, knowledge_bases=knowledge_bases)
+    def render_agent(
+        self,
+        name: str,
+        *,
+        now: str,
+        knowledge_bases: str,
+        question: str = "",
+        tools: Sequence[tuple[str, str]] = (),
+    ) -> str:
+        """What an agent is told before the conversation; `knowledge_bases`: one a line, empty when there are none.
+
+        The question and the tools, (name, description) each, are for chat2llm's templates: the model is given them anyway.
+        """
+        return self._render(
+            "agent_chat",
+            name,
+            now=now,
+            knowledge_bases=knowledge_bases,
+            input=question,
+            tools="\n".join(f"{tool}: {words}" for tool, words in tools),
+            tool_names=", ".join(tool for tool, _ in tools),
+            history="",
+            agent_scratchpad="",
+        )
 
     def _render(self, kind: TemplateKind, name: str, **values: str) -> str:
         self.check(kind, name)
         path = f"{kind}/{name}.jinja"
         try:
-            return self._environment.get_template(path).render(values)
+            return rendered(self._environment.get_template(path), values)
         except TemplateNotFound as error:
             if error.name == path:
                 raise PromptNotFound(name, self.names(kind)) from None

@@ -28,7 +28,7 @@ class RawAnswers:
 
     async def prompt(self, name: str, text: str) -> str:
         """A text in its template for completion. Raises PromptNotFound, PromptBroken."""
-        return await self._means.lanes.run("io", self._means.prompts.render_completion, name, text)
+        return await self._means.lanes.run("templates", self._means.prompts.render_completion, name, text)
 
     async def answer(
         self, caller: Principal, model: ChatModel, request: ModelRequest, echo: str = ""

@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from server.auth.deps import Chatter
 from server.chat.deps import Answering
 from server.chat.respond import respond_raw
 from server.chat.schemas import MaxTokens, Temperature, rename_role
+from server.core.contract import ContractBody
 from server.core.http import new_router
 from server.core.questions import check_length
 from server.kb.schemas import Query
@@ -22,14 +23,12 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 
 
-class PlainMessage(BaseModel):
+class PlainMessage(ContractBody):
     role: Literal["system", "user", "assistant"] = "user"
     content: str = "hello"
 
 
-class FastChatRequest(BaseModel):
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
-
+class FastChatRequest(ContractBody):
     model: str | None = None
     """The name of an `[llm.NAME]` section, or `quote`; none means the server's default."""
     messages: Annotated[
@@ -38,11 +37,13 @@ class FastChatRequest(BaseModel):
     """The conversation, oldest first; it goes to the model as it is."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.7
     """0 answers the same each time."""
-    n: Literal[1] = 1
+    n: Annotated[int, Field(ge=1, le=1)] = 1
     """Bare text has room for one answer."""
-    max_tokens: MaxTokens | None = None
+    max_tokens: MaxTokens = None
     """Length of the answer at most; none leaves it to the provider."""
-    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=4)] = []
+    stop: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=list, max_length=4
+    )
     """The answer ends before any of these."""
     stream: bool = False
     """True: the text as it comes."""
@@ -52,9 +53,7 @@ class FastChatRequest(BaseModel):
     """Above 0 the model repeats itself less."""
 
 
-class CompletionRequest(BaseModel):
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
-
+class CompletionRequest(ContractBody):
     query: Query
     """The text to go on with."""
     stream: bool = False
@@ -65,7 +64,7 @@ class CompletionRequest(BaseModel):
     """The name of an `[llm.NAME]` section, or `quote`; none means the server's default."""
     temperature: Temperature = 0.7
     """0 answers the same each time, 1 is free."""
-    max_tokens: MaxTokens | None = 1024
+    max_tokens: MaxTokens = 1024
     """Length of the answer at most; null leaves it to the provider."""
     prompt_name: str = "default"
     """A template of `configs/prompts/completion`."""

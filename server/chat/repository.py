@@ -39,21 +39,23 @@ def _of(table: type[Message] | type[Session], caller: Principal) -> ColumnElemen
     return (table.client_id == caller.client_id) & (table.user_id == caller.user_id)
 
 
-async def find_session(session: AsyncSession, session_id: str, *, lock: bool = False) -> Session | None:
-    return await session.get(Session, session_id, with_for_update=lock or None)
+async def find_session(session: AsyncSession, session_id: str) -> Session | None:
+    return await session.get(Session, session_id)
 
 
-async def add_session(session: AsyncSession, row: Session) -> Session:
-    """Insert, or return the row that another request inserted a moment before."""
+async def lock_session(session: AsyncSession, session_id: str) -> Session | None:
+    """Nobody else changes it, adds to it or deletes it before this transaction ends."""
+    return await session.get(Session, session_id, with_for_update=True)
+
+
+async def add_session(session: AsyncSession, row: Session) -> bool:
+    """Insert; False when another request inserted one of this id a moment before."""
     try:
         async with session.begin_nested():
             session.add(row)
     except IntegrityError:
-        found = await session.get(Session, row.id)
-        if found is None:
-            raise
-        return found
-    return row
+        return False
+    return True
 
 
 async def list_sessions(

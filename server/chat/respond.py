@@ -1,9 +1,7 @@
 """From an answer to an HTTP response, in the form that was asked for: SSE, the contract's pieces, or one object."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -13,9 +11,8 @@ from server.chat.deps import Answering
 from server.chat.encoders import Events, legacy_stream, legacy_whole, raw_stream, raw_whole, sse_stream
 from server.chat.events import Event, Failed
 from server.chat.turn import Ask
+from server.core.departure import unless_gone
 from server.core.sse import EventStream
-
-T = TypeVar("T")
 
 
 async def respond(
@@ -28,16 +25,16 @@ async def respond(
         return _sse(answering, events)
     if stream:
         return EventStream(legacy_stream(events, ask.mode, answering.language), answering.tasks)
-    whole = await _unless_gone(request, legacy_whole(events, ask.mode, answering.language))
+    whole = await unless_gone(request, legacy_whole(events, ask.mode, answering.language))
     return _LEFT if whole is None else JSONResponse(whole)
 
 
 async def respond_raw(request: Request, answering: Answering, events: Events, *, stream: bool) -> Response:
     """An answer as nothing but its text. A failure before the first word is a refusal: text cannot tell it well."""
     if not stream and not answering.sse:
-        text = await _unless_gone(request, raw_whole(events))
+        text = await unless_gone(request, raw_whole(events))
         return _LEFT if text is None else PlainTextResponse(text)
-    first = await _unless_gone(request, _first(events))
+    first = await unless_gone(request, _first(events))
     if first is None:
         return _LEFT
     events = _joined(first, events)
@@ -68,21 +65,3 @@ async def _joined(first: Event, rest: Events) -> AsyncGenerator[Event, None]:
         yield first
         async for event in rest:
             yield event
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """What comes of it. A reader who leaves before ends it, and with it the call of the model: None."""
-    result, gone = asyncio.ensure_future(work), asyncio.ensure_future(_departure(request))
-    try:
-        await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return result.result() if result.done() else None
-    finally:
-        result.cancel()
-        gone.cancel()
-        await asyncio.wait({result, gone})
-
-
-async def _departure(request: Request) -> None:
-    """Return when the reader goes away; the body has been read, so nothing else is to come."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

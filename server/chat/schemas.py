@@ -2,18 +2,22 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from server.core.contract import ContractBody
 from server.kb.schemas import Query, TopK
 
 Id32 = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{32}$")]
 MAX_ROUNDS = 50
 Temperature = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
+# 0 and -1 are how other software says "as much as the model likes".
+MaxTokens = Annotated[
+    int | None, AfterValidator(lambda value: min(value, 1_000_000) if value and value > 0 else None)
+]
 _ROLES = {"human": "user", "ai": "assistant"}
 
 
-class HistoryItem(BaseModel):
+class HistoryItem(ContractBody):
     role: Literal["user", "assistant"]
     content: str
 
@@ -27,32 +31,38 @@ def _from_pair(value: Any) -> Any:
 
 def rename_role(value: Any) -> Any:
     """A message with LangChain's name of its role gets OpenAI's."""
-    if isinstance(value, dict) and value.get("role") in _ROLES:
-        value = value | {"role": _ROLES[value["role"]]}
+    if isinstance(value, dict) and isinstance(role := value.get("role"), str):
+        value = value | {"role": _ROLES.get(role, role)}
     return value
 
 
-def _clamp(value: Any) -> Any:
-    """Old pages count it up and down without a limit."""
-    return min(max(value, 0), MAX_ROUNDS) if type(value) is int else value
+def _without_gaps(value: Any) -> Any:
+    """Pages send turns that have no text yet, and instructions, which are the template's here."""
+    if not isinstance(value, list):
+        return value
+    turns = [_from_pair(item) for item in value]
+    return [turn for turn in turns if not (isinstance(turn, dict) and _is_gap(turn))]
 
 
-class ChatRequest(BaseModel):
-    # `"yes"` is no bool and `true` no number: what a program sends by mistake must not quietly mean something.
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
+def _is_gap(turn: dict[str, Any]) -> bool:
+    return turn.get("role") == "system" or ("content" in turn and turn["content"] is None)
 
+
+class ChatRequest(ContractBody):
     query: Query
     """The question."""
     session_id: Id32 | None = None
     """The conversation it belongs to, 32 letters and digits of the page's own choice; made when it is new."""
-    chat_history_id: Id32 | None = None
-    """An earlier question's id, to answer it again."""
-    history: (
-        Annotated[list[Annotated[HistoryItem, BeforeValidator(_from_pair)]], Field(max_length=1000)] | None
-    ) = None
+    chat_history_id: Annotated[Id32 | None, BeforeValidator(lambda value: None if value == "" else value)] = (
+        None
+    )
+    """An earlier question's id, to answer it again; none or empty: a new one."""
+    history: Annotated[list[HistoryItem], Field(max_length=1000), BeforeValidator(_without_gaps)] | None = (
+        None
+    )
     """What was said before, oldest first: `{"role", "content"}` or `[role, content]`. Left out: what the server has stored
     of `session_id`; an empty list: nothing."""
-    history_count: Annotated[int, BeforeValidator(_clamp)] | None = None
+    history_count: Annotated[int, AfterValidator(lambda value: min(max(value, 0), MAX_ROUNDS))] | None = None
     """Rounds of it at most, 0 to 50; `[chat] history_rounds` is a limit too."""
     stream: bool = False
     """True: pieces as they come, JSON objects one after another, or server-sent events when `Accept` asks for them."""
@@ -60,8 +70,8 @@ class ChatRequest(BaseModel):
     """The name of an `[llm.NAME]` section, or `quote`; none means the server's default."""
     temperature: Temperature = 0.7
     """0 answers the same each time, 1 is free."""
-    max_tokens: MaxTokens | None = None
-    """Length of the answer at most; none leaves it to the provider."""
+    max_tokens: MaxTokens = None
+    """Length of the answer at most; none, 0 or less leaves it to the provider."""
     prompt_name: str = "default"
     """A template of `configs/prompts`."""
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +20,10 @@ from server.chat.preset import PresetModel
 from server.chat.prompts import Mode
 from server.chat.running import RunningAnswers, Stopped
 from server.chat.steps import Means, Steps
+from server.chat.storing import PAUSES, keep_trying
 from server.chat.telling import Telling, first_stage
 from server.chat.turn import Ask, Turn
-from server.core.errors import AppError, CallerDisabled, Conflict, SessionNotFound
+from server.core.errors import AnswerNotStored, AppError, CallerDisabled, Conflict, SessionNotFound
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -44,6 +45,12 @@ _SESSION_MODES: dict[Mode, str] = {
 # Where people ask what was recommended to them, and are given its preset answer.
 _RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
+# Tries to store a question while others write to its session.
+_TRIES = 5
+
+
+class _Overtaken(Exception):
+    """Another request has just inserted or deleted what this one needs."""
 
 
 class AlreadyAsked(Exception):
@@ -59,11 +66,14 @@ class ChatService:
         means: Means,
         runtime: Runtime,
         settings: ChatSettings,
+        *,
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
+        """`pauses`: seconds between the tries to store an answer."""
         self.means, self._steps = means, Steps(means)
         self._database, self._kb = database, means.kb
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
-        self._settings = settings
+        self._settings, self._pauses = settings, pauses
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
         self.abandoned = Abandoned(database, runtime, settings.max_answer_time)
@@ -139,8 +149,12 @@ class ChatService:
             if turn.told.state == "writing":
                 turn.told.state = "cut"
             # Also when the reader has gone: then this frame is being torn down, and the task lives on.
-            stored = self._tasks.start(self._store_answer(turn))
+            stored = self._tasks.start(
+                keep_trying(lambda: self._store_answer(turn), self._tasks, self._pauses)
+            )
         await asyncio.wait({stored})
+        if stored.exception() is not None and isinstance(last, Finished):
+            last = self._fail(turn, AnswerNotStored())
         yield last
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,24 +175,36 @@ class ChatService:
         self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
     ) -> Telling:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
+        for _ in range(_TRIES):
+            # From the beginning: on MariaDB, whoever found the row taken would hold a lock on it.
+            with suppress(_Overtaken):
+                return await self._try_to_store_question(caller, ask, model, kb, recommended)
+        raise Conflict(
+            Text("这个会话正被反复改动，请稍后再试", "this session is being changed all the time; try again")
+        )
+
+    async def _try_to_store_question(
+        self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
+    ) -> Telling:
         now = self._clock.now()
         async with self._database.write() as session:
-            found, message = await _find_own(session, caller, ask)
+            found, message = await _lock_own(session, caller, ask)
             # A message that there is stays in its session: a new one would be empty.
             if ask.session_id is not None and found is None and message is None:
-                made = await repository.add_session(session, self._new_session(caller, ask, ask.session_id))
-                _check_owner(made, caller)
+                fresh = self._new_session(caller, ask, ask.session_id)
+                if not await repository.add_session(session, fresh):
+                    raise _Overtaken
             if message is None:
                 message = self._new_message(caller, ask, model)
                 message.kb_id = kb.id if kb else None
                 message.position = await repository.next_position(session, ask.session_id)
                 if not await repository.add_message(session, message):
-                    raise AlreadyAsked
+                    raise _Overtaken
                 if recommended is not None:
                     await self._kb.questions.count_tap(session, recommended)
             else:
                 if ask.detached:
-                    await self._clear_answer(session, message, ask, now)
+                    _clear_answer(message, ask, now)
                     message.kb_id, message.chat_type = kb.id if kb else None, ask.mode
                 message.attempt += 1
             message.state, message.error_code, message.stop_wanted = "writing", None, False
@@ -186,19 +212,6 @@ class ChatService:
             # What was said of an earlier answer is not said of the next.
             message.feedback_score, message.feedback_reason, message.feedback_at = None, "", None
         return Telling(message.id, message.query, message.session_id, message.attempt, first_stage(ask.mode))
-
-    async def _clear_answer(self, session: AsyncSession, message: Message, ask: Ask, now: datetime) -> None:
-        """Make room for another answer to a question. Raises AlreadyAsked, Conflict."""
-        if not ask.again:
-            raise AlreadyAsked
-        if await repository.lock_message(session, message.id) is None:
-            raise SessionNotFound
-        if message.state == "writing" and message.writing_until is not None and message.writing_until > now:
-            raise Conflict(
-                Text("这个回答还没有写完", "this answer is still being written"), code="answer_running"
-            )
-        message.response, message.docs, message.trace = "", [], {}
-        message.sources = message.progress = message.outcome = message.follow_ups = None
 
     def _new_session(self, caller: Principal, ask: Ask, session_id: str) -> Session:
         return Session(
@@ -269,18 +282,42 @@ def _page_param(ask: Ask) -> dict[str, Any]:
     return param if ask.model_name is None else param | {"model_name": ask.model_name}
 
 
+def _clear_answer(message: Message, ask: Ask, now: datetime) -> None:
+    """Make room for another answer to a question. Raises AlreadyAsked, Conflict."""
+    if not ask.again:
+        raise AlreadyAsked
+    if message.state == "writing" and message.writing_until is not None and message.writing_until > now:
+        raise Conflict(
+            Text("这个回答还没有写完", "this answer is still being written"), code="answer_running"
+        )
+    message.response, message.docs, message.trace = "", [], {}
+    message.sources = message.progress = message.outcome = message.follow_ups = None
+
+
 async def _find_own(
     session: AsyncSession, caller: Principal, ask: Ask
 ) -> tuple[Session | None, Message | None]:
     """The session and the message that a question names, as far as there are any. Raises SessionNotFound."""
     found = await repository.find_session(session, ask.session_id) if ask.session_id else None
     message = await repository.find_message(session, ask.message_id) if ask.message_id else None
-    for row in (found, message):
-        if row is not None:
-            _check_owner(row, caller)
+    _check_owners(caller, found, message)
     return found, message
 
 
-def _check_owner(row: Session | Message, caller: Principal) -> None:
-    if (row.client_id, row.user_id) != (caller.client_id, caller.user_id):
-        raise SessionNotFound
+async def _lock_own(
+    session: AsyncSession, caller: Principal, ask: Ask
+) -> tuple[Session | None, Message | None]:
+    """The session and the message that a question names, as far as there are any, until the end of the transaction.
+
+    Raises SessionNotFound.
+    """
+    found = await repository.lock_session(session, ask.session_id) if ask.session_id else None
+    message = await repository.lock_message(session, ask.message_id) if ask.message_id else None
+    _check_owners(caller, found, message)
+    return found, message
+
+
+def _check_owners(caller: Principal, *rows: Session | Message | None) -> None:
+    for row in rows:
+        if row is not None and (row.client_id, row.user_id) != (caller.client_id, caller.user_id):
+            raise SessionNotFound

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Form, Query
+from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from server.auth.deps import Chatter
@@ -51,10 +51,16 @@ async def list_attached_files(
 
 @router.get("/session/files/content", response_class=FileResponse)
 async def download_attached_file(
-    caller: Chatter, files: SessionFilesDep, session_id: SessionId, document_id: str, *, preview: bool = False
-) -> FileResponse:
+    caller: Chatter,
+    files: SessionFilesDep,
+    session_id: SessionId,
+    document_id: str,
+    request: Request,
+    *,
+    preview: bool = False,
+) -> Response:
     """The file as it came, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
-    return hand_out(await files.content(caller, session_id, document_id, preview=preview))
+    return hand_out(await files.content(caller, session_id, document_id, preview=preview), request)
 
 
 @router.post("/session/files/delete")

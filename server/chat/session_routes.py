@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Depends, Query, Request
@@ -14,6 +14,7 @@ from server.chat import sources
 from server.chat.answer_schemas import SourceOut
 from server.chat.deps import FeedbackDep, Lang, SessionsDep
 from server.chat.export import render_head, render_messages
+from server.chat.failures import describe_failure
 from server.chat.feedback import Report
 from server.chat.models import Message, Session
 from server.chat.schemas import Id32
@@ -33,6 +34,7 @@ from server.chat.sessions import Listed, Sessions, Wanted
 from server.core.bare import read_bare
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
+from server.core.mended_json import mend, mend_text
 from server.core.pagination import PageParams
 from server.core.sse import Stream
 
@@ -156,19 +158,29 @@ def _session_out(listed: Listed) -> SessionOut:
         session_id=row.id,
         session_name=row.name,
         mode=row.mode,
-        param=json.dumps(row.param, ensure_ascii=False),
+        param=_json(row.param),
         create_time=row.created_at,
         pinned=row.pinned_at is not None,
         snippet=listed.snippet,
     )
 
 
+def _json(value: Any) -> str:
+    """As it was stored; where a browser could not read that, mended: one odd row must not hide the others."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, RecursionError):
+        return json.dumps(mend(value), ensure_ascii=False)
+    return text
+
+
 def _message_out(row: Message, language: Language) -> MessageOut:
     return MessageOut(
         id=row.id,
         query=row.query,
-        response=row.response,
-        docs=row.docs,
+        response=_shown_response(row, language),
+        docs=[mend_text(doc) for doc in row.docs],
         create_time=row.created_at,
         state=row.state,
         error_code=row.error_code,
@@ -177,6 +189,13 @@ def _message_out(row: Message, language: Language) -> MessageOut:
         sources=[SourceOut(**source) for source in sources.tell(row.sources or [], language)],
         follow_ups=row.follow_ups or [],
     )
+
+
+def _shown_response(row: Message, language: Language) -> str:
+    """Of an answer that failed before its first word, why: pages of chat2llm know no states and show this alone."""
+    if row.state == "failed" and not row.response.strip():
+        return f"【{describe_failure(row.error_code, row.model).in_language(language)}】"
+    return row.response
 
 
 def _report_out(report: Report, kb_name: str | None) -> FeedbackReport:

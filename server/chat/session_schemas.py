@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from server.chat.answer_schemas import SourceOut
 from server.chat.schemas import Id32
 from server.core import strict_json
+from server.core.contract import ContractBody, at_most
 from server.core.http import Envelope
 
 _MAX_PARAM = 16 * 1024
@@ -32,11 +33,7 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
-
-
-class SaveSession(_Body):
+class SaveSession(ContractBody):
     """A new session of the caller's, or what becomes of one that is there."""
 
     session_id: Id32
@@ -48,9 +45,13 @@ class SaveSession(_Body):
     """What the page wants to find again; kept as it is. Left out: what is there stays."""
 
 
-class PinSession(_Body):
-    model_config = ConfigDict(extra="forbid")
+class _Body(BaseModel):
+    """Of a younger path, which takes nothing for something else."""
 
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PinSession(_Body):
     session_id: Id32
     pinned: bool
 
@@ -130,17 +131,15 @@ class AttachedFile(BaseModel):
 
 
 class DeleteFile(_Body):
-    model_config = ConfigDict(extra="forbid")
-
     session_id: Id32
     document_id: Annotated[str, Field(max_length=64)]
 
 
-class LatestMessages(_Body):
+class LatestMessages(ContractBody):
     session_id: Id32
     chat_id: Annotated[str, Field(max_length=64)] | None = None
     """The id of a message: those before it. Left out: the last ones."""
-    num: Annotated[int, Field(ge=1, le=100)]
+    num: Annotated[int, Field(ge=1), at_most(100)]
 
 
 class MessageOut(BaseModel):
@@ -149,6 +148,7 @@ class MessageOut(BaseModel):
     id: str
     query: str
     response: str
+    """The answer; of one that failed before its first word, why."""
     docs: list[str]
     create_time: datetime
     state: str
@@ -163,7 +163,7 @@ class MessageOut(BaseModel):
     """Questions that may be asked next."""
 
 
-class GiveFeedback(_Body):
+class GiveFeedback(ContractBody):
     chat_history_id: Annotated[str, Field(max_length=32)] = ""
     score: Annotated[int, Field(ge=0, le=100)] = 0
     """0 is bad, 100 is good."""

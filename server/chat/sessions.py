@@ -93,7 +93,7 @@ class Sessions:
         """Delete a session with its messages and files; one that is not there is deleted already. Raises SessionNotFound."""
         attached: list[str] = []
         async with self._database.write() as session:
-            row = await repository.find_session(session, session_id, lock=True)
+            row = await repository.lock_session(session, session_id)
             if row is not None:
                 _check_owner(row, caller)
                 attached = await delete_kbs(session, [row.id])
@@ -129,7 +129,8 @@ async def own_session(
     session: AsyncSession, caller: Principal, session_id: str, *, lock: bool = False
 ) -> Session:
     """The caller's own session. Raises SessionNotFound."""
-    row = await repository.find_session(session, session_id, lock=lock)
+    find = repository.lock_session if lock else repository.find_session
+    row = await find(session, session_id)
     if row is None:
         raise SessionNotFound
     _check_owner(row, caller)

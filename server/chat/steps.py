@@ -149,14 +149,14 @@ class Steps:
         if isinstance(turn.model, PresetModel):
             return ModelRequest(messages=[], question=ask.query)
         if not _is_grounded(turn):
-            prompt = await self._lanes.run("io", self._prompts.render_chat, ask.prompt_name, ask.query)
+            prompt = await self._lanes.run("templates", self._prompts.render_chat, ask.prompt_name, ask.query)
         else:
             kind: Grounded = "search_engine_chat" if turn.pages is not None else "knowledge_base_chat"
             # An agent's own templates are for those that call tools, and a chat's know of no passages.
             name = "default" if ask.mode in ("agent_chat", "llm_chat") else ask.prompt_name
             sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
             prompt = await self._lanes.run(
-                "io", self._prompts.render_grounded, name, ask.query, sources, kind
+                "templates", self._prompts.render_grounded, name, ask.query, sources, kind
             )
         room = turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM)
         earlier = history.fit(turn.rounds, room - history.estimate_tokens(prompt))

@@ -3,19 +3,17 @@
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict
 
 from server.auth.deps import Chatter
 from server.chat.prompts import KINDS, Prompts, TemplateKind
+from server.core.contract import ContractBody
 from server.core.http import Envelope, new_router
 from server.core.runtime import Runtime
 
 router = new_router(tags=["Server State"])
 
 
-class TemplateRequest(BaseModel):
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
-
+class TemplateRequest(ContractBody):
     type: TemplateKind = "llm_chat"
     """The chat it is for: a folder of `configs/prompts`."""
     name: str = "default"
@@ -44,8 +42,11 @@ TemplatesDep = Annotated[Templates, Depends(_templates)]
 
 
 @router.post("/server/get_prompt_template")
-async def get_prompt_template(_: Chatter, templates: TemplatesDep, body: TemplateRequest) -> str:
+async def get_prompt_template(
+    _: Chatter, templates: TemplatesDep, body: TemplateRequest | None = None
+) -> str:
     """A template's text, a bare JSON string."""
+    body = body or TemplateRequest()
     return await templates.text(body.type, body.name)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.cli import api_keys, audit, clients, console, knowledge_bases, master_key, serve, tokens, users
+from server.core.configuration import load_settings
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
-from server.core.settings import Settings, load_settings
+from server.core.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:

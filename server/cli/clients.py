@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from server.auth import management, service
-from server.auth.management import Rotation
+from server.auth import client_keys, management, service
+from server.auth.client_keys import Rotation
 from server.auth.models import Client, ClientKey
 from server.auth.policy import Policy
 from server.cli.arguments import command, group_of, of_client
@@ -122,7 +122,7 @@ def _import_client(settings: Settings, options: argparse.Namespace, new: service
     pem = options.key.read_text(encoding="ascii", errors="replace")
     key = change(
         settings,
-        lambda do: management.import_client(
+        lambda do: client_keys.import_client(
             do.session, do.vault, do.actor, new, pem, do.now, allow_weak=options.allow_weak_key
         ),
     )
@@ -140,7 +140,7 @@ def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
     async def read(do: Do) -> list[Sequence[object]]:
         rows: list[Sequence[object]] = []
         for client in await management.list_clients(do.session):
-            keys = await management.list_keys(do.session, client.id)
+            keys = await client_keys.list_keys(do.session, client.id)
             shown = ", ".join(_shown_key(key, do.now) for key in keys)
             state = "enabled" if client.enabled else "disabled"
             rows.append(
@@ -163,7 +163,7 @@ def list_clients(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _shown_key(key: ClientKey, now: datetime) -> str:
     end = (
-        f" until {key.retire_at:%F %R} UTC" if (state := management.state_of(key, now)) == "retiring" else ""
+        f" until {key.retire_at:%F %R} UTC" if (state := client_keys.state_of(key, now)) == "retiring" else ""
     )
     return f"{key.kid} ({key.kind}, {state}{end})"
 
@@ -172,7 +172,7 @@ def show_key(settings: Settings, options: argparse.Namespace) -> int:
     check_new(options.out)
 
     async def show(do: Do) -> tuple[str, Client]:
-        key = await management.show_key(do.session, do.actor, options.client, do.now)
+        key = await client_keys.show_key(do.session, do.actor, options.client, do.now)
         return key.public_pem, await management.get_client(do.session, options.client)
 
     public_pem, client = change(settings, show)
@@ -190,8 +190,8 @@ def rotate_key(settings: Settings, options: argparse.Namespace) -> int:
 
     async def rotate(do: Do) -> tuple[ClientKey, list[ClientKey]]:
         rotation = Rotation(overlap, force=options.force)
-        key = await management.rotate_key(do.session, do.vault, do.actor, options.client, rotation, do.now)
-        return key, await management.retiring_keys(do.session, options.client, do.now)
+        key = await client_keys.rotate_key(do.session, do.vault, do.actor, options.client, rotation, do.now)
+        return key, await client_keys.retiring_keys(do.session, options.client, do.now)
 
     key, retiring = change(settings, rotate)
     hand_out(key.public_pem, options.out)
@@ -203,7 +203,7 @@ def rotate_key(settings: Settings, options: argparse.Namespace) -> int:
 
 def revoke_key(settings: Settings, options: argparse.Namespace) -> int:
     change(
-        settings, lambda do: management.revoke_key(do.session, do.actor, options.client, options.key, do.now)
+        settings, lambda do: client_keys.revoke_key(do.session, do.actor, options.client, options.key, do.now)
     )
     say(f"密钥 {options.key} 已作废", f"key {options.key} is revoked")
     return 0
@@ -263,7 +263,9 @@ def add_signing_key(settings: Settings, options: argparse.Namespace) -> int:
     pem = options.file.read_text(encoding="ascii", errors="replace")
     key = change(
         settings,
-        lambda do: management.add_signing_key(do.session, do.actor, options.client, pem, do.now, options.key),
+        lambda do: client_keys.add_signing_key(
+            do.session, do.actor, options.client, pem, do.now, options.key
+        ),
     )
     say(f"已登记密钥 {key.kid}", f"registered as {key.kid}: the `kid` of its tokens")
     return 0
@@ -272,7 +274,7 @@ def add_signing_key(settings: Settings, options: argparse.Namespace) -> int:
 def allow_pkcs1v15(settings: Settings, options: argparse.Namespace) -> int:
     key = change(
         settings,
-        lambda do: management.allow_pkcs1v15(do.session, do.vault, do.actor, options.client, do.now),
+        lambda do: client_keys.allow_pkcs1v15(do.session, do.vault, do.actor, options.client, do.now),
     )
     hand_out(key.public_pem, None)
     say(f"密钥 {key.kid} 仅用于 PKCS#1 v1.5", f"key {key.kid} is for PKCS#1 v1.5 only; prefer OAEP")

@@ -1,6 +1,7 @@
 """Knowledge bases and files on their way in, and the reading of what was queued."""
 
 import asyncio
+from datetime import datetime
 
 from tqdm import tqdm
 
@@ -29,11 +30,17 @@ class Intake:
         self._services, self._report, self._task = services, report, task
 
     async def make_kb(
-        self, name: str, *, zh_name: str = "", info: str = "", model: str | None = None
+        self,
+        name: str,
+        *,
+        zh_name: str = "",
+        info: str = "",
+        model: str | None = None,
+        created_at: datetime | None = None,
     ) -> KnowledgeBase:
         """For the client of the task, and as it was with chat2llm for readers of all, unless it is to be private.
 
-        With `--embed-model` or else with `model`; with the server's own where that is not there. Raises AppError.
+        `created_at`: when it was made elsewhere. With `--embed-model` or else with `model`; with the server's own where that is not there. Raises AppError.
         """
         caller = operator(self._task.client or DEMO_CLIENT)
         wanted = self._task.embed_model or model
@@ -48,14 +55,18 @@ class Intake:
             self._report.note(
                 f"knowledge base {name}: no model {wanted} here, its vectors are {kb.embed_model}'s"
             )
-        if not self._task.private:
-            async with self._services.database.write() as session:
-                (await session.get_one(KnowledgeBase, kb.id)).shared = True
+        async with self._services.database.write() as session:
+            row = await session.get_one(KnowledgeBase, kb.id)
+            row.shared, row.created_at = not self._task.private, created_at or row.created_at
         self._report.count("knowledge bases", "taken")
         return kb
 
     async def take_file(self, kb: KnowledgeBase, file: FoundFile, *, override: bool = False) -> None:
-        """Copy a file in; the worker reads it."""
+        """Copy a file in; the worker reads it. What is none is told."""
+        what = f"{kb.name}/{file.name}"
+        if file.fault:
+            self._report.refuse("documents", what, file.fault)
+            return
         try:
             with file.path.open("rb") as stream:
                 upload = Upload(file.name, file.path.stat().st_size, stream)
@@ -63,9 +74,9 @@ class Intake:
                     kb, upload, self._services.kb.choose_chunking(kb=kb), override=override
                 )
         except AppError as error:
-            self._report.refuse("documents", f"{kb.name}/{file.name}", error.text.en)
+            self._report.refuse("documents", what, error.text.en)
         except OSError as error:
-            self._report.refuse("documents", f"{kb.name}/{file.name}", error.strerror or str(error))
+            self._report.refuse("documents", what, error.strerror or str(error))
         else:
             self._report.count("documents", "taken")
 

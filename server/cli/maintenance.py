@@ -1,5 +1,8 @@
 """What init_db.py does with knowledge bases that are there, and with folders of files."""
 
+from collections.abc import Iterator
+from pathlib import PurePath
+
 from sqlalchemy import delete
 
 from server.cli.import_db import Import
@@ -14,16 +17,16 @@ from server.kb import repository
 from server.kb.chunking import ChunkingWish
 from server.kb.files import check_kb_name, name_key
 from server.kb.folders import FoundFile, list_kb_folders, scan_kb_folder
+from server.kb.follow import Rereading
+from server.kb.loaders import SUFFIXES
 from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
 from server.kb.sweep import set_aside, sweep
-from server.kb.upkeep import Rereading
 from server.services import Services, open_services
 from server.tables import Base
 
-_AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
-OPERATOR = "init_db"
-
-
+_FILES_GONE, _SET_ASIDE = "deleted, as their files are gone", "set aside in orphans/ for a week"
+# Folders of ours beside those of knowledge bases.
+_OWN_FOLDERS = {"import", "orphans", "secrets"}
 _AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
 
 
@@ -55,7 +58,10 @@ async def _clear(settings: Settings, report: Report, *, everything: bool) -> Non
         for table in reversed(Base.metadata.sorted_tables):
             if everything or table in own:
                 result = await session.execute(delete(table))
-                report.count(f"table {table.name}", "rows deleted", result.rowcount)  # type: ignore[attr-defined]
+                number: int = result.rowcount  # type: ignore[attr-defined]
+                report.count("tables", "rows deleted", number)
+                if number:
+                    report.count(f"table {table.name}", "rows deleted", number)
 
 
 class Maintenance:
@@ -64,12 +70,17 @@ class Maintenance:
     def __init__(self, services: Services, intake: Intake, report: Report, task: Task) -> None:
         self._services, self._intake, self._report, self._task = services, intake, report, task
         self._root = task.content or services.settings.server.data_dir / "import"
+        # Files whose fault was told.
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         task = self._task
         if task.recreate_vs or task.increment:
+            self._report.count("documents", "taken", 0)
             await self._increment()
         kbs = await self._chosen()
+        if task.content is None and task.uses_folders:
+            await self._tell_old_places()
         for kb in kbs:
             if task.update_in_db:
                 await self._update(kb)
@@ -77,10 +88,22 @@ class Maintenance:
                 await self._recreate(kb)
             if task.prune_db:
                 await self._prune_db(kb)
-            if task.prune_folder:
-                await self._prune_folder(kb)
         if task.prune_folder:
-            await sweep(self._services.database, self._services.files, self._services.runtime.lanes)
+            await self._prune_folders(kbs)
+        self._tell_what_was_none(kbs)
+
+    def _tell_what_was_none(self, kbs: list[KnowledgeBase]) -> None:
+        """A line for everything that was asked for, also where there was nothing to do."""
+        task, report = self._task, self._report
+        for wanted, subject, outcome in (
+            (task.update_in_db or task.recreate_vs, "documents", "to be read again"),
+            (task.prune_db, "documents", _FILES_GONE),
+            (task.prune_folder, "files of folders", _SET_ASIDE),
+        ):
+            if wanted:
+                report.count(subject, outcome, 0)
+        if not kbs and (task.uses_folders or task.prune_db):
+            report.count("knowledge bases", "there", 0)
 
     async def _chosen(self) -> list[KnowledgeBase]:
         """Raises KBNotFound for a name that nothing has."""
@@ -96,21 +119,60 @@ class Maintenance:
 
     async def _increment(self) -> None:
         """Take in files whose names are not there yet, and make the knowledge bases that they are in."""
-        for name in list_kb_folders(self._root):
-            if self._task.kb_name and name not in self._task.kb_name:
-                continue
+        if not (names := await self._list_folders()):
+            self._report.note(f"{self._root}: there is no folder of a knowledge base in it")
+        for name in names:
             try:
                 kb = await self._kb_of_folder(name)
             except AppError as error:
                 self._report.refuse("knowledge bases", name, error.text.en)
                 continue
             there = {row.name_key for row in await self._documents(kb)}
-            for file in scan_kb_folder(self._root, name):
+            for file in self._files_of(name):
                 if name_key(file.name) in there:
                     self._report.count("documents", "there already")
                 else:
                     await self._intake.take_file(kb, file)
-                    there.add(name_key(file.name))
+
+    async def _list_folders(self) -> list[str]:
+        """Those of the task; never our own, where our data folder itself is named."""
+        async with self._services.database.read() as session:
+            own = {kb.id for kb in await repository.find_kbs(session, None, None)} | _OWN_FOLDERS
+        is_ours = self._root.resolve() == self._services.settings.server.data_dir.resolve()
+        wanted = self._task.kb_name
+        return [
+            name
+            for name in list_kb_folders(self._root)
+            if (not wanted or name in wanted) and not (is_ours and name in own)
+        ]
+
+    async def _tell_old_places(self) -> None:
+        """chat2llm had its files in <knowledge base>/content/ of the data folder itself."""
+        data_dir = self._services.settings.server.data_dir
+        async with self._services.database.read() as session:
+            own = {kb.id for kb in await repository.find_kbs(session, None, None)} | _OWN_FOLDERS
+        for name in list_kb_folders(data_dir):
+            if name in own or (self._task.kb_name and name not in self._task.kb_name):
+                continue
+            if (data_dir / name / "content").is_dir() and any(scan_kb_folder(data_dir, name)):
+                self._report.note(
+                    f"{data_dir / name / 'content'}: files there are not looked at; move {data_dir / name} to {self._root / name}, "
+                    f"or run init_db.py -i -n {name} --content {data_dir}"
+                )
+
+    def _files_of(self, kb_name: str) -> Iterator[FoundFile]:
+        """The files of a folder. What is none is told, and so is the second of two whose documents would have one name."""
+        names: dict[str, str] = {}
+        for file in scan_kb_folder(self._root, kb_name):
+            first = file.name if file.fault else names.setdefault(name_key(file.name), file.name)
+            fault = file.fault or (
+                "" if first == file.name else f"{first} has this name already, but for case"
+            )
+            if not fault:
+                yield file
+            elif (what := f"{kb_name}/{file.name}") not in self._told:
+                self._told.add(what)
+                self._report.refuse("documents", what, fault)
 
     async def _kb_of_folder(self, name: str) -> KnowledgeBase:
         check_kb_name(name)
@@ -130,7 +192,7 @@ class Maintenance:
         """Changed files of the folder replace their documents; all other documents are read again."""
         documents = {row.name_key: row for row in await self._documents(kb)}
         changed = set()
-        for file in scan_kb_folder(self._root, kb.name):
+        for file in self._files_of(kb.name):
             row = documents.get(name_key(file.name))
             if row is not None and not await self._is_same(row, file):
                 changed.add(row.name_key)
@@ -142,12 +204,14 @@ class Maintenance:
         self._tell(again)
 
     async def _is_same(self, row: Document, file: FoundFile) -> bool:
-        if file.path.stat().st_size != row.size:
+        """False also for one that cannot be read: taking it tells why."""
+        try:
+            if file.path.stat().st_size != row.size:
+                return False
+            found = await self._services.runtime.lanes.run("io", self._services.files.hash_file, file.path)
+        except OSError:
             return False
-        return (
-            await self._services.runtime.lanes.run("io", self._services.files.hash_file, file.path)
-            == row.sha256
-        )
+        return found == row.sha256
 
     async def _recreate(self, kb: KnowledgeBase) -> None:
         again = await self._services.upkeep.recreate(
@@ -167,22 +231,42 @@ class Maintenance:
     async def _prune_db(self, kb: KnowledgeBase) -> None:
         files = self._services.files
         gone = [
-            row.file_name
+            row
             for row in await self._documents(kb)
             if row.slot == Slot.LIVE and not files.content_path(kb.id, row.id, row.suffix).is_file()
         ]
-        if gone:
-            await self._services.kb.delete_documents(
-                operator(kb.client_id), kb.name, gone, delete_content=True
+        if not gone:
+            return
+        folder = files.content_path(kb.id, gone[0].id, "").parent
+        if not folder.is_dir():
+            self._report.refuse(
+                "knowledge bases",
+                kb.name,
+                f"{folder} is not there, as when a disk is not mounted, and no document was deleted; if the files are gone for "
+                "good, make it, empty, and run this again",
             )
-            self._report.count("documents", "deleted, as their files are gone", len(gone))
+            return
+        names = [row.file_name for row in gone]
+        await self._services.kb.delete_documents(operator(kb.client_id), kb.name, names, delete_content=True)
+        self._report.count("documents", _FILES_GONE, len(names))
 
-    async def _prune_folder(self, kb: KnowledgeBase) -> None:
-        there = {row.name_key for row in await self._documents(kb)}
-        for file in scan_kb_folder(self._root, kb.name):
-            if name_key(file.name) not in there:
-                set_aside(file.path, self._services.files.data_dir / "orphans", kb.id)
-                self._report.count("files of folders", "set aside in orphans/")
+    async def _prune_folders(self, kbs: list[KnowledgeBase]) -> None:
+        """Set files aside that are no document of any knowledge base that has their folder's name."""
+        for name in dict.fromkeys(kb.name for kb in kbs):
+            async with self._services.database.read() as session:
+                same = await repository.find_kbs(session, [name], None)
+            there = {row.name_key for kb in same for row in await self._documents(kb)}
+            for file in self._files_of(name):
+                if name_key(file.name) in there:
+                    continue
+                if PurePath(file.name).suffix.lower() not in SUFFIXES:
+                    self._report.count("files of folders", "left, as they are of no kind that is read")
+                    continue
+                set_aside(file.path, self._services.files.data_dir / "orphans", same[0].id)
+                self._report.count("files of folders", _SET_ASIDE)
+        aside = await sweep(self._services.database, self._services.files, self._services.runtime.lanes)
+        if aside:
+            self._report.count("what was left over of deleted documents", _SET_ASIDE, aside)
 
     async def _documents(self, kb: KnowledgeBase) -> list[Document]:
         async with self._services.database.read() as session:

@@ -5,6 +5,8 @@ from collections import Counter
 
 # Reasons of one kind that are listed; the rest are counted.
 _SHOWN = 20
+# Of what was refused; an old database may have anything for a name.
+_LONGEST_NAME = 200
 
 
 class Report:
@@ -16,14 +18,16 @@ class Report:
         self.notes: list[str] = []
 
     def count(self, subject: str, outcome: str, number: int = 1) -> None:
-        """`outcome`: taken, there already, deleted …"""
+        """`outcome`: taken, there already, deleted … With 0 it is told that there was nothing of a subject."""
         self.done[subject, outcome] += number
 
     def refuse(self, subject: str, what: str, why: str) -> None:
+        what = what if len(what) <= _LONGEST_NAME else f"{what[:_LONGEST_NAME]}…"
         self.refused.setdefault(subject, []).append(f"{what}: {why}")
 
     def note(self, text: str) -> None:
         """Once, however often it is said."""
+        text = text.encode("utf-8", "backslashreplace").decode()  # names on disk may be of any bytes
         if text not in self.notes:
             self.notes.append(text)
 
@@ -32,8 +36,9 @@ class Report:
         return not self.refused
 
     def show(self) -> None:
+        busy = {subject for (subject, _), number in self.done.items() if number} | set(self.refused)
         for (subject, outcome), number in self.done.items():
-            if number:
+            if number or subject not in busy:
                 print(f"{subject}: {number} {outcome}")
         for subject, reasons in self.refused.items():
             print(f"{subject}: {len(reasons)} NOT taken", file=sys.stderr)

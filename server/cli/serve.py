@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable
 from typing import Any
 
+from server.core.listening import listen
 from server.core.processes import die_with_parent
 from server.core.settings import Settings
 
@@ -31,7 +32,7 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
         die_with_parent()
         listener = socket.socket(fileno=options.fd)
     else:
-        listener = socket.create_server((settings.server.host, settings.server.port), backlog=2048)
+        listener = listen(settings.server.host, settings.server.port)
     config = uvicorn.Config(
         create_app(settings),
         http=ImpatientProtocol,

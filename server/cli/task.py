@@ -34,6 +34,33 @@ class Task:
         return self.create_tables or self.clear_tables or self.prune_db or self.prune_folder or self.reads
 
     @property
+    def idle(self) -> list[str]:
+        """What was said of options that change nothing here, each with what they go with."""
+        of_kbs = self.reads or self.prune_db or self.prune_folder
+        given: dict[str, object] = {
+            "-n": self.kb_name,
+            "-e": self.embed_model,
+            "--content": self.content,
+            "--client": self.client,
+            "--private": self.private or None,
+        }
+        notes = [
+            f"{option} does nothing by itself; it goes with -i, -u, -r, --import-db, --prune-db or --prune-folder"
+            for option, value in given.items()
+            if value is not None and not of_kbs
+        ]
+        if self.embed_model is not None and of_kbs and not self.recreate_vs:
+            notes.append(
+                f"-e {self.embed_model} is for knowledge bases that are made now; those that are there change to it with -r"
+            )
+        return notes
+
+    @property
+    def uses_folders(self) -> bool:
+        """Does it look at folders that an operator fills?"""
+        return self.recreate_vs or self.update_in_db or self.increment or self.prune_folder
+
+    @property
     def reads(self) -> bool:
         """Does it leave documents to be read?"""
         return self.recreate_vs or self.update_in_db or self.increment or self.import_db is not None

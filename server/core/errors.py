@@ -3,10 +3,11 @@
     AppError                                            status  code
      ├─ BadRequest                                         400  bad_request
      │   ├─ Ambiguous                                      400  ambiguous_credentials
-     │   │                                               400  bad_json, upload_broken
-     │   └─ Invalid                                        422  invalid_input, bad_kb_name, bad_filename,
-     │                                                          name_too_long, empty_file, untrusted_page,
-     │   │                                                      bad_encoding
+     │   │                                               400  upload_broken
+     │   └─ Invalid                                        422  invalid_input, bad_json, bad_filename,
+     │       │                                                  name_too_long, empty_file, untrusted_page,
+     │       │                                                  bad_encoding
+     │       └─ BadKBName                                  422  bad_kb_name
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,
      │   │                                                      sign_on_failed
      │   └─ CallerDisabled                                 401  caller_disabled
@@ -20,14 +21,17 @@
      │   ├─ PromptNotFound                                 404  prompt_not_found
      │   ├─ SearchEngineNotFound                           404  search_engine_not_found
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
-     ├─ Conflict                                           409  conflict, in_progress, not_local, rebuild_held_up
+     ├─ Conflict                                           409  conflict, in_progress, not_local, answer_running, too_many_files,
+     │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search
      │   ├─ AlreadyExists                                  409  already_exists
+     │   │   └─ KBExists                                   409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
      ├─ TooManyRequests                                    429  too_many_requests, user_quota
      ├─ Busy                                               503  busy, database_unreachable
      │   └─ EmbeddingUnavailable                           503  embedding_unavailable
+     ├─ AnswerNotStored                                    503  answer_not_stored
      ├─ StorageFull                                        507  disk_full, database_read_only
      ├─ PromptBroken                                       500  prompt_broken
      └─ UpstreamError  (a model provider, a search engine, WeCom)  502  upstream_error
@@ -52,7 +56,9 @@ from server.core.i18n import Text
 _SHOWN = 100
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    if not name.strip():
+        return '""'
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
@@ -61,6 +67,8 @@ class AppError(Exception):
 
     code = "internal_error"
     status = 500
+    # The `code` that chat2llm told of a knowledge base's name, where it is not the status; see http.py.
+    old_code: int | None = None
 
     def __init__(self, text: Text, *, code: str | None = None, retry_after: int | None = None) -> None:
         """`code` overrides the class's code; `retry_after` is in seconds."""
@@ -90,6 +98,22 @@ class Ambiguous(BadRequest):
 
 class Invalid(BadRequest):
     code, status = "invalid_input", 422
+
+
+class BadKBName(Invalid):
+    """No knowledge base can have this name."""
+
+    code = "bad_kb_name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            Text(
+                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成，且不能是 CON、NUL 等系统保留名",
+                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between, "
+                "and is no name that systems reserve, as CON or NUL",
+            )
+        )
+        self.old_code = 403 if name else 404
 
 
 class Unauthenticated(AppError):
@@ -124,7 +148,7 @@ class KBNotFound(NotFound):
     code = "kb_not_found"
 
     def __init__(self, name: str) -> None:
-        shown = _short(name)
+        shown = short(name)
         super().__init__(Text(f"未找到知识库 {shown}", f"knowledge base not found: {shown}"))
 
 
@@ -132,7 +156,7 @@ class DocumentNotFound(NotFound):
     code = "document_not_found"
 
     def __init__(self, name: str) -> None:
-        shown = _short(name)
+        shown = short(name)
         super().__init__(Text(f"未找到文件 {shown}", f"document not found: {shown}"))
 
 
@@ -154,7 +178,7 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        shown, known = _short(name), ", ".join(available)
+        shown, known = short(name), ", ".join(available)
         super().__init__(
             Text(f"未找到模型 {shown}；可用的模型：{known}", f"model not found: {shown}; available: {known}")
         )
@@ -164,7 +188,7 @@ class PromptNotFound(NotFound):
     code = "prompt_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        shown, known = _short(name), ", ".join(available)
+        shown, known = short(name), ", ".join(available)
         super().__init__(
             Text(
                 f"未找到提示词模板 {shown}；可用的模板：{known}",
@@ -177,7 +201,7 @@ class SearchEngineNotFound(NotFound):
     code = "search_engine_not_found"
 
     def __init__(self, name: str, available: list[str]) -> None:
-        shown, known = _short(name), ", ".join(available)
+        shown, known = short(name), ", ".join(available)
         super().__init__(
             Text(f"未支持搜索引擎 {shown}；可用：{known}", f"unknown search engine {shown}; use {known}")
         )
@@ -195,6 +219,13 @@ class Conflict(AppError):
 
 class AlreadyExists(Conflict):
     code = "already_exists"
+
+
+class KBExists(AlreadyExists):
+    old_code = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"已存在同名知识库 {name}", f"knowledge base {name} exists already"))
 
 
 class EmbeddingMismatch(Conflict):
@@ -221,6 +252,20 @@ class EmbeddingUnavailable(Busy):
     """The embedding model is not there or does not answer."""
 
     code = "embedding_unavailable"
+
+
+class AnswerNotStored(AppError):
+    """Told to the reader of a whole answer, who has it all the same."""
+
+    code, status = "answer_not_stored", 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text(
+                "回答已完整给出，但没能存入聊天记录，请自行留存",
+                "the answer is complete, but it could not be stored in the history; keep it yourself",
+            )
+        )
 
 
 class StorageFull(AppError):

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 
+from server.core.tls import tls_context
+
 # Bytes of an answer.
 _MAX_ANSWER = 2 * 1024**2
 
@@ -43,6 +45,7 @@ class Fetcher:
         """Status and body. Raises FetchError; ValueError when the body has no end or a header cannot be sent."""
         if self._http is None:
             self._http = httpx2.AsyncClient(
+                verify=tls_context(),
                 timeout=self._seconds,
                 headers={"Accept-Encoding": "identity"},
                 # Elsewhere is not where the operator sends questions and keys to.

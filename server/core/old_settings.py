@@ -1,10 +1,12 @@
 """chat2llm's old config.ini: its keys are taken for the new ones, with a note that names them.
 
-An old file says little: what it does not say comes from the configuration that is shipped.
+What a file does not say, old or new, comes from the configuration that is shipped.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from server.core.old_embeddings import LOCAL, ONLINE
 
 Values = dict[str, dict[str, str]]  # section → key → text
 
@@ -58,21 +60,15 @@ def has_old_keys(values: Values) -> bool:
     return any(section in _SECTIONS or names & keys.keys() for section, keys in values.items())
 
 
-def translate(
-    values: Values, shipped: Callable[[], Values]
-) -> tuple[Values, list[str], Mapping[tuple[str, str], str]]:
-    """The values of a file under today's names; notes for the operator; and which old name each value had.
-
-    `shipped`: reads the configuration that fills the gaps; asked for only when there are old keys.
-    """
-    if not has_old_keys(values):
-        return values, [], {}
+def translate(values: Values, shipped: Values) -> tuple[Values, list[str], Mapping[tuple[str, str], str]]:
+    """The values of a file under today's names, laid over the `shipped` ones; notes for the operator; and which old name each
+    value had."""
     given = {section: dict(keys) for section, keys in values.items()}
+    if not has_old_keys(values):
+        return lay_over(shipped, given), [], {}
     old = _take_old(given)
     notes, origins = [], {}
-    merged = shipped()
-    for section, keys in given.items():
-        merged.setdefault(section, {}).update(keys)
+    merged = lay_over(shipped, given)
     for name, text in old.items():
         note = _translate_one(name, text, old, given, merged)
         if (alias := _ALIASES.get(name)) and text and alias.key not in given.get(alias.section, {}):
@@ -80,6 +76,28 @@ def translate(
         notes.append(note)
     _add_embedding(merged)
     return merged, notes, origins
+
+
+def lay_over(shipped: Values, given: Values) -> Values:
+    """`given` where it says something, `shipped` elsewhere. A model that is another kind of thing than the shipped one of its
+    name stands for itself."""
+    merged = {section: dict(keys) for section, keys in shipped.items()}
+    for section, keys in given.items():
+        if section in merged and _is_another_kind(merged[section], keys):
+            merged[section] = {}
+        merged.setdefault(section, {}).update(keys)
+    return merged
+
+
+def _is_another_kind(shipped: Mapping[str, str], given: Mapping[str, str]) -> bool:
+    if any(key in given and given[key] != shipped.get(key, given[key]) for key in ("kind", "engine")):
+        return True
+    # A remote model under the name of a local engine.
+    return (
+        bool(shipped.get("engine"))
+        and "engine" not in given
+        and bool(given.get("base_url") or given.get("preset"))
+    )
 
 
 def _take_old(given: Values) -> dict[str, str]:
@@ -114,7 +132,7 @@ def _translate_one(name: str, text: str, old: Mapping[str, str], given: Values, 
 
 
 def _add_embedding(merged: Values) -> None:
-    """An old EMBEDDING_MODEL names a folder below MODEL_ROOT_PATH, and had no section."""
+    """An old EMBEDDING_MODEL names a folder below MODEL_ROOT_PATH, and had no section. A provider's needs one."""
     name = merged.get("embedding", {}).get("default", "")
-    if name and "/" not in name:
+    if name and "/" not in name and name not in LOCAL and name not in ONLINE:
         merged.setdefault(f"embedding.{name}", {"kind": "local", "path": name})

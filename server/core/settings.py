@@ -1,48 +1,39 @@
-"""Every setting, typed, frozen and checked at the start. The only reader of the ini file and of the environment.
+"""Every setting, typed, frozen and checked on its own. `configuration.py` reads them, and checks what spans two keys."""
 
-Precedence, highest first: command line, environment `SECTION__KEY` (`[llm.zhipu-api] api_key` is
-`LLM__ZHIPU_API__API_KEY`), `configs/config.ini` (or `--config FILE`), the defaults below.
-"""
-
-import configparser
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
 )
 
-from server.core.errors import SettingsError
-from server.core.old_settings import Values, translate
-
 ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_FILE = ROOT / "configs" / "config.ini"
-# Where chat2llm had its file; whoever brings one along need not name it.
-OLD_FILE = ROOT / "config.ini"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+# A moment so far away still has a date.
+_LONGEST = timedelta(days=36500)
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # Words people leave in a file when they mean "fill me in". Long enough random keys never match.
 _PLACEHOLDER = re.compile(
-    r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x+|todo|placeholder|secret|password|chat2llm)$",
+    r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x{2,}|todo|placeholder|secret|password|chat2llm)$",
     re.I,
 )
+
+# How long a request may wait until what it sent is searchable.
+MAX_WAIT = timedelta(minutes=5)
 
 # A file that proves the ownership of a domain, and the one line in it.
 _VERIFY_FILE = r"^([A-Za-z0-9_-]{1,100}\.txt)?$"
@@ -60,19 +51,33 @@ def _listed(text: str) -> list[str]:
 
 def _parse_duration(value: object) -> object:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        try:
+            duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
+        except OverflowError:
+            duration = timedelta.max
+        if duration > _LONGEST:
+            raise ValueError(f"must be at most {_LONGEST.days}d")
+        return duration
     if isinstance(value, str):
         raise ValueError("write a number and a unit: 500ms, 30s, 10m, 8h or 7d")
     return value
 
 
-def _parse_path(value: object) -> object:
+def _check_size(value: ByteSize) -> ByteSize:
+    if value < 1024:
+        raise ValueError("must be at least 1KiB")
+    return value
+
+
+def parse_path(value: object) -> object:
     """Relative paths count from the project's root, wherever the command is run."""
     return ROOT / value if isinstance(value, str | Path) and str(value) else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
-RootedPath = Annotated[Path, BeforeValidator(_parse_path)]
+# Of a body: below this nothing useful comes in.
+Size = Annotated[ByteSize, AfterValidator(_check_size)]
+RootedPath = Annotated[Path, BeforeValidator(parse_path)]
 
 
 class Section(BaseModel):
@@ -87,7 +92,8 @@ def _check_secret(value: SecretStr | None) -> SecretStr | None:
         return None
     if _PLACEHOLDER.match(value.get_secret_value().strip()):
         raise ValueError(
-            "this is a placeholder: put the real secret there (best through the environment) or leave it empty"
+            "looks like a placeholder (xxx, your-key, sk-xxx): put the real secret there, best through the environment; "
+            "leave it empty for a server that wants none"
         )
     return value
 
@@ -110,7 +116,7 @@ class ServerSettings(Section):
     data_dir: RootedPath = ROOT / "knowledge_base"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-    max_json_size: ByteSize = ByteSize(2 * 1024**2)
+    max_json_size: Size = ByteSize(2 * 1024**2)
     cors_origins: str = ""
     trusted_proxies: str = "127.0.0.1"
 
@@ -125,6 +131,7 @@ class ServerSettings(Section):
     def address(self) -> str:
         """Where this server is reached from outside: `public_url`, or else host and port."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 (compared, not bound)
+        host = f"[{host}]" if ":" in host else host
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
@@ -249,8 +256,8 @@ class KBSettings(Section):
     chunk_size: int = Field(default=250, ge=20, le=8000)
     chunk_overlap: int = Field(default=50, ge=0, le=4000)
     zh_title_enhance: bool = False
-    max_file_size: ByteSize = ByteSize(100 * 1024**2)
-    max_upload_size: ByteSize = ByteSize(200 * 1024**2)
+    max_file_size: Size = ByteSize(100 * 1024**2)
+    max_upload_size: Size = ByteSize(200 * 1024**2)
     max_upload_files: int = Field(default=100, ge=1, le=1000)
     top_k: int = Field(default=3, ge=1, le=50)
     score_threshold: float = Field(default=1.0, ge=0, le=4)
@@ -406,7 +413,12 @@ class ChatSettings(Section):
 
 
 class CompatSettings(Section):
+    """For pages and scripts written for chat2llm."""
+
     http_200_errors: bool = False
+    wait_for_uploads: Annotated[
+        timedelta, BeforeValidator(_parse_duration), Field(ge=timedelta(0), le=MAX_WAIT)
+    ] = timedelta(0)
 
 
 class Settings(Section):
@@ -429,237 +441,3 @@ class Settings(Section):
     @property
     def database_url(self) -> str:
         return self.database.url or f"sqlite:///{self.server.data_dir / 'info.db'}"
-
-
-# The name of a model, which is also a folder's name.
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.A)
-# Sections that hold any number of named sub-sections.
-_NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm": LLMModelSettings}
-
-_VARIABLE = "environment variable"
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where values come from, for whoever must correct one: the file, unless `origins` names another place."""
-
-    path: Path
-    origins: Mapping[tuple[str, str], str]
-
-    def of(self, section: str, key: str) -> str:
-        return f"{self.origins.get((section, key), self.path)}: [{section}] {key}"
-
-    def of_missing(self, section: str, key: str, asked_by: tuple[str, str]) -> str:
-        """For a key that is not given, and that another one, given, asks for: it belongs where that one stands."""
-        if self.origins.get(asked_by, "").startswith(_VARIABLE):
-            return f"{_VARIABLE} {section.upper()}__{key.upper()}: [{section}] {key}"
-        return self.of(section, key)
-
-    def of_section(self, section: str) -> str:
-        return next(
-            (origin for (named, _), origin in self.origins.items() if named == section), str(self.path)
-        )
-
-
-def load_settings(
-    file: Path | None = None,
-    *,
-    overrides: Mapping[tuple[str, str], str] | None = None,
-    environ: Mapping[str, str] | None = None,
-    notes: list[str] | None = None,
-) -> Settings:
-    """Read file, environment and overrides (`(section, key) → text`) into Settings.
-
-    `notes` gets a line for each old key of the file. Raises SettingsError that names section, key and remedy.
-    """
-    path = file or (OLD_FILE if OLD_FILE.is_file() else DEFAULT_FILE)
-    values, old_keys, old_names = translate(_read_file(path), lambda: _read_file(DEFAULT_FILE))
-    if notes is not None:
-        notes += [f"{path}: {note}" for note in old_keys]
-    origins = {place: f"{path}, {name}" for place, name in old_names.items()}
-    origins |= _apply_environment(values, os.environ if environ is None else environ)
-    for (section, key), text in (overrides or {}).items():
-        values.setdefault(section, {})[key] = text
-        origins[section, key] = f"command line, --{key}"
-    return _validate(values, _Source(path, origins))
-
-
-def child_environment(overrides: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """The environment for a child process that is to see the same settings as this one."""
-    return os.environ | {
-        f"{section.upper()}__{key.upper()}": text for (section, key), text in overrides.items()
-    }
-
-
-def foreign_environment() -> dict[str, str]:
-    """The environment for a program that is not ours: without our settings, which may be secrets."""
-    tops = {name.upper() for name in Settings.model_fields}
-    return {
-        name: text for name, text in os.environ.items() if name.split("__")[0] not in tops or "__" not in name
-    }
-
-
-def _read_file(path: Path) -> Values:
-    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
-    try:
-        with path.open(encoding="utf-8") as file:
-            parser.read_file(file)
-    except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; name an existing one with --config FILE") from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: is not in UTF-8; save it as UTF-8") from error
-    except configparser.Error as error:
-        raise SettingsError(
-            f"{path}: is not an ini file, lines are `key = value` below a [section]: {error}"
-        ) from error
-    return {section: dict(parser[section]) for section in parser.sections()}
-
-
-def _apply_environment(values: Values, environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Let `SECTION__KEY` win over the file, and tell which did. A name that starts like one of ours but fits nothing
-    stops the start."""
-    origins = {}
-    for name, text in environ.items():
-        head, _, key = name.rpartition("__")
-        top = head.split("__")[0].lower()
-        if not head or head != head.upper() or top not in Settings.model_fields:
-            continue
-        section = _section_of(head, top, values)
-        values.setdefault(section, {})[key.lower()] = text
-        origins[section, key.lower()] = f"{_VARIABLE} {name}"
-    return origins
-
-
-def _section_of(head: str, top: str, values: Values) -> str:
-    """`LLM__ZHIPU_API` → the existing section `llm.zhipu-api`, or a new one spelt in lower case."""
-    rest = head[len(top) :].removeprefix("__")
-    if not rest:
-        return top
-    for section in values:
-        if (
-            section.startswith(f"{top}.")
-            and re.sub(r"[^A-Z0-9]", "_", section.upper().split(".", 1)[1]) == rest
-        ):
-            return section
-    return f"{top}.{rest.lower().replace('_', '-')}"
-
-
-def _validate(values: Values, source: _Source) -> Settings:
-    nested: dict[str, dict[str, Any]] = {}
-    for section, keys in values.items():
-        top, _, name = section.partition(".")
-        if top not in Settings.model_fields or (
-            "." in section and (top not in _NAMED or not _NAME.fullmatch(name))
-        ):
-            known = ", ".join(Settings.model_fields)
-            raise SettingsError(
-                f"{source.of_section(section)}: [{section}] is not a section; remove it or use one of: {known}"
-            )
-        if name:
-            nested.setdefault(top, {}).setdefault("models", {})[name] = keys
-        else:
-            if "models" in keys and top in _NAMED:
-                raise SettingsError(
-                    f"{source.of(section, 'models')}: name each model in a section of its own, [{top}.NAME]"
-                )
-            nested.setdefault(top, {}).update(keys)
-    try:
-        settings = Settings.model_validate(nested)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_explain(error, source))) from None
-    _check_relations(settings, source)
-    return settings
-
-
-def _explain(error: ValidationError, source: _Source) -> Iterator[str]:
-    for item in error.errors(include_url=False, include_input=False):
-        location = [str(part) for part in item["loc"]]
-        section = (
-            f"{location[0]}.{location[2]}" if len(location) > 3 and location[1] == "models" else location[0]
-        )
-        key = location[-1]
-        if item["type"] == "extra_forbidden":
-            known = _known_keys(section)
-            meant = "".join(f"; did you mean {name}?" for name in get_close_matches(key, known, 1))
-            yield f"{source.of(section, key)}: no such key{meant} Known keys: {', '.join(known)}"
-        else:
-            yield f"{source.of(section, key)}: {item['msg'].removeprefix('Value error, ')}"
-
-
-def _known_keys(section: str) -> list[str]:
-    top, _, name = section.partition(".")
-    fields = _NAMED[top].model_fields if name else type(getattr(Settings(), top)).model_fields
-    return [key for key in fields if key != "models"]
-
-
-def _check_relations(settings: Settings, source: _Source) -> None:
-    """Rules that span two keys."""
-    kb, llm, embedding = settings.kb, settings.llm, settings.embedding
-    if kb.chunk_overlap >= kb.chunk_size:
-        where = source.of("kb", "chunk_overlap")
-        size = f"{kb.chunk_size}, {source.origins.get(('kb', 'chunk_size'), source.path)}"
-        raise SettingsError(f"{where}: must be smaller than chunk_size ({size})")
-    if llm.default != "quote" and llm.default not in llm.models:
-        raise SettingsError(
-            f"{source.of('llm', 'default')}: no section [llm.{llm.default}]; add it, or use quote"
-        )
-    if llm.default in llm.models and not llm.models[llm.default].is_set_up:
-        where = source.of(f"llm.{llm.default}", "model_path")
-        raise SettingsError(
-            f"{where}: is empty; [llm] default names this model: give its weights or another default"
-        )
-    if "quote" in llm.models:
-        raise SettingsError(
-            f"{source.of_section('llm.quote')}: [llm.quote]: this name belongs to the built-in answerer; choose another"
-        )
-    _check_engines(llm, source)
-    if embedding.default not in embedding.models:
-        raise SettingsError(
-            f"{source.of('embedding', 'default')}: no section [embedding.{embedding.default}]; add it"
-        )
-    _check_wecom(settings, source)
-
-
-def _check_engines(llm: LLMSettings, source: _Source) -> None:
-    blanks = ["port", "key", "model_path", "model", "context", "threads", "parallel"]
-    for name, model in llm.engines.items():
-        section = f"llm.{name}"
-        if model.base_url:
-            raise SettingsError(
-                f"{source.of(section, 'base_url')}: an engine has an address of its own; leave it empty"
-            )
-        try:
-            model.command.format(**dict.fromkeys(blanks, ""))
-        except (KeyError, ValueError, IndexError):
-            known = " ".join(f"{{{blank}}}" for blank in blanks)
-            where = source.of(section, "command")
-            raise SettingsError(
-                f"{where}: what can be filled in is {known}; other braces are doubled"
-            ) from None
-        if model.engine == "command" and not model.port and "{port}" not in model.command:
-            raise SettingsError(
-                f"{source.of(section, 'command')}: must tell the program its {{port}}, or give port"
-            )
-
-
-def _check_wecom(settings: Settings, source: _Source) -> None:
-    """Half a set of what WeCom gives an app is a slip, not a choice."""
-    wecom = settings.wecom
-    given = {"corp_id": wecom.corp_id, "agent_id": wecom.agent_id, "secret": wecom.secret}
-    missing = [key for key, value in given.items() if not value]
-    if missing and len(missing) < len(given):
-        there = next(key for key in given if key not in missing)
-        where = source.of_missing("wecom", missing[0], ("wecom", there))
-        raise SettingsError(f"{where}: is missing; single sign-on needs {', '.join(given)}")
-    if wecom.is_on and not settings.server.public_url:
-        where = source.of_missing("server", "public_url", ("wecom", "corp_id"))
-        raise SettingsError(f"{where}: WeCom must know where to send people back; write https://HOST here")
-    if wecom.client == "0":
-        where = source.of("wecom", "client")
-        raise SettingsError(f"{where}: 0 is the demo; take another client")
-    for name in ("verify", "mini_program_verify"):
-        if bool(getattr(wecom, f"{name}_file")) != bool(getattr(wecom, f"{name}_text")):
-            raise SettingsError(
-                f"{source.of('wecom', f'{name}_file')}: goes together with {name}_text; give both or neither"
-            )

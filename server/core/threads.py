@@ -10,13 +10,14 @@ import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
-Lane = Literal["model", "search", "index", "io", "crypto", "keys"]
+Lane = Literal["model", "search", "index", "io", "crypto", "keys", "templates"]
 
 LIMITS: dict[Lane, int] = {
     "model": 1,  # a local embedding model uses all cores by itself
     "search": 4,
     "index": 1,  # one writer of an index
     "io": 8,
+    "templates": 4,  # programs of the operator's: one that never ends takes none of what files need
     "crypto": 1,  # RSA: one core at most, and what runs there may use plain caches
     "keys": 1,  # drawing an RSA key takes a second, which no login should wait for
 }

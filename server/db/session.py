@@ -4,18 +4,23 @@
 Neither may be open while a model, an embedding or a file is waited for: a connection held is a connection missing.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm.exc import StaleDataError
 
-from server.core.errors import AppError, Busy, SettingsError, StorageFull
+from server.core.errors import AppError, Busy, Conflict, SettingsError, StorageFull
 from server.core.i18n import Text
 from server.core.settings import DatabaseSettings
 from server.db.sqlite import Turns, create_sqlite_engine, database_busy
+
+log = logging.getLogger(__name__)
 
 # What a user writes → the async driver behind it.
 DRIVERS = {
@@ -30,6 +35,9 @@ _LOCK_CODES = {1205, 1213, "55P03", "40P01", "40001"}
 _FULL_CODES = {1021, 1114, "53100"}
 # MariaDB: cannot connect, gone away, lost. PostgreSQL: connection failures, shut down, starting up.
 _AWAY_CODES = {2002, 2003, 2006, 2013, "08001", "08003", "08006", "57P01", "57P02", "57P03"}
+# What a row needs is gone, or another one like it has come. MariaDB: 1062, 1451, 1452; PostgreSQL: 23503, 23505.
+_MEANWHILE_CODES = {1062, 1451, 1452, "23503", "23505"}
+_MEANWHILE_WORDS = ("UNIQUE constraint failed", "FOREIGN KEY constraint failed")
 
 
 def async_url(url: str) -> URL:
@@ -74,8 +82,8 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A unit of work: commits when the block ends, rolls back when it raises."""
-        with refusals():
+        """A unit of work: commits when the block ends, rolls back when it raises. Raises Conflict, see `_conflicts`."""
+        with refusals(), _conflicts():
             async with (
                 self._turns.turn() if self._turns else nullcontext(),
                 self._write() as session,
@@ -102,10 +110,36 @@ def refusals() -> Iterator[None]:
         raise refusal from error
 
 
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    """The last net for what two writers can do to each other: whoever comes second is refused. Raises Conflict."""
+    try:
+        yield
+    except (IntegrityError, StaleDataError) as error:
+        if isinstance(error, IntegrityError) and not _happened_meanwhile(error):
+            raise
+        log.warning("refused, as others wrote meanwhile", exc_info=True)
+        raise Conflict(
+            Text(
+                "其他人刚刚改动或删除了它，请刷新后再试",
+                "somebody else has just changed or deleted this; look again, then try again",
+            )
+        ) from error
+
+
+def _happened_meanwhile(error: IntegrityError) -> bool:
+    return _code_of(error) in _MEANWHILE_CODES or any(word in str(error.orig) for word in _MEANWHILE_WORDS)
+
+
+def _code_of(error: DBAPIError) -> object:
+    original = error.orig
+    return getattr(original, "sqlstate", None) or (original.args[0] if original and original.args else None)
+
+
 def _refusal_of(error: DBAPIError) -> AppError | None:
     original = error.orig
     words = str(original)
-    code = getattr(original, "sqlstate", None) or (original.args[0] if original and original.args else None)
+    code = _code_of(error)
     if code in _LOCK_CODES or "database is locked" in words:
         return database_busy()
     if code in _FULL_CODES or "disk is full" in words:
@@ -137,6 +171,8 @@ def _could_not_connect(error: BaseException | None) -> bool:
 def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
     seconds = settings.lock_timeout.total_seconds()
     options: dict[str, Any] = {"pool_size": settings.pool_size, "max_overflow": 0, "pool_timeout": 30}
+    # What people ask stands in parameters; an error that shows them takes it to the log.
+    options["hide_parameters"] = True
     backend = url.get_backend_name()
     if backend == "sqlite":
         return create_sqlite_engine(url, seconds, **options)
@@ -149,4 +185,16 @@ def _create_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
         }
         # Locking reads must see what others committed a moment ago, as on the other two databases.
         options["isolation_level"] = "READ COMMITTED"
-    return create_async_engine(url, connect_args=arguments, **options)
+    engine = create_async_engine(url, connect_args=arguments, **options)
+    event.listen(engine.sync_engine, "handle_error", _hide_details)
+    return engine
+
+
+def _hide_details(context: ExceptionContext) -> None:
+    """PostgreSQL tells the whole row below the first line of its message."""
+    original, told = context.original_exception, context.sqlalchemy_exception
+    words = str(original)
+    first = words.partition("\n")[0]
+    if getattr(original, "sqlstate", None) and told is not None and first != words:
+        told.args = (str(told.args[0]).replace(words, first), *told.args[1:])
+        original.args = (first,)

@@ -3,16 +3,17 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import Conflict, Forbidden, KBNotFound, TooManyRequests
+from server.core.errors import BadKBName, Conflict, Forbidden, KBNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import Settings
 from server.kb import rebuild_repository, repository
+from server.kb.files import check_kb_name
 from server.kb.models import Document, KnowledgeBase
 
 # Files that a conversation may have.
 MAX_ATTACHED = 10
 
-_FOREIGN = Text(
+FOREIGN = Text(
     "这是其他客户端共享的知识库，只能查阅",
     "this knowledge base is shared by another client; you may only read it",
 )
@@ -23,16 +24,36 @@ async def visible_kb(session: AsyncSession, caller: Principal, name: str) -> Kno
     # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
     kb = None if "\0" in name else await repository.find_kb(session, caller.client_id, name)
     if kb is None:
-        raise KBNotFound(name)
+        raise _not_found(name)
     return kb
+
+
+def _not_found(name: str) -> KBNotFound:
+    """A name that none can have is not there either; chat2llm told them apart."""
+    error = KBNotFound(name)
+    try:
+        check_kb_name(name)
+    except BadKBName as bad:
+        error.old_code = bad.old_code
+    return error
 
 
 async def own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
     """One that the caller may change. Raises KBNotFound, Forbidden."""
     kb = await visible_kb(session, caller, name)
     if kb.client_id != caller.client_id:
-        raise Forbidden(_FOREIGN)
+        raise Forbidden(FOREIGN)
     return kb
+
+
+async def lock_own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
+    """The same for whoever writes: nobody else changes or deletes it before this transaction ends."""
+    kb = await own_kb(session, caller, name)
+    found_name = kb.name
+    locked = await rebuild_repository.lock_kb(session, kb.id)
+    if locked is None or locked.name != found_name:  # deleted or renamed a moment ago
+        raise KBNotFound(name)
+    return locked
 
 
 async def check_queue(session: AsyncSession, settings: Settings) -> None:

@@ -6,6 +6,7 @@ They are stored as they are: not cut, not enhanced. Their metadata is kept where
 know (page, sheet, heading …) say where the passage stands, like those of any other.
 """
 
+import math
 from typing import Any
 
 from server.core import strict_json
@@ -55,6 +56,8 @@ def _anchor(metadata: dict[str, Any]) -> dict[str, Any]:
         plain = clean_label(value) if isinstance(value, str) else value
         if key in _RESERVED or len(key) > _MAX_KEYS or not isinstance(plain, str | int | float):
             continue
+        if isinstance(plain, float) and not math.isfinite(plain):
+            continue  # no database and no browser reads it
         if len(str(plain)) <= _MAX_VALUE and len(kept) < _MAX_KEYS:
             kept[key] = plain
     return kept

@@ -6,9 +6,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from server.core.bare import read_bare
-from server.core.errors import Invalid
-from server.core.i18n import Language, Text, negotiate
-from server.core.settings import Settings
+from server.core.errors import BadKBName
+from server.core.i18n import Language, negotiate
+from server.core.settings import CompatSettings, Settings
 from server.core.tasks import BackgroundTasks
 from server.kb.files import MAX_KB_NAME
 from server.kb.service import KBService
@@ -51,12 +51,17 @@ async def _bare_name(request: Request) -> str:
     """A body that is a knowledge base's name: a JSON string, an object with `knowledge_base_name`, or else raw text."""
     name = await read_bare(request, "knowledge_base_name")
     if not 1 <= len(name) <= MAX_KB_NAME:
-        raise Invalid(Text("请求体应是知识库名称", "the body should be a knowledge base's name"))
+        raise BadKBName(name)
     return name
+
+
+async def _compat(request: Request) -> CompatSettings:
+    return cast("Settings", request.app.state.settings).compat
 
 
 KB = Annotated[KBService, Depends(_service)]
 UpkeepDep = Annotated[Upkeep, Depends(_upkeep)]
 Streaming = Annotated[StreamContext, Depends(_stream)]
+Compat = Annotated[CompatSettings, Depends(_compat)]
 Lang = Annotated[Language, Depends(_language)]
 BareName = Annotated[str, Depends(_bare_name)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from embeddings import Embedder, EmbedderConfig, EmbeddingError, Fingerprint, load_embedder
 from server.core.errors import EmbeddingMismatch, EmbeddingUnavailable, ModelNotFound
 from server.core.i18n import Text
+from server.core.old_embeddings import LOCAL, ONLINE, remedy
 from server.core.settings import EmbeddingSettings
 from server.core.threads import Lane, Lanes
 from server.kb.models import KnowledgeBase
@@ -36,7 +37,16 @@ class Embedders:
     async def get(self, name: str) -> Embedder:
         """Load the model at first use. Raises ModelNotFound, EmbeddingUnavailable."""
         if name not in self._settings.models:
-            raise ModelNotFound(name, sorted(self._settings.models))
+            error = ModelNotFound(name, sorted(self._settings.models))
+            if name in LOCAL or name in ONLINE:
+                en = remedy(self._settings.models_dir, name)
+                zh = (
+                    f"未找到模型 {name}：请把 {LOCAL[name]} 的全部文件放进 {self._settings.models_dir / name} 后重启"
+                    if name in LOCAL
+                    else f"未找到模型 {name}：请在配置文件里加一节 [embedding.{name}]（kind = openai）"
+                )
+                error.text = Text(zh, f"model not found: {name}: {en}, and start again")
+            raise error
         if name not in self._loaded:
             async with self._loading:
                 if name not in self._loaded:

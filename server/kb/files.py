@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from server.core.durable import sync_folder
-from server.core.errors import BadRequest, Invalid, StorageFull, UnsupportedFile
+from server.core.errors import BadKBName, BadRequest, Invalid, StorageFull, TooLarge, UnsupportedFile
 from server.core.i18n import Text
 from server.kb.segments import SegmentError, read_segment
 
 log = logging.getLogger(__name__)
 
-MAX_FILE_NAME_BYTES = 200
+# Of each part of a document's name, as file systems limit it, and of the whole, as the table does.
+MAX_FILE_NAME_BYTES, MAX_FILE_NAME = 200, 255
 MAX_KB_NAME = 64
 # In place of a model's name: whatever model.
 ANY_MODEL = "*"
@@ -34,7 +35,7 @@ MIN_FREE_BYTES = 512 * 1024**2
 _REMOVALS = 5
 
 _KB_NAME = re.compile(r"[\w\- ]+")
-_SEPARATORS = re.compile(r'[/\\:*?"<>|]')
+_SEPARATORS = re.compile(r'[\\:*?"<>|]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -46,7 +47,7 @@ _OLE_SUFFIXES = {".msg"}
 
 
 def check_kb_name(name: str) -> str:
-    """Letters, digits, `_`, `-` and inner spaces, 1 to 64 characters. Raises Invalid."""
+    """Letters, digits, `_`, `-` and inner spaces, 1 to 64 characters. Raises BadKBName."""
     if (
         not 1 <= len(name) <= MAX_KB_NAME
         or not _KB_NAME.fullmatch(name)
@@ -54,20 +55,30 @@ def check_kb_name(name: str) -> str:
         or "\n" in name
         or _RESERVED.fullmatch(name)
     ):
-        raise Invalid(
-            Text(
-                "知识库名称只能由 1–64 个文字、数字、下划线、连字符和中间的空格组成，且不能是 CON、NUL 等系统保留名",
-                "a knowledge base's name has 1 to 64 letters, digits, _ or - and spaces in between, "
-                "and is no name that systems reserve, as CON or NUL",
-            ),
-            code="bad_kb_name",
-        )
+        raise BadKBName(name)
     return name
 
 
 def check_file_name(name: str) -> str:
-    """Return the name in NFC, or raise BadRequest: no path, nothing invisible, no name that a system reserves."""
+    """Return the name in NFC, or raise BadRequest.
+
+    It may stand in folders, `2024/年假.txt`; no part of it is empty or of dots only, invisible, or reserved by a system.
+    """
     name = unicodedata.normalize("NFC", name)
+    for part in name.split("/"):
+        _check_part(part)
+    if max(len(name), len(name_key(name))) > MAX_FILE_NAME:
+        raise BadRequest(
+            Text(
+                f"文件名连同文件夹过长：最多 {MAX_FILE_NAME} 个字符",
+                f"file name too long with its folders: at most {MAX_FILE_NAME} characters",
+            ),
+            code="name_too_long",
+        )
+    return name
+
+
+def _check_part(name: str) -> None:
     edges = not name.strip(" .") or name != name.strip(" ") or name.endswith(".")
     invisible = any(unicodedata.category(character) in _INVISIBLE for character in name)
     if _RESERVED.fullmatch(name):
@@ -81,8 +92,9 @@ def check_file_name(name: str) -> str:
     if edges or invisible or _SEPARATORS.search(name):
         raise BadRequest(
             Text(
-                '文件名不合法：不能含有路径、控制字符或 \\ / : * ? " < > |，也不能以点或空格结尾',
-                'bad file name: no path, no control characters, none of \\ / : * ? " < > |, no dot or space at the end',
+                '文件名不合法：不能含有控制字符或 \\ : * ? " < > |，不能以 / 开头，各级名称不能为空、不能只有点，也不能以点或空格结尾',
+                'bad file name: no control characters, none of \\ : * ? " < > |, no / at its start, no part that is empty, of dots '
+                "only, or with a dot or a space at its end",
             ),
             code="bad_filename",
         )
@@ -94,7 +106,6 @@ def check_file_name(name: str) -> str:
             ),
             code="name_too_long",
         )
-    return name
 
 
 def name_key(name: str) -> str:
@@ -164,19 +175,15 @@ class FileStore:
     def segment_path(self, kb_id: str, model: str, segment: str) -> Path:
         return self.data_dir / kb_id / "vector_store" / model / segment
 
-    def save(self, source: BinaryIO, target: Path) -> StoredFile:
-        """Copy an upload to `target` durably. Raises StorageFull before or while the disk fills up."""
+    def save(self, source: BinaryIO, target: Path, limit: int | None = None) -> StoredFile:
+        """Copy an upload to `target` durably. Raises StorageFull before or while the disk fills up, TooLarge past `limit` bytes."""
         target.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(target.parent).free < MIN_FREE_BYTES:
             raise StorageFull(_DISK_FULL)
         temporary = target.with_name(target.name + ".tmp")
-        digest, size = hashlib.sha256(), 0
         try:
             with temporary.open("wb") as file:
-                while block := source.read(1024 * 1024):
-                    digest.update(block)
-                    size += len(block)
-                    file.write(block)
+                sha256, size = _copy(source, file, limit)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
@@ -186,7 +193,10 @@ class FileStore:
             if error.errno not in _NO_SPACE:
                 raise
             raise StorageFull(_DISK_FULL) from error
-        return StoredFile(target, size, digest.hexdigest())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return StoredFile(target, size, sha256)
 
     def copy_content(self, kb_id: str, document_id: str, suffix: str, copy_id: str) -> None:
         """Give a document's bytes to its next version too; both names stand for one file. Raises FileNotFoundError."""
@@ -241,6 +251,19 @@ class FileStore:
             shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             log.warning("folder not removed", extra={"folder": kb_id})
+
+
+def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> tuple[str, int]:
+    """Returns what it hashes to, and its size, which may be another than it was said to have. Raises TooLarge."""
+    digest, size = hashlib.sha256(), 0
+    while block := source.read(1024 * 1024):
+        digest.update(block)
+        size += len(block)
+        if limit is not None and size > limit:
+            megabytes = limit // 1024**2
+            raise TooLarge(Text(f"文件超过 {megabytes} MB", f"the file is larger than {megabytes} MB"))
+        target.write(block)
+    return digest.hexdigest(), size
 
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

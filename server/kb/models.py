@@ -195,6 +195,8 @@ class Question(Base):
     kb_id: Mapped[str | None] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"), index=True)
     # Whose it is when it is of no knowledge base; None: everybody's.
     client_id: Mapped[str | None] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"), index=True)
+    # Of no knowledge base: readers of every client are offered it, as those of a shared knowledge base.
+    shared: Mapped[bool] = mapped_column(default=False)
     query: Mapped[str] = mapped_column(String(200))
     # core.questions.question_key; follows `query`.
     query_key: Mapped[str] = mapped_column(String(64), index=True)

@@ -11,11 +11,12 @@ from server.core.errors import AppError
 from server.core.i18n import Language, Text
 from server.core.logging import request_id
 from server.core.sse import Stream
-from server.kb.upkeep import Progress
+from server.kb.follow import Progress
 
 
 async def legacy_progress(events: AsyncGenerator[Progress, None], kb_name: str, language: Language) -> Stream:
-    """JSON objects one after the other: `{"code", "msg", "total", "finished", "doc"}`; a failed file has the code 500."""
+    """JSON objects one after the other: `{"code", "msg", "total", "finished", "doc"}`; a file that could not
+    be read has the code 500, one that was not there or in work 404 or 409."""
     async with aclosing(events):
         try:
             async for event in events:
@@ -48,12 +49,12 @@ def _object(event: Progress, kb_name: str, language: Language) -> dict[str, Any]
     place = {"total": event.total, "finished": event.finished, "doc": event.file_name}
     if event.error is None:
         return {"code": 200, "msg": f"({event.finished} / {event.total}): {event.file_name}", **place}
-    reason = event.error.in_language(language)
+    reason = event.error.text.in_language(language)
     words = Text(
         f"添加文件‘{event.file_name}’到知识库‘{kb_name}’时出错：{reason}。已跳过。",
         f"{event.file_name} could not be added to knowledge base {kb_name}: {reason}; passed over",
     )
-    return {"code": 500, "msg": words.in_language(language), **place}
+    return {"code": event.error.status, "msg": words.in_language(language), **place}
 
 
 def _encode(data: dict[str, Any]) -> bytes:

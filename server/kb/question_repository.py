@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from server.auth.models import Client
 from server.kb.models import KnowledgeBase, Question
 
 # Bound parameters per statement: SQLite's old limit is 999.
@@ -15,10 +16,14 @@ Found = tuple[Question, str | None]
 
 
 def _visible(client_id: str) -> ColumnElement[bool]:
-    """What a client's readers see: those of knowledge bases that they see, their client's own, everybody's."""
+    """What a client's readers see: those of knowledge bases that they see, their client's own, shared and everybody's."""
     of_kb = and_(Question.kb_id.is_not(None), or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared))
-    of_none = or_(Question.client_id == client_id, Question.client_id.is_(None))
-    return or_(of_kb, and_(Question.kb_id.is_(None), of_none))
+    return or_(of_kb, _visible_of_none(client_id))
+
+
+def _visible_of_none(client_id: str) -> ColumnElement[bool]:
+    mine = or_(Question.client_id == client_id, Question.client_id.is_(None), Question.shared)
+    return and_(Question.kb_id.is_(None), mine)
 
 
 def _own(client_id: str) -> ColumnElement[bool]:
@@ -33,6 +38,13 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope is None:
         return []
     return [Question.kb_id == scope if scope else Question.kb_id.is_(None)]
+
+
+async def lock_own(session: AsyncSession, client_id: str) -> None:
+    """Nobody else adds or changes questions of this client before this transaction ends: twins are found by looking."""
+    # PostgreSQL: rows that refer to the client may come meanwhile.
+    lock = select(Client.id).where(Client.id == client_id).with_for_update(key_share=True)
+    await session.scalar(lock)
 
 
 async def list_enabled(session: AsyncSession, client_id: str, scope: Scope) -> list[tuple[int, str]]:
@@ -68,11 +80,10 @@ async def find_asked(session: AsyncSession, client_id: str, kb_id: str | None, k
 
     One with an answer comes first, then the client's own.
     """
-    of_none = or_(Question.client_id == client_id, Question.client_id.is_(None))
-    place = Question.kb_id == kb_id if kb_id else and_(Question.kb_id.is_(None), of_none)
+    place = Question.kb_id == kb_id if kb_id else _visible_of_none(client_id)
     query = select(Question).where(Question.query_key == key, Question.enabled, place)
     found = list(await session.scalars(query.order_by(Question.id)))
-    return min(found, key=lambda row: (not row.answer, row.client_id is None), default=None)
+    return min(found, key=lambda row: (not row.answer, row.client_id != client_id), default=None)
 
 
 async def count_tap(session: AsyncSession, question_id: int) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Form, Query
 
 from server.auth.deps import Chatter, Editor
+from server.core.contract import at_most
 from server.core.errors import TooLarge
 from server.core.http import Envelope, new_router
 from server.core.i18n import Text
@@ -27,7 +28,7 @@ recommend_router = new_router(tags=["Recommend Management"])
 
 @recommend_router.get("/recommend/question")
 async def recommend_questions(
-    caller: Chatter, kb: KB, num: Annotated[int, Query(ge=1, le=50)], kb_name: str | None = None
+    caller: Chatter, kb: KB, num: Annotated[int, Query(ge=1), at_most(50)], kb_name: str | None = None
 ) -> Envelope[list[QuestionOut]]:
     """Random recommended questions: of any knowledge base, of none (`kb_name=`), or of one."""
     found = await kb.questions.recommend(caller, kb_name, num)

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
+from server.core.contract import ContractBody
 from server.core.http import Envelope
 from server.core.pagination import PageParams
-from server.kb.schemas import Described, Query
+from server.kb.schemas import Described, not_blank
 
 MAX_QUERY, MAX_ANSWER = 200, 20_000
 
@@ -23,11 +24,11 @@ class QuestionOut(BaseModel):
     create_time: datetime
 
 
-class SaveQuestion(Described):
+class SaveQuestion(ContractBody):
     """A new question, or with `question_id` a change of one: fields that are left out stay as they are."""
 
     question_id: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    query: Annotated[Query, Field(max_length=MAX_QUERY)] | None = None
+    query: Annotated[str, Field(max_length=MAX_QUERY), BeforeValidator(not_blank)] | None = None
     """Needed for a new one."""
     kb_name: str | None = None
     """The knowledge base it is about; null or empty: none."""

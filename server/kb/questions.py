@@ -2,38 +2,23 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import AlreadyExists, AppError, Forbidden, Invalid, KBNotFound, QuestionNotFound
+from server.core.errors import AlreadyExists, Invalid, QuestionNotFound
 from server.core.i18n import Text
 from server.core.questions import question_key
 from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import question_repository as repository
+from server.kb.access import lock_own_kb, own_kb
 from server.kb.models import KnowledgeBase, Question
-from server.kb.question_csv import QuestionRow, read_rows
+from server.kb.question_csv import read_rows
+from server.kb.question_import import Imported, QuestionImport
 from server.kb.question_repository import Found
-from server.kb.question_schemas import MAX_ANSWER, MAX_QUERY
 from server.kb.repository import find_kb
-
-_FOREIGN = Text(
-    "这是其他客户端共享的知识库，只能查阅",
-    "this knowledge base is shared by another client; you may only read it",
-)
-
-
-@dataclass(slots=True)
-class Imported:
-    """What became of the rows of an import; `failed` by row number."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    failed: dict[int, AppError] = field(default_factory=dict)
 
 
 class Questions:
@@ -84,7 +69,7 @@ class Questions:
     ) -> tuple[list[Found], int]:
         """What the caller may change, disabled ones too, the newest first. Raises KBNotFound, Forbidden."""
         async with self._database.read() as session:
-            scope = (await _own_kb(session, caller, kb_name)).id if kb_name else kb_name
+            scope = (await own_kb(session, caller, kb_name)).id if kb_name else kb_name
             return await repository.list_own(
                 session, caller.client_id, scope, words, offset=offset, limit=limit
             )
@@ -95,6 +80,7 @@ class Questions:
         Raises Invalid, QuestionNotFound, KBNotFound, Forbidden, AlreadyExists.
         """
         async with self._database.write() as session:
+            await repository.lock_own(session, caller.client_id)
             if question_id is None:
                 if not given.get("query"):
                     raise Invalid(Text("缺少 query", "query is missing"))
@@ -118,81 +104,15 @@ class Questions:
         `kb_name` is for rows that name none. Raises Invalid, KBNotFound, Forbidden.
         """
         rows = await self._lanes.run("io", read_rows, data)
-        done = Imported()
-        async with self._database.write() as session:
-            kbs: dict[str, str | AppError | None] = {"": None}
-            if kb_name:
-                kbs[kb_name] = (await _own_kb(session, caller, kb_name)).id
-            known = await repository.find_own_by_keys(
-                session, caller.client_id, (question_key(row.query) for row in rows)
-            )
-            for row in rows:
-                try:
-                    _check_row(row)
-                    kb_id = await _kb_of(session, caller, row.kb_name or kb_name, kbs)
-                except AppError as error:
-                    done.failed[row.number] = error
-                    continue
-                key = (kb_id, question_key(row.query))
-                if key in known:
-                    self._update(known[key], row, done)
-                else:
-                    known[key] = self._new(caller, kb_id, row)
-                    session.add(known[key])
-                    done.created += 1
-        return done
-
-    def _new(self, caller: Principal, kb_id: str | None, row: QuestionRow) -> Question:
-        return Question(
-            kb_id=kb_id,
-            client_id=None if kb_id else caller.client_id,
-            query=row.query,
-            answer=row.answer or None,
-            created_at=self._clock.now(),
-        )
-
-    def _update(self, question: Question, row: QuestionRow, done: Imported) -> None:
-        answer = question.answer if row.answer is None else row.answer or None
-        if (question.query, question.answer) == (row.query, answer):
-            done.unchanged += 1
-            return
-        question.query, question.answer = row.query, answer
-        done.updated += 1
-
-
-def _check_row(row: QuestionRow) -> None:
-    if not row.query:
-        raise Invalid(Text("缺少问题", "the question is missing"))
-    if "\0" in f"{row.query}{row.answer}{row.kb_name}":
-        raise Invalid(Text("不能有 NUL 字符", "NUL characters are not allowed"))
-    for text, limit, zh, en in (
-        (row.query, MAX_QUERY, "问题", "the question"),
-        (row.answer or "", MAX_ANSWER, "答案", "the answer"),
-    ):
-        if len(text) > limit:
-            raise Invalid(Text(f"{zh}超过 {limit} 个字符", f"{en} has more than {limit} characters"))
-
-
-async def _kb_of(
-    session: AsyncSession, caller: Principal, name: str, known: dict[str, str | AppError | None]
-) -> str | None:
-    """The id of a knowledge base of the caller's own, looked up once. Raises KBNotFound, Forbidden."""
-    if name not in known:
-        try:
-            known[name] = (await _own_kb(session, caller, name)).id
-        except AppError as error:
-            known[name] = error
-    found = known[name]
-    if isinstance(found, AppError):
-        raise found
-    return found
+        return await QuestionImport(self._database, self._clock, caller).run(rows, kb_name)
 
 
 async def _change(session: AsyncSession, caller: Principal, row: Question, given: Mapping[str, Any]) -> None:
     if "kb_name" in given:  # None or empty: of no knowledge base, the client's own
         name = given["kb_name"]
-        row.kb_id = (await _own_kb(session, caller, name)).id if name else None
+        row.kb_id = (await lock_own_kb(session, caller, name)).id if name else None
         row.client_id = None if row.kb_id else caller.client_id
+        row.shared = bool(row.shared) and row.kb_id is None
     if given.get("query"):
         row.query = given["query"].strip()
     if "answer" in given:
@@ -214,12 +134,3 @@ async def _refuse_twin(session: AsyncSession, caller: Principal, row: Question) 
 async def _find_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase | None:
     # PostgreSQL has no word for a NUL, and no knowledge base has one in its name.
     return None if "\0" in name else await find_kb(session, caller.client_id, name)
-
-
-async def _own_kb(session: AsyncSession, caller: Principal, name: str) -> KnowledgeBase:
-    kb = await _find_kb(session, caller, name)
-    if kb is None:
-        raise KBNotFound(name)
-    if kb.client_id != caller.client_id:
-        raise Forbidden(_FOREIGN)
-    return kb

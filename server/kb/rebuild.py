@@ -36,14 +36,19 @@ class Rebuilds:
         self._versions = Versions(files, runtime.lanes, runtime.clock)
         self._next_look = self._clock.now()
 
-    async def begin(self, kb_id: str, model: str, fingerprint: Fingerprint, chunking: Chunking) -> None:
-        """From now on `kb_id` changes over to `model`. What is ready of the same change that was begun before is kept."""
+    async def begin(
+        self, kb_id: str, model: str, fingerprint: Fingerprint, chunking: Chunking
+    ) -> dict[str, Any]:
+        """From now on `kb_id` changes over to `model`. What is ready of the same change that was begun before is kept.
+
+        Returns what stands in `KnowledgeBase.rebuild` until it is done.
+        """
         plan = {"model": model, "fingerprint": fingerprint.to_json(), "chunking": asdict(chunking)}
         stale: list[Document] = []
         async with self._database.write() as session:
             kb = await rebuild_repository.lock_kb(session, kb_id)
             if kb is None:
-                return
+                return plan
             if kb.rebuild is None or kb.rebuild != plan:
                 stale = await rebuild_repository.delete_slot(session, kb_id, Slot.REBUILD)
                 kb.rebuild = plan
@@ -53,6 +58,7 @@ class Rebuilds:
         await self._versions.drop(kb_id, stale)
         await self.go_on(kb_id)
         log.info("embedding model changes", extra={"kb": kb_id, "model": model})
+        return plan
 
     async def cancel(self, kb_id: str) -> None:
         """Stay with the model there is."""

@@ -42,6 +42,30 @@ async def find_kb(session: AsyncSession, client_id: str, name: str) -> Knowledge
     return next((kb for kb in found if kb.client_id == client_id), found[0] if found else None)
 
 
+async def find_kbs_named(
+    session: AsyncSession, client_id: str, names: Iterable[str]
+) -> dict[str, KnowledgeBase]:
+    """As `find_kb`, of many names at once."""
+    found: dict[str, KnowledgeBase] = {}
+    for batch in _batches(sorted(names)):
+        query = select(KnowledgeBase).where(
+            KnowledgeBase.name.in_(batch), or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+        )
+        for kb in await session.scalars(query.order_by(KnowledgeBase.created_at)):
+            if kb.name not in found or kb.client_id == client_id:
+                found[kb.name] = kb
+    return found
+
+
+async def hold_kbs(session: AsyncSession, ids: Iterable[str]) -> set[str]:
+    """Those of these that are there, and that nobody deletes before this transaction ends."""
+    held: set[str] = set()
+    for batch in _batches(sorted(ids)):
+        query = select(KnowledgeBase.id).where(KnowledgeBase.id.in_(batch)).order_by(KnowledgeBase.id)
+        held |= set(await session.scalars(query.with_for_update(read=True, key_share=True)))
+    return held
+
+
 async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[KnowledgeBase, int]]:
     """What a client's readers see, own ones first, each with its number of live documents."""
     count = (
@@ -141,6 +165,15 @@ async def set_custom_passages(
 async def get_custom_passages(session: AsyncSession, document_id: str) -> list[dict[str, Any]]:
     row = await session.get(CustomPassages, document_id)
     return [] if row is None else row.passages
+
+
+async def rechunk_waiting(session: AsyncSession, document_id: str, chunking: dict[str, Any]) -> bool:
+    """Change what a document will be cut by; False when a worker has it, or nobody waits for it any more."""
+    query = select(Job.id).where(Job.document_id == document_id, Job.state == JobState.WAITING)
+    if await session.scalar(query.with_for_update()) is None:
+        return False
+    await session.execute(update(Document).where(Document.id == document_id).values(chunking=chunking))
+    return True
 
 
 async def set_state(session: AsyncSession, document_id: str, state: DocumentState) -> None:

@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import Form, Query
+from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from server.auth.deps import Editor, Reader
-from server.core.errors import AppError, Conflict
+from server.core.errors import AppError, Conflict, KBNotFound
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
-from server.kb.deps import KB, BareName, Lang, UpkeepDep
+from server.kb.deps import KB, BareName, Compat, Lang, UpkeepDep
 from server.kb.downloads import hand_out
 from server.kb.files import name_key
+from server.kb.follow import Rereading
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
 from server.kb.retriever import Hit
 from server.kb.schemas import (
@@ -31,6 +32,7 @@ from server.kb.schemas import (
 from server.kb.service import Upload
 from server.kb.splitters import Chunking
 from server.kb.upkeep_routes import reasons, wish_of
+from server.kb.waiting import Outcomes, failures, outcomes
 
 router = new_router(tags=["Knowledge Base Management"])
 jobs_router = new_router(tags=["Jobs"])
@@ -88,7 +90,11 @@ async def delete_knowledge_base(caller: Editor, kb: KB, name: BareName, language
 @router.get("/knowledge_base/list_files")
 async def list_files(caller: Reader, kb: KB, knowledge_base_name: str) -> Envelope[list[str]]:
     """Names of the documents; `/knowledge_base/documents` tells what became of each."""
-    documents, _ = await kb.list_documents(caller, knowledge_base_name)
+    try:
+        documents, _ = await kb.list_documents(caller, knowledge_base_name)
+    except KBNotFound as error:
+        error.data = []  # pages count it
+        raise
     names = [row.file_name for row in documents if row.state != DocumentState.STORED]
     return Envelope(data=list(dict.fromkeys(names)))
 
@@ -106,10 +112,15 @@ async def list_documents(
 
 
 @router.post("/knowledge_base/search_docs")
-async def search_docs(caller: Reader, kb: KB, body: SearchDocs) -> list[HitOut]:
-    hits, _ = await kb.search(
-        caller, body.knowledge_base_name, body.query, top_k=body.top_k, threshold=body.score_threshold
-    )
+async def search_docs(caller: Reader, kb: KB, body: SearchDocs, compat: Compat) -> list[HitOut]:
+    try:
+        hits, _ = await kb.search(
+            caller, body.knowledge_base_name, body.query, top_k=body.top_k, threshold=body.score_threshold
+        )
+    except KBNotFound:
+        if compat.http_200_errors:
+            return []
+        raise
     return [_hit_out(hit) for hit in hits]
 
 
@@ -120,8 +131,11 @@ async def upload_docs(
     upkeep: UpkeepDep,
     form: Annotated[UploadForm, Form(media_type="multipart/form-data")],
     language: Lang,
+    request: Request,
+    compat: Compat,
 ) -> Envelope[UploadOut]:
-    """Take files; the worker reads them. Follow `job_id` under `/jobs`, or the states in `/knowledge_base/documents`.
+    """Take files; the worker reads them. Follow `job_id` under `/jobs`, or the states in `/knowledge_base/documents`; or
+    `wait` until they are searchable.
 
     A file that is refused stands in `failed_files` with its reason, and the others go on.
     """
@@ -157,17 +171,31 @@ async def upload_docs(
                 )
             )
     # What is left is meant for files that are there already.
-    again = {}
+    coming = Rereading(target, {row.document_id: row.file_name for row in accepted if row.job_id})
     if custom:
-        done = await upkeep.update_docs(caller, target.name, [], wish_of(form), custom=dict(custom.values()))
-        again, failed = done.documents, failed | done.refused
-    result = UploadOut(failed_files=reasons(failed, language), documents=accepted)
-    if failed and not accepted and not again:
+        again = await upkeep.update_docs(caller, target.name, [], wish_of(form), custom=dict(custom.values()))
+        coming.documents |= again.documents
+        failed |= again.refused
+    if failed and not accepted and not coming.documents:
         first = next(iter(failed.values()))
-        first.data = result.model_dump()
+        first.data = UploadOut(failed_files=reasons(failed, language), documents=[]).model_dump()
         raise first
-    words = Text("文件已接收，正在后台解析与向量化", "files received; they are being read in the background")
-    return Envelope(msg=words.in_language(language), data=result)
+    ended = await outcomes(request, upkeep, compat, form, coming)
+    for told in accepted:
+        if told.file_name in ended:
+            told.state = DocumentState.FAILED if ended[told.file_name] else DocumentState.READY
+    result = UploadOut(failed_files=reasons(failed | failures(ended), language), documents=accepted)
+    return Envelope(msg=_received(form, coming, ended).in_language(language), data=result)
+
+
+def _received(form: UploadForm, coming: Rereading, ended: Outcomes) -> Text:
+    if len(ended) < len(coming.documents):
+        return Text(
+            "文件已接收，正在后台解析与向量化", "files received; they are being read in the background"
+        )
+    if not form.to_vector_store:
+        return Text("文件已保存，未向量化", "files kept, without making them searchable")
+    return Text("文件上传与向量化完成", "files received and read")
 
 
 @router.post("/knowledge_base/delete_docs")
@@ -184,13 +212,24 @@ async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) 
     return Envelope(msg=Text("文件删除完成", "files deleted").in_language(language), data=result)
 
 
-@router.get("/knowledge_base/download_doc", response_class=FileResponse)
+@router.head("/knowledge_base/download_doc", include_in_schema=False)
+@router.get(
+    "/knowledge_base/download_doc",
+    response_class=FileResponse,
+    responses={304: {"description": "`If-None-Match` names what there is"}},
+)
 async def download_doc(
-    caller: Reader, kb: KB, knowledge_base_name: str, file_name: str, *, preview: bool = False
-) -> FileResponse:
+    caller: Reader,
+    kb: KB,
+    knowledge_base_name: str,
+    file_name: str,
+    request: Request,
+    *,
+    preview: bool = False,
+) -> Response:
     """The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
     stored = await kb.content(caller, knowledge_base_name, file_name, preview=preview)
-    return hand_out(stored)
+    return hand_out(stored, request)
 
 
 @jobs_router.get("/jobs")

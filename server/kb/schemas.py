@@ -6,19 +6,21 @@ from typing import Annotated, Any
 from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from server.core.contract import ContractBody, at_most
+from server.core.settings import MAX_WAIT
 from server.kb.custom import Passages, parse_custom_docs
 
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-TopK = Annotated[int, Field(ge=1, le=50)]
+TopK = Annotated[int, Field(ge=1), at_most(50)]
 
 
-def _not_blank(value: object) -> object:
+def not_blank(value: object) -> object:
     if isinstance(value, str) and (not value.strip() or "\0" in value):
         raise ValueError("must not be empty or contain NUL")
     return value
 
 
-Query = Annotated[str, BeforeValidator(_not_blank)]
+Query = Annotated[str, BeforeValidator(not_blank)]
 
 
 class Described(BaseModel):
@@ -27,7 +29,7 @@ class Described(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class ChunkingFields(Described):
+class ChunkingFields(ContractBody):
     """How documents are cut. What is left out is as the knowledge base, or else the server, is set."""
 
     chunk_size: Annotated[int, Field(ge=20, le=8000)] | None = None
@@ -36,6 +38,29 @@ class ChunkingFields(Described):
     """Characters that a passage repeats of the one before."""
     zh_title_enhance: bool | None = None
     """Tell each passage which numbered title it stands under."""
+
+
+def _seconds(value: object) -> object:
+    """true is as long as can be."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "yes", "on"):
+        value = True
+    if isinstance(value, str) and value.strip().lower() in ("false", "no", "off", ""):
+        value = False
+    return MAX_WAIT.total_seconds() * value if isinstance(value, bool) else value
+
+
+class WaitingFields(ContractBody):
+    wait: (
+        Annotated[
+            float,
+            Field(ge=0, allow_inf_nan=False),
+            BeforeValidator(_seconds),
+            at_most(MAX_WAIT.total_seconds()),
+        ]
+        | None
+    ) = None
+    """Answer when the documents are searchable: true, or seconds, 300 at most. Left out: as `[compat] wait_for_uploads`
+    says. What could not be read by then stands in `failed_files`."""
 
 
 class CreateKB(ChunkingFields):
@@ -68,7 +93,7 @@ class KBOut(Described):
     zh_title_enhance: bool
 
 
-class SearchDocs(Described):
+class SearchDocs(ContractBody):
     query: Query
     knowledge_base_name: str
     top_k: TopK = 3
@@ -124,7 +149,7 @@ class JobOut(BaseModel):
     finish_time: datetime | None
 
 
-class UploadForm(ChunkingFields):
+class UploadForm(ChunkingFields, WaitingFields):
     """A multipart upload.
 
     `not_refresh_vs_cache` is accepted and changes nothing: a document becomes visible by one commit, and the index is a cache
@@ -166,11 +191,11 @@ class UploadOut(Described):
     documents: list[UploadedDocument]
 
 
-class DeleteDocs(Described):
+class DeleteDocs(ContractBody):
     knowledge_base_name: str
     file_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     delete_content: bool = False
-    """True deletes the files; false keeps them as `stored`, out of every search."""
+    """True deletes the files; false keeps them as `stored`, out of every search until they are read again."""
     not_refresh_vs_cache: bool = False
 
 

@@ -14,10 +14,12 @@ from server.core.errors import (
     Conflict,
     DocumentNotFound,
     Invalid,
+    KBExists,
     KBNotFound,
     NotFound,
     TooLarge,
     UnsupportedFile,
+    short,
 )
 from server.core.i18n import Text
 from server.core.ids import new_id
@@ -26,7 +28,7 @@ from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb import repository
-from server.kb.access import check_queue, check_room, own_kb, visible_kb
+from server.kb.access import check_queue, check_room, lock_own_kb, own_kb, visible_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.custom import Passages as CustomPassages
 from server.kb.embedders import Embedders
@@ -118,7 +120,7 @@ class KBService:
         kb.chunking = chunking.to_json() if chunking else None
         async with self._database.write() as session:
             if not await repository.add_kb(session, kb):
-                raise AlreadyExists(Text(f"已存在同名知识库 {name}", f"knowledge base {name} exists already"))
+                raise KBExists(name)
         log.info("knowledge base created", extra={"kb": kb.id})
         return kb
 
@@ -143,7 +145,7 @@ class KBService:
     async def delete(self, caller: Principal, name: str) -> None:
         """Delete a knowledge base with everything in it: invisible with the commit, files afterwards."""
         async with self._database.write() as session:
-            kb = await own_kb(session, caller, name)
+            kb = await lock_own_kb(session, caller, name)
             await session.delete(kb)
         await self.forget(kb.id)
 
@@ -201,7 +203,8 @@ class KBService:
         document_id = new_id("doc")
         target = self._files.content_path(kb.id, document_id, suffix)
         try:
-            stored = await self._lanes.run("io", self._files.save, upload.stream, target)
+            limit = self._settings.kb.max_file_size
+            stored = await self._lanes.run("io", self._files.save, upload.stream, target, limit)
             await self._lanes.run("io", check_type, target, suffix, stored.size)
             document = self._new_document(kb, document_id, name, suffix, stored, chunking)
             document.custom_docs = custom is not None
@@ -213,7 +216,8 @@ class KBService:
                 kind=_kind_of(kb) if vectorise else None,
                 damaged=damaged,
             )
-        except (AppError, OSError) as error:
+        except Exception as error:
+            # Whatever it was, no row knows these bytes. Not so when it is cancelled: it may be committed just then.
             await self._lanes.run("io", target.unlink, True)
             async with self._database.read() as session:
                 is_deleted = await repository.get_generation(session, kb.id) is None
@@ -425,8 +429,9 @@ def check_store(store: str) -> None:
     """Raises Invalid for a vector store that is not there."""
     if store not in VECTOR_STORES:
         known = ", ".join(VECTOR_STORES)
+        shown = short(store)
         raise Invalid(
-            Text(f"不支持的向量库 {store}；可用：{known}", f"unknown vector store {store}; use {known}")
+            Text(f"不支持的向量库 {shown}；可用：{known}", f"unknown vector store {shown}; use {known}")
         )
 
 

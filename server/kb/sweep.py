@@ -31,15 +31,16 @@ _STORED = ("content/*", "vector_store/*/*")
 _PARSER_FOLDER = re.compile(rf"{FOLDER_PREFIX}(\d+)-\w+")
 
 
-async def sweep(database: Database, files: FileStore, lanes: Lanes) -> None:
-    """Remove what no row knows, and say in the log what that was."""
+async def sweep(database: Database, files: FileStore, lanes: Lanes) -> int:
+    """Remove what no row knows, and say in the log what that was. Returns how many things were set aside."""
     # The disk before the rows: what is stored in between is known, not found.
     found = await lanes.run("io", _list_old, files.data_dir)
     async with database.read() as session:
         known = await repository.list_stored_names(session)
-    await lanes.run("io", _remove_unknown, files.data_dir, found, known)
+    aside = await lanes.run("io", _remove_unknown, files.data_dir, found, known)
     await lanes.run("io", _remove_expired, files.data_dir / "orphans")
     await lanes.run("io", _remove_parser_folders, Path(tempfile.gettempdir()))
+    return aside
 
 
 def _list_old(data_dir: Path) -> list[Path]:
@@ -49,7 +50,8 @@ def _list_old(data_dir: Path) -> list[Path]:
     return [path for path in (*folders, *files) if _is_older(path, _GRACE)]
 
 
-def _remove_unknown(data_dir: Path, found: list[Path], known: set[str]) -> None:
+def _remove_unknown(data_dir: Path, found: list[Path], known: set[str]) -> int:
+    aside = 0
     for path in found:
         kb_id = path.relative_to(data_dir).parts[0]
         # Content is named after its document, whatever its suffix; of a segment the whole name counts.
@@ -59,8 +61,10 @@ def _remove_unknown(data_dir: Path, found: list[Path], known: set[str]) -> None:
         with _told("left over", path):
             if path.is_dir() or (path.parent.name == "content" and path.suffix != ".tmp"):
                 set_aside(path, data_dir / "orphans", kb_id)
+                aside += 1
             else:
                 path.unlink(missing_ok=True)
+    return aside
 
 
 def set_aside(path: Path, orphans: Path, kb_id: str) -> None:

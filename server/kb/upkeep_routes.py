@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from server.auth.deps import Editor
@@ -12,7 +12,7 @@ from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.sse import EventStream
 from server.kb.chunking import ChunkingWish
-from server.kb.deps import Lang, Streaming, UpkeepDep
+from server.kb.deps import Compat, Lang, Streaming, UpkeepDep
 from server.kb.progress import legacy_progress, sse_progress
 from server.kb.schemas import ChunkingFields, FailedFiles
 from server.kb.upkeep_schemas import (
@@ -26,6 +26,7 @@ from server.kb.upkeep_schemas import (
     UpdateZhName,
     ZhNameOut,
 )
+from server.kb.waiting import failures, outcomes
 
 router = new_router(tags=["Knowledge Base Management"])
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -70,10 +71,10 @@ async def rename(caller: Editor, upkeep: UpkeepDep, body: RenameKB, language: La
 
 @router.post("/knowledge_base/update_docs")
 async def update_docs(
-    caller: Editor, upkeep: UpkeepDep, body: UpdateDocs, language: Lang
+    caller: Editor, upkeep: UpkeepDep, body: UpdateDocs, language: Lang, request: Request, compat: Compat
 ) -> Envelope[FailedFiles]:
     """Read files again, with another chunking or with passages that people give. What is there is searched until it is done;
-    follow it in `/knowledge_base/documents` or under `/jobs`."""
+    follow it in `/knowledge_base/documents` or under `/jobs`, or `wait` for it."""
     rereading = await upkeep.update_docs(
         caller,
         body.knowledge_base_name,
@@ -88,9 +89,13 @@ async def update_docs(
         first = next(iter(rereading.refused.values()))
         first.data = result.model_dump()
         raise first
-    words = Text(
-        "更新文档完成，正在后台重新处理", "documents updated; they are being read again in the background"
-    )
+    ended = await outcomes(request, upkeep, compat, body, rereading)
+    result.failed_files |= reasons(failures(ended), language)
+    words = Text("更新文档完成", "documents updated")
+    if len(ended) < len(rereading.documents):
+        words = Text(
+            "已开始更新，正在后台重新处理", "begun; the documents are being read again in the background"
+        )
     return Envelope(msg=words.in_language(language), data=result)
 
 
@@ -111,7 +116,7 @@ async def recreate_vector_store(
         store=body.vs_type,
         allow_empty=body.allow_empty_kb,
     )
-    events = upkeep.follow(rereading)
+    events = upkeep.follower.follow(rereading)
     if streaming.sse:
         frames = sse_progress(events, rereading.kb.name, language)
         return EventStream(frames, streaming.tasks, heartbeat=streaming.heartbeat)

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from server.core.contract import ContractBody
 from server.kb.custom import Passages, parse_custom_docs
-from server.kb.schemas import ChunkingFields, Described
+from server.kb.schemas import ChunkingFields, Described, WaitingFields
 
 
-class UpdateZhName(Described):
+class UpdateZhName(ContractBody):
     knowledge_base_name: str
     kb_zh_name: str = Field(max_length=64)
     """The name that people see."""
@@ -18,7 +19,7 @@ class ZhNameOut(Described):
     kb_zh_name: str
 
 
-class UpdateInfo(Described):
+class UpdateInfo(ContractBody):
     knowledge_base_name: str
     kb_info: str = Field(max_length=200)
     """What is in it, in a sentence."""
@@ -47,7 +48,7 @@ class ChunkingOut(Described):
     zh_title_enhance: bool
 
 
-class UpdateDocs(ChunkingFields):
+class UpdateDocs(ChunkingFields, WaitingFields):
     """Read files again. `not_refresh_vs_cache` is accepted and changes nothing, see `upload_docs`."""
 
     knowledge_base_name: str

@@ -17,6 +17,7 @@ from server.core.errors import UpstreamBusy, UpstreamError, UpstreamTimeout, Ups
 from server.core.settings import LLMModelSettings
 from server.llm import upstream
 from server.llm.base import ChatMessage, Delta, ModelRequest, TokenUsage
+from server.llm.text import proper
 from server.llm.tool_calls import CallPart, CallParts, parts_of
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ _PAUSE = 0.5
 _PATIENCE = 10
 # Where reasoning models put what they think before they answer.
 _THOUGHTS = ("reasoning_content", "reasoning")
-_HALF = re.compile("[\ud800-\udfff]")
 _IDENTIFIER = re.compile(r"\w{1,64}", re.A)
 
 
@@ -211,18 +211,6 @@ def is_proper_end(reason: object) -> bool:
     """True if a provider says with this that it ended the answer on purpose."""
     # `network_error` is Zhipu's way to say that its model broke down.
     return isinstance(reason, str) and reason not in ("", "network_error")
-
-
-def proper(text: str) -> tuple[str, str]:
-    """Text that can be stored and sent, and what of it must wait: the first half of a pair, cut off by the provider.
-
-    JSON allows halves of surrogate pairs and NUL; UTF-8 and the databases do not.
-    """
-    held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-    text = text.removesuffix(held).replace("\0", "")
-    if _HALF.search(text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text, held
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from server.llm import upstream
 from server.llm.base import ToolCall
+from server.llm.text import proper_whole
 
 # Calls in one answer, and characters of all their arguments.
 _MAX_CALLS = 32
@@ -42,9 +43,13 @@ class CallParts:
             raise upstream.oversized(self._model)
 
     def whole(self) -> list[ToolCall]:
-        """In order; a call that came without an id is given one."""
+        """In order; a call that came without an id is given one. What is no text in them is not: they are sent back."""
         return [
-            ToolCall(call.id or f"call_{index}", call.name, call.arguments)
+            ToolCall(
+                proper_whole(call.id) or f"call_{index}",
+                proper_whole(call.name),
+                proper_whole(call.arguments),
+            )
             for index, call in sorted(self._calls.items())
         ]
 

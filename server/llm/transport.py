@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
+from server.core.tls import tls_context
 from server.llm import upstream
 
 # Bytes of one server-sent event, or of the body of a refusal.
@@ -24,6 +25,7 @@ def new_client(model: str, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
         response.stream = _BoundedEvents(response.stream, model)
 
     return httpx2.AsyncClient(
+        verify=tls_context(),
         timeout=timeout,
         headers={"Accept-Encoding": "identity"},
         # Elsewhere is not where the operator sends questions to.

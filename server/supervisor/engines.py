@@ -5,7 +5,9 @@ started it (`die_with_parent`). Other threads read its output, ask after its hea
 """
 
 import importlib.util
+import io
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -15,14 +17,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 
+from server.core.configuration import foreign_environment
 from server.core.engines import EngineState, State
-from server.core.settings import ROOT, LLMModelSettings, foreign_environment
+from server.core.settings import ROOT, LLMModelSettings
 from server.supervisor.leash import NO_COMMAND
 from server.supervisor.llama_cpp import HOPELESS
 
@@ -33,6 +36,8 @@ _STABLE, _MAX_PAUSE, _GRACE = 60, 30, 10
 # Seconds between questions after its health before it is ready; how many may stay without an answer later.
 _EAGER, _MAX_MISSES = 0.1, 6
 _SHOWN_LINES = 8
+# Of a line: bytes that are kept while it has no end, characters that are told. Seconds for the last words of a dead one.
+_KEPT, _TOLD, _LAST_WORDS = 4096, 500, 2
 
 
 @dataclass
@@ -48,6 +53,7 @@ class _Life:
     complaint: str = ""
     kill_at: float | None = None
     output: deque[str] = field(default_factory=lambda: deque(maxlen=50))
+    reader: threading.Thread | None = None
 
 
 class Engine:
@@ -101,6 +107,8 @@ class Engine:
             elif (status := life.process.poll()) is not None:
                 self._life = None
                 _end_group(life.process)
+                if life.reader is not None:
+                    life.reader.join(_LAST_WORDS)  # it may not have come to the reason yet
                 self._buried(life, status)
             elif life.kill_at and now > life.kill_at:
                 _end_group(life.process)
@@ -138,11 +146,9 @@ class Engine:
         with suppress(OSError), process.stdin as stdin:  # it may have died already
             stdin.write(f"{key}\n".encode() if local else b"")
         life = self._life = _Life(process, key, 0 if local else port)
-        for work in (
-            partial(_learn_port, told, life),
-            partial(self._read, life),
-            partial(self._observe, life),
-        ):
+        life.reader = threading.Thread(target=self._read, args=(life,), daemon=True)
+        life.reader.start()
+        for work in (partial(_learn_port, told, life), partial(self._observe, life)):
             threading.Thread(target=work, daemon=True).start()
         self._say(f"[llm.{self.name}] starting {settings.engine}")
 
@@ -221,10 +227,10 @@ class Engine:
         )
 
     def _read(self, life: _Life) -> None:
-        assert life.process.stdout is not None
-        with life.process.stdout as lines:
-            for raw in lines:
-                line = raw.decode("utf-8", "replace").rstrip().replace(life.key, "***")[:500]
+        assert isinstance(life.process.stdout, io.BufferedReader)
+        with life.process.stdout as output:
+            for raw in _lines(output):
+                line = raw.decode("utf-8", "replace").rstrip().replace(life.key, "***")[:_TOLD]
                 life.output.append(line)
                 if self._loud:
                     self._say(f"[llm.{self.name}] {line}")
@@ -253,6 +259,17 @@ class Engine:
     def _end(life: _Life, complaint: str) -> None:
         life.complaint = life.complaint or complaint
         _end_group(life.process)
+
+
+def _lines(output: io.BufferedIOBase) -> Iterator[bytes]:
+    """Lines, as they come; a carriage return ends one too (progress bars). Of one without an end the beginning."""
+    rest = b""
+    while piece := output.read1(1 << 16):
+        *lines, rest = re.split(rb"[\r\n]+", rest + piece)
+        yield from lines
+        rest = rest[:_KEPT]
+    if rest:
+        yield rest
 
 
 def _learn_port(told: int, life: _Life) -> None:

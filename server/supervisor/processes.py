@@ -1,5 +1,6 @@
 """Keeps the product's processes alive: starts them, starts again what dies, and ends them all."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -37,6 +38,22 @@ class Supervisor:
     children: list[Child] = field(default_factory=list)
     engines: list[Engine] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    def prepare(self, options: list[str]) -> int:
+        """Run init_db.py to its end, which comes early when we are told to stop. Returns its exit status."""
+        leash = [sys.executable, "-m", "server.supervisor.leash", str(os.getpid())]
+        process = subprocess.Popen(
+            [*leash, sys.executable, "init_db.py", *options],
+            cwd=ROOT,
+            env=self.environment,
+            start_new_session=True,
+        )
+        while process.poll() is None:
+            if self.stopping.wait(0.05):
+                process.terminate()
+                process.wait()
+                return 0
+        return process.returncode
 
     def start(self, child: Child) -> None:
         child.process = subprocess.Popen(

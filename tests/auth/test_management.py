@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from server.app import create_app
-from server.auth import management, service
+from server.auth import client_keys, management, service
 from server.auth.api_token import (
     PKCS1V15,
     Form,
@@ -25,8 +25,8 @@ from server.auth.api_token import (
     public_pem,
 )
 from server.auth.audit import CLI
+from server.auth.client_keys import Rotation
 from server.auth.inspection import inspect_token
-from server.auth.management import Rotation
 from server.auth.models import ClientKey, KeyState
 from server.auth.policy import Policy
 from server.auth.principal import Role
@@ -51,13 +51,13 @@ async def c1(world: World) -> None:
 async def _rotate(world: World, key=NEW, overlap: timedelta = WEEK, *, force: bool = False) -> ClientKey:
     rotation, now = Rotation(overlap, force), world.clock.at
     async with world.database.write() as session:
-        return await management.rotate_key(session, world.vault, CLI, "c1", rotation, now, key)
+        return await client_keys.rotate_key(session, world.vault, CLI, "c1", rotation, now, key)
 
 
 async def _states(world: World) -> dict[str, str]:
     async with world.database.read() as session:
-        keys = await management.list_keys(session, "c1")
-    return {key.kid: management.state_of(key, world.clock.at) for key in keys}
+        keys = await client_keys.list_keys(session, "c1")
+    return {key.kid: client_keys.state_of(key, world.clock.at) for key in keys}
 
 
 def _named(token: str, kid: str) -> str:
@@ -109,11 +109,11 @@ class TestKeys:
         await _rotate(world)
         process = world.process()
         async with world.database.write() as session:
-            await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+            await client_keys.revoke_key(session, CLI, "c1", "k1", world.clock.at)
         login = await process.login(world.token("c1", key=NEW))
         async with world.database.write() as session:
             with pytest.raises(Conflict, match="already"):
-                await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+                await client_keys.revoke_key(session, CLI, "c1", "k1", world.clock.at)
         assert await process.user(login), "whom a key did not bring in that was no good"
 
     async def test_revoking_is_now_also_for_what_was_opened_before(self, world: World, c1) -> None:
@@ -122,7 +122,7 @@ class TestKeys:
         login = await process.login(token)
         await _rotate(world)
         async with world.database.write() as session:
-            key = await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+            key = await client_keys.revoke_key(session, CLI, "c1", "k1", world.clock.at)
             assert key.state == KeyState.DISABLED
         process.authenticator.forget("c1")  # what five seconds do
         assert await process.refusal(token) == "invalid_token"
@@ -141,15 +141,15 @@ class TestKeys:
         async with world.database.write() as session:
             now = world.clock.at
             with pytest.raises(NotFound, match="k1"):
-                await management.revoke_key(session, CLI, "c1", "k7", now)
+                await client_keys.revoke_key(session, CLI, "c1", "k7", now)
             with pytest.raises(NotFound, match="c1"):
-                await management.rotate_key(session, world.vault, CLI, "c2", Rotation(WEEK), now, NEW)
+                await client_keys.rotate_key(session, world.vault, CLI, "c2", Rotation(WEEK), now, NEW)
             with pytest.raises(NotFound):
-                await management.show_key(session, CLI, "c2", now)
+                await client_keys.show_key(session, CLI, "c2", now)
 
     async def test_a_look_at_a_key_is_noted(self, world: World, c1) -> None:
         async with world.database.write() as session:
-            key = await management.show_key(session, "c1/boss", "c1", world.clock.at)
+            key = await client_keys.show_key(session, "c1/boss", "c1", world.clock.at)
         assert key.public_pem == public_pem(key_pair("c1"))
         (row, *_) = await world.audit()
         assert (row.actor, row.action, row.client_id, row.target) == ("c1/boss", "key.show", "c1", "k1")
@@ -162,7 +162,7 @@ class TestImport:
         async with world.database.write() as session:
             new = NewClient(client, policy=Policy.COMPAT)
             pem = key if isinstance(key, str) else private_pem(key)
-            return await management.import_client(
+            return await client_keys.import_client(
                 session, world.vault, CLI, new, pem, world.clock.at, **options
             )
 
@@ -232,7 +232,7 @@ class TestImport:
 class TestPKCS1v15:
     async def allow(self, world: World) -> ClientKey:
         async with world.database.write() as session:
-            return await management.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
+            return await client_keys.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
 
     def token(self, world: World, user: str, key=V15) -> str:
         return world.token("c1", user, key=key, padding=PKCS1V15)
@@ -251,7 +251,7 @@ class TestPKCS1v15:
         assert await process.refusal(world.token("c1", "u4", key=V15)) == "invalid_token"
         async with world.database.write() as session:
             with pytest.raises(AlreadyExists, match="k2"):
-                await management.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
+                await client_keys.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
 
     async def test_no_refusal_tells_what_was_wrong(self, world: World, c1) -> None:
         """Noise, conforming blocks with wrong fields, and a good block that expired: the same answer."""
@@ -518,7 +518,7 @@ class TestInspection:
         await _rotate(world, NEWER)
         new = world.token("c1", key=NEW)
         async with world.database.write() as session:
-            await management.revoke_key(session, CLI, "c1", "k2", world.clock.at)
+            await client_keys.revoke_key(session, CLI, "c1", "k2", world.clock.at)
         found = (await self.look(world, new))[-1][2]
         assert f"made with key k2, which ended at {world.clock.at:%F %R} UTC (it was revoked)" in found
 
@@ -532,8 +532,8 @@ class TestInspection:
 
     async def test_a_key_for_another_padding_that_ended_explains_nothing(self, world: World, c1) -> None:
         async with world.database.write() as session:
-            await management.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
-            await management.revoke_key(session, CLI, "c1", "k2", world.clock.at)
+            await client_keys.allow_pkcs1v15(session, world.vault, CLI, "c1", world.clock.at, V15)
+            await client_keys.revoke_key(session, CLI, "c1", "k2", world.clock.at)
         assert "another public key" in (await self.look(world, world.token("c1", key=NEW)))[-1][2]
 
     async def test_used_up(self, world: World) -> None:

@@ -18,9 +18,9 @@ from sqlalchemy import select
 
 from server.auth import rekey as rekey_module
 from server.auth.audit import CLI
+from server.auth.client_keys import Rotation, allow_pkcs1v15, revoke_key, rotate_key
 from server.auth.inspection import inspect_token
 from server.auth.key_lock import alone_with_key, working_with_key
-from server.auth.management import Rotation, allow_pkcs1v15, revoke_key, rotate_key
 from server.auth.master_key import master_key_file, open_vault, read_ring, successor_file
 from server.auth.models import Audit, ClientKey, SealedSecret
 from server.auth.rekey import Rekeyed, rekey

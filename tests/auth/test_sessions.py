@@ -10,8 +10,9 @@ from server.auth.models import User
 from server.auth.policy import Policy
 from server.auth.principal import Role
 from server.auth.users import DEMO_CLIENT
+from server.core.configuration import load_settings
 from server.core.errors import Invalid
-from server.core.settings import Settings, load_settings
+from server.core.settings import Settings
 from tests.auth.conftest import World
 from tests.conftest import Callers
 from tests.support.api import Caller

@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import serialize_compact
 from sqlalchemy import event
 
-from server.auth import api_token, management, signed_token
+from server.auth import api_token, client_keys, signed_token
 from server.auth.api_token import TokenError, public_pem
 from server.auth.audit import CLI
 from server.auth.inspection import inspect_token
@@ -87,7 +87,7 @@ async def issuer(world: World) -> Issuer:
 
 async def register(world: World, client_id: str, key: Any, kid: str = "mine") -> None:
     async with world.database.write() as session:
-        await management.add_signing_key(session, CLI, client_id, _pem(key), world.clock.at, kid)
+        await client_keys.add_signing_key(session, CLI, client_id, _pem(key), world.clock.at, kid)
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
@@ -229,7 +229,7 @@ async def test_a_revoked_key(world: World, issuer: Issuer) -> None:
     process = world.process()
     await process.login(issuer.token())
     async with world.database.write() as session:
-        await management.revoke_key(session, CLI, "c1", "mine", world.clock.at)
+        await client_keys.revoke_key(session, CLI, "c1", "mine", world.clock.at)
     assert await process.no_login(issuer.token()) == "invalid_token"
 
 
@@ -238,13 +238,15 @@ async def test_keys_that_are_not_registered(world: World, issuer: Issuer) -> Non
     for pem in ("", "x", private, _pem(ECKey.generate_key("P-384")), _pem(OKPKey.generate_key("X25519"))):
         async with world.database.write() as session:
             with pytest.raises(Invalid):
-                await management.add_signing_key(session, CLI, "c1", pem, world.clock.at)
+                await client_keys.add_signing_key(session, CLI, "c1", pem, world.clock.at)
     async with world.database.write() as session:
         with pytest.raises(AlreadyExists):
-            await management.add_signing_key(session, CLI, "c1", _pem(KEYS["ES256"]), world.clock.at, "mine")
+            await client_keys.add_signing_key(session, CLI, "c1", _pem(KEYS["ES256"]), world.clock.at, "mine")
         with pytest.raises(Invalid):
-            await management.add_signing_key(session, CLI, "c1", _pem(KEYS["ES256"]), world.clock.at, "a b")
-        key = await management.add_signing_key(session, CLI, "c1", public_pem(key_pair("c1")), world.clock.at)
+            await client_keys.add_signing_key(session, CLI, "c1", _pem(KEYS["ES256"]), world.clock.at, "a b")
+        key = await client_keys.add_signing_key(
+            session, CLI, "c1", public_pem(key_pair("c1")), world.clock.at
+        )
     assert key.kid == "k2"
     assert key.sealed_private is None
 
@@ -357,7 +359,7 @@ class TestInspection:
             assert (name, passed) == ("key", False)
             assert words in found
         async with world.database.write() as session:
-            await management.revoke_key(session, CLI, "c1", "mine", world.clock.at)
+            await client_keys.revoke_key(session, CLI, "c1", "mine", world.clock.at)
         found = (await self.look(world, good))[-1][2]
         assert f"made with key mine, which ended at {world.clock.at:%F %R} UTC (it was revoked)" in found
 
@@ -423,7 +425,7 @@ class TestNobody:
         # Who signs only has no RSA key, and that is nobody's business either.
         await register(world, "c1", KEYS["EdDSA"])
         async with world.database.write() as session:
-            await management.revoke_key(session, CLI, "c1", "k1", world.clock.at)
+            await client_keys.revoke_key(session, CLI, "c1", "k1", world.clock.at)
         assert await self.cost(world, work, *forged("c1")) == known
 
     def test_a_name_has_one_kind_of_key(self) -> None:

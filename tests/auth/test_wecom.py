@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from server.auth.wecom import WecomAPI, open_wecom, sign
+from server.core.configuration import load_settings
 from server.core.errors import AppError, Unauthenticated, UpstreamError
-from server.core.settings import WecomSettings, load_settings
+from server.core.settings import WecomSettings
 from tests.support.wecom import Wecom, wecom_server
 
 

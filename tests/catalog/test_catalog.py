@@ -66,6 +66,14 @@ async def test_the_models_are_listed_without_secrets(reader: Caller, settings: S
     assert (await reader.post("/llm_model/get_model_config", {})).status_code == 422
 
 
+async def test_who_chats_and_who_operates_may_look(callers: Callers) -> None:
+    for scope, status in (("chat", 200), ("admin", 200), ("kb:write", 403), ("usage", 403)):
+        caller = await callers.key("acme", scope)
+        for path in ("list_running_models", "list_config_models", "get_model_config"):
+            answer = await caller.post(f"/llm_model/{path}", {"model_name": "quote"})
+            assert answer.status_code == status, (scope, path)
+
+
 async def test_running_are_those_that_can_answer(reader: Caller) -> None:
     assert await _running(reader) == {"quote", "openai-api", "ollama"}, "no supervisor, one key"
 
@@ -167,7 +175,7 @@ async def test_texts_are_embedded(reader: Caller, callers: Callers) -> None:
         ({}, 422),
         ({"texts": ["x"] * 257}, 422),
         ({"texts": ["x" * 1000] * 201}, 422),
-        ({"texts": [1]}, 422),
+        ({"texts": [True]}, 422),
     ],
     ids=["unknown model", "no list", "nothing", "too many", "too long", "no text"],
 )

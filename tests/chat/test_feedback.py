@@ -57,8 +57,7 @@ async def test_a_new_answer_begins_without_feedback(reader: Caller, editor: Call
     [
         ({"score": 101}, 422),
         ({"score": -1}, 422),
-        ({"score": "90"}, 422),
-        ({"score": True}, 422),
+        ({"score": "good"}, 422),
         ({"reason": "x" * 256}, 422),
         ({"reason": None}, 422),
         ({"chat_history_id": "x" * 33}, 422),

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from server.chat.failures import describe_failure
 from server.chat.history import estimate_tokens
 from server.chat.models import Message
+from server.core.errors import UpstreamError
+from server.core.i18n import Language
 from server.services import Services
 from tests.conftest import Callers
 from tests.support.api import Caller, objects
@@ -192,9 +195,29 @@ async def test_the_servers_limit_counts_too(reader: Caller, provider: Provider) 
     assert [len(_earlier(call)) for call in provider.calls] == [4, 6]
 
 
-@pytest.mark.parametrize("count", ["5", True, 1.5])
+@pytest.mark.parametrize("count", ["many", 1.5])
 async def test_the_number_of_rounds_is_a_number(reader: Caller, count: object) -> None:
     assert (await reader.post("/chat/chat", {"query": QUESTION, "history_count": count})).status_code == 422
+
+
+@pytest.mark.parametrize("tokens", [0, -1, "-1", None])
+async def test_no_number_of_tokens_is_the_models_own(
+    reader: Caller, provider: Provider, tokens: object
+) -> None:
+    await _ask(reader, max_tokens=tokens)
+    assert "max_tokens" not in provider.calls[0].body
+
+
+async def test_turns_without_text_and_instructions_are_left_out(reader: Caller, provider: Provider) -> None:
+    history = [["system", "你是海盗"], *_round(1), {"role": "user", "content": None}, ["ai", None]]
+    await _ask(reader, history=history)
+    assert _earlier(provider.calls[0]) == _told(range(1, 2))
+
+
+async def test_an_empty_id_is_a_new_record(reader: Caller, provider: Provider) -> None:
+    first = await _ask(reader, session_id=A, chat_history_id="")
+    second = await _ask(reader, session_id=A, chat_history_id="")
+    assert len({first["chat_history_id"], second["chat_history_id"]} - {""}) == 2
 
 
 # ── what the server remembers ─────────────────────────────────────────────────────────────────────────────────────────
@@ -278,7 +301,8 @@ async def test_a_broken_answer_is_kept_and_marked(
     await reader.post("/chat/chat", {"query": QUESTION, "session_id": A, "model_name": "down"})
     rows = (await reader.post("/history/latest", {"session_id": A, "num": 5})).json()["data"]
     assert [(row["state"], row["error_code"], row["response"]) for row in rows] == [
-        ("failed", "upstream_error", ""), ("failed", "upstream_cut", "你问的是：那"),
+        ("failed", "upstream_error", "【模型服务 down 回答时出错，请稍后再试；原因见服务日志】"),
+        ("failed", "upstream_cut", "你问的是：那"),
     ]  # fmt: skip
     provider.calls.clear()
     again = {"query": QUESTION, "session_id": A, "chat_history_id": rows[1]["id"]}
@@ -289,3 +313,21 @@ async def test_a_broken_answer_is_kept_and_marked(
     assert [(row.id, row.state, row.query) for row in kept] == [
         (rows[1]["id"], "done", QUESTION), (rows[0]["id"], "failed", QUESTION),
     ]  # fmt: skip
+    assert kept[1].response == "", "why it failed is shown, not stored"
+    provider.calls.clear()
+    await _ask(reader, session_id=A)
+    assert _earlier(provider.calls[0]) == [("user", QUESTION), ("assistant", kept[0].response)]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_failure_has_words(language: Language) -> None:
+    general = describe_failure("unheard_of", "m").in_language(language)
+    assert general == describe_failure(None, "m").in_language(language)
+    kinds: list[type[UpstreamError]] = [UpstreamError, *UpstreamError.__subclasses__()]
+    codes = {kind.code for kind in kinds} - {"model_unavailable"}
+    for code in codes:
+        words = describe_failure(code, "zhipu-7").in_language(language)
+        assert "zhipu-7" in words
+        assert words != general
+    for code in ("prompt_broken", "embedding_unavailable", "internal_error"):
+        assert describe_failure(code, "m").in_language(language) != general

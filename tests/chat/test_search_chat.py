@@ -142,7 +142,7 @@ async def test_only_configured_addresses_are_fetched(reader: Caller, web: Engine
 
 
 @pytest.mark.parametrize(
-    "fields", [{"top_k": 0}, {"top_k": 51}, {"split_result": "yes"}, {"search_engine_name": None}]
+    "fields", [{"top_k": 0}, {"top_k": "many"}, {"split_result": "maybe"}, {"search_engine_name": None}]
 )
 async def test_limits_are_held(reader: Caller, fields: dict[str, object]) -> None:
     answer = await reader.post(PATH, _body() | fields)

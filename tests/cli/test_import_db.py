@@ -102,9 +102,10 @@ async def test_knowledge_bases_files_and_questions(moved: Services) -> None:
         "0",
         True,
     )
+    assert f"{kb.created_at:%F %T}" == "2024-02-21 08:30:00"
     assert kb.embed_model == "e5-small", "there are no weights of m3e-base here"
     documents = {row.file_name: row.state for row in await _all(moved, Document)}
-    assert documents == {"手册.txt": "ready", "2024_补充.md": "ready"}
+    assert documents == {"手册.txt": "ready", "2024/补充.md": "ready"}
     questions = {row.query: row for row in await _all(moved, Question)}
     assert set(questions) == {"年假有几天？", "你好"}
     first = questions["年假有几天？"]
@@ -120,7 +121,6 @@ async def test_what_was_not_taken_is_told_with_its_reason(
     out, err = capsys.readouterr()
     for words in (
         "9/nobody: its client was not taken",
-        "f" * 32 + ": it belongs to no session that is here",
         "../坏: ",
         "制度/没了.txt: there is no such file",
         "制度/照片.png: unsupported file type .png",
@@ -128,6 +128,7 @@ async def test_what_was_not_taken_is_told_with_its_reason(
     ):
         assert words in err
     assert "clients: 4 there already" in out
+    assert "messages: 1 left out, as they are of no session and so nobody's" in out
     assert "messages: 3 there already" in out
 
 
@@ -148,6 +149,28 @@ async def test_a_second_run_doubles_nothing(
     await maintain(settings, Task(import_db=old.path))
     after = await state()
     assert {name for name in after if after[name] != before[name]} == {"user"}, "and what is new comes along"
+
+
+async def test_what_is_there_already_is_no_failure(
+    settings: Settings, old: OldInstallation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(old.path)) as connection, connection:
+        for statement in (
+            "DELETE FROM user WHERE client_id = '9'",
+            "DELETE FROM knowledge_base WHERE kb_name = '../坏'",
+            "DELETE FROM knowledge_file WHERE file_name IN ('没了.txt', '照片.png')",
+            "DELETE FROM question WHERE kb_name = '没有的'",
+            "DELETE FROM file_doc",
+        ):
+            connection.execute(statement)
+    await prepare(settings, samples=False)
+    for outcome in ("taken", "there already"):
+        assert await maintain(settings, Task(import_db=old.path)) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert f"documents: 2 {outcome}" in out
+        assert "messages: 1 left out" in out
+        assert ("new knowledge bases belong to client 0" in out) == (outcome == "taken")
 
 
 async def test_another_client_under_the_id_is_left_alone(

@@ -1,5 +1,6 @@
 """init_db.py's upkeep: folders taken in, documents read again, tidying up, and what must never be touched."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ class TestIncrement:
         documents = await _documents(services)
         assert {name: row.state for name, row in documents.items()} == {
             "年假.txt": "ready",
-            "2024_病假.txt": "ready",
+            "2024/病假.txt": "ready",
         }
         async with services.database.read() as session:
             (kb,) = await session.scalars(select(KnowledgeBase))
@@ -70,14 +71,14 @@ class TestIncrement:
         _put(folder, "制度/婚假.txt", "婚假十天。")
         assert await maintain(settings, Task(increment=True)) == 0
         again = await _documents(services)
-        assert set(again) == {"年假.txt", "2024_病假.txt", "婚假.txt"}
+        assert set(again) == {"年假.txt", "2024/病假.txt", "婚假.txt"}
         assert again["年假.txt"].id == documents["年假.txt"].id, "what is there already is left alone"
         assert (folder / "制度" / "年假.txt").is_file(), "the folder is only read"
 
     async def test_into_the_one_that_is_there(self, settings: Settings, editor: Caller, folder: Path) -> None:
         await editor.create_kb("制度")
         assert await maintain(settings, Task(increment=True)) == 0
-        assert set(await editor.documents("制度")) == {"年假.txt", "2024_病假.txt"}
+        assert set(await editor.documents("制度")) == {"年假.txt", "2024/病假.txt"}
 
     async def test_two_of_one_name_must_be_told_apart(
         self, settings: Settings, services: Services, callers: Any, editor: Caller, folder: Path, capsys: Any
@@ -117,6 +118,45 @@ class TestIncrement:
         assert "坏.名: a knowledge base's name has" in told
         assert {row.state for row in (await _documents(services)).values()} == {"ready", "failed"}
 
+    async def test_names_keep_their_folders(
+        self, settings: Settings, editor: Caller, folder: Path, capsys: Any
+    ) -> None:
+        """And two that differ by more than case never meet."""
+        for name, text in {"a/b.txt": "一", "a_b.txt": "二", "A/c.txt": "三", "a/C.txt": "四"}.items():
+            _put(folder, f"制度/{name}", text)
+        await editor.create_kb("制度")
+        for task in (Task(increment=True), Task(increment=True), Task(update_in_db=True, increment=True)):
+            assert await maintain(settings, task) == 1
+            told = capsys.readouterr().err
+            assert "documents: 1 NOT taken" in told
+            assert "制度/a/C.txt: A/c.txt has this name already, but for case" in told
+            assert set(await editor.documents("制度")) == {
+                "年假.txt", "2024/病假.txt", "a/b.txt", "a_b.txt", "A/c.txt",
+            }  # fmt: skip
+        contents = {
+            name: await editor.get("/knowledge_base/download_doc", knowledge_base_name="制度", file_name=name)
+            for name in ("a/b.txt", "a_b.txt", "A/c.txt", "2024/病假.txt")
+        }
+        assert [answer.text for answer in contents.values()] == ["一", "二", "三", "病假三天。"]
+        disposition = contents["2024/病假.txt"].headers["content-disposition"]
+        assert disposition == "attachment; filename*=UTF-8''%E7%97%85%E5%81%87.txt"
+
+    async def test_only_files_of_the_folder_itself(
+        self, settings: Settings, editor: Caller, folder: Path, tmp_path: Path, capsys: Any
+    ) -> None:
+        _put(tmp_path, "elsewhere/passwd.txt", "geheim")
+        (folder / "制度" / "pw.txt").symlink_to(tmp_path / "elsewhere" / "passwd.txt")
+        (folder / "制度" / "zero.txt").symlink_to("/dev/zero")
+        (folder / "制度" / "linked").symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(folder / "制度" / "fifo.txt")
+        await editor.create_kb("制度")
+        assert await maintain(settings, Task(increment=True, update_in_db=True)) == 1
+        told = capsys.readouterr().err
+        for words in ("pw.txt: a link", "zero.txt: a link", "linked: a link", "fifo.txt: this is no file"):
+            assert f"制度/{words}" in told
+        assert "documents: 4 NOT taken" in told, "once each"
+        assert set(await editor.documents("制度")) == {"年假.txt", "2024/病假.txt"}
+
 
 class TestReadingAgain:
     async def test_update_takes_changed_files_and_reads_the_rest_again(
@@ -140,7 +180,7 @@ class TestReadingAgain:
         before = await editor.ingest("制度", {"z.txt": ("每条都要遵守。" * 40).encode()}, chunk_size=400)
         assert await maintain(settings, Task(recreate_vs=True, kb_name=["制度"])) == 0
         after = await editor.documents("制度")
-        assert set(after) == {"z.txt", "年假.txt", "2024_病假.txt"}
+        assert set(after) == {"z.txt", "年假.txt", "2024/病假.txt"}
         assert after["z.txt"]["chunks"] > before["z.txt"]["chunks"]
         assert "to be read again" in capsys.readouterr().out
 
@@ -152,7 +192,90 @@ class TestReadingAgain:
             await maintain(settings, Task(recreate_vs=True, embed_model="none"))
 
 
+class TestTheSummary:
+    """A line for everything that was asked for."""
+
+    @pytest.mark.parametrize(
+        ("task", "words"),
+        [
+            (Task(increment=True), "documents: 0 taken"),
+            (Task(recreate_vs=True), "documents: 0 to be read again"),
+            (Task(update_in_db=True), "documents: 0 to be read again"),
+            (Task(prune_db=True), "documents: 0 deleted, as their files are gone"),
+            (Task(prune_folder=True), "files of folders: 0 set aside in orphans/ for a week"),
+        ],
+    )
+    async def test_nothing_to_do(
+        self, settings: Settings, services: Services, task: Task, words: str, capsys: Any
+    ) -> None:
+        await prepare(settings, samples=False)
+        capsys.readouterr()
+        assert await maintain(settings, task) == 0
+        out = capsys.readouterr().out
+        assert words in out
+        assert ("there is no folder of a knowledge base in it" in out) == (task.increment or task.recreate_vs)
+
+    async def test_files_in_chat2llms_place_are_named(
+        self, settings: Settings, services: Services, editor: Caller, capsys: Any
+    ) -> None:
+        await prepare(settings, samples=False)
+        data_dir = settings.server.data_dir
+        _put(data_dir, "hr/content/x.txt", "年假五天。")
+        _put(data_dir, "secrets/content/x.txt", "geheim")
+        await editor.create_kb("kb")
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        assert await maintain(settings, Task(increment=True)) == 0
+        out = capsys.readouterr().out
+        assert f"{data_dir / 'hr' / 'content'}: files there are not looked at; move" in out
+        assert out.count("not looked at") == 1
+        assert f"init_db.py -i -n hr --content {data_dir}" in out
+        assert await maintain(settings, Task(increment=True, content=data_dir)) == 0
+        assert set(await _documents(services)) == {"a.txt", "x.txt"}, "our own folders are none"
+        assert "not looked at" not in capsys.readouterr().out
+
+    def test_options_that_change_nothing(self) -> None:
+        assert Task(recreate_vs=True, embed_model="m", kb_name=["a"]).idle == []
+        assert Task(increment=True, client="1", private=True, content=Path("x")).idle == []
+        (note,) = Task(update_in_db=True, embed_model="m").idle
+        assert note.startswith("-e m is for knowledge bases that are made now")
+        notes = Task(kb_name=["hr"], embed_model="m", private=True).idle
+        assert [note.split()[0] for note in notes] == ["-n", "-e", "--private"]
+
+
 class TestTidyingUp:
+    async def test_a_folder_that_is_not_there_deletes_nothing(
+        self, settings: Settings, services: Services, editor: Caller, capsys: Any
+    ) -> None:
+        """A disk that is not mounted looks just like files that are gone."""
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+        row = (await _documents(services))["a.txt"]
+        content = services.files.content_path(row.kb_id, row.id, row.suffix).parent
+        content.rename(content.with_name("elsewhere"))
+        assert await maintain(settings, Task(prune_db=True)) == 1
+        assert f"kb: {content} is not there, as when a disk is not mounted" in capsys.readouterr().err
+        content.with_name("elsewhere").rename(content)
+        assert set(await editor.documents("kb")) == {"a.txt"}
+        assert len(await editor.search("kb", "年假")) == 1
+
+    async def test_a_folder_that_two_clients_share(
+        self, settings: Settings, callers: Any, editor: Caller, folder: Path, capsys: Any
+    ) -> None:
+        """What is a document of one of them stays; so does what -i would not take."""
+        await callers.client("other")
+        other = await callers.key("other", "kb:read", "kb:write")
+        for caller, name in ((editor, "年假.txt"), (other, "病假.txt")):
+            await caller.create_kb("制度")
+            await caller.ingest("制度", {name: "年假五天。".encode()})
+        for name in ("病假.txt", "x.exe", "more/a.txt", "more/b.txt"):
+            _put(folder, f"制度/{name}", "x")
+        assert await maintain(settings, Task(prune_folder=True, client="other")) == 0
+        assert [file.name for file in scan_kb_folder(folder, "制度")] == ["x.exe", "年假.txt", "病假.txt"]
+        out = capsys.readouterr().out
+        assert "files of folders: 3 set aside in orphans/ for a week" in out
+        assert "files of folders: 1 left, as they are of no kind that is read" in out
+        assert len(list((settings.server.data_dir / "orphans").iterdir())) == 3
+
     async def test_documents_whose_file_is_gone(
         self, settings: Settings, services: Services, editor: Caller
     ) -> None:
@@ -224,7 +347,9 @@ def test_as_it_is_run(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100)
         return done.returncode, done.stdout, done.stderr
 
-    assert run("--create-tables")[0] == 0
+    status, out, err = run("--create-tables")
+    assert (status, err) == (0, "")
+    assert "tables, first secrets and the demo client: ready" in out
     assert not list((tmp_path / "data").glob("kb_*")), "no samples"
     _put(tmp_path / "data" / "import", "制度/年假.txt", "年假五天。")
     status, out, err = run("-i")
@@ -234,5 +359,7 @@ def test_as_it_is_run(tmp_path: Path) -> None:
     assert (status, "没有" in err) == (1, True)
     status, _, err = run("--import-db", str(tmp_path / "none.db"))
     assert (status, "there is no file" in err) == (1, True)
+    status, out, _ = run("-n", "hr")
+    assert (status, "note: -n does nothing by itself" in out) == (0, True)
     assert run("-e")[0] == 2
     assert run("--config", str(tmp_path / "none.ini"))[0] == 3

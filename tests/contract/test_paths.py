@@ -157,6 +157,59 @@ class TestOldPages:
         assert (await somebody.post("/chat/chat", {})).status_code == 422
         assert (await callers.nobody().get("/user/info")).status_code == 401
 
+    @pytest.mark.parametrize(
+        ("name", "code"), [("../x", 403), ("/etc", 403), ("x" * 65, 403), ("", 404), ("none", 404)]
+    )
+    async def test_names_have_the_contracts_codes(self, somebody: Caller, name: str, code: int) -> None:
+        """A refusal that is no HTTP 200 stops the page's axios."""
+        named, path = {"knowledge_base_name": name}, "/knowledge_base/"
+        answers = [
+            await somebody.http.post(f"{path}delete_knowledge_base", json=name),
+            await somebody.post(f"{path}update_info", named | {"kb_info": ""}),
+            await somebody.post(f"{path}update_docs", named | {"file_names": []}),
+            await somebody.post(f"{path}recreate_vector_store", named),
+            await somebody.get(f"{path}download_doc", **named, file_name="a.txt"),
+            listed := await somebody.get(f"{path}list_files", **named),
+        ]
+        if name:  # FastAPI takes an empty field of a form for none
+            answers.append(await somebody.upload(name, {"a.txt": b"x"}))
+        if name != "none":
+            answers.append(
+                made := await somebody.post(
+                    f"{path}create_knowledge_base", named | {"kb_zh_name": "", "kb_info": ""}
+                )
+            )
+            assert made.json()["error"]["code"] == "bad_kb_name"
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (200, code), (answer.url, answer.text)
+            assert answer.json()["msg"].startswith("Don't attack me") == (code == 403)
+        assert listed.json()["data"] == []
+        searched = await somebody.post(f"{path}search_docs", named | {"query": "x"})
+        assert (searched.status_code, searched.json()) == (200, [])
+
+    async def test_a_name_that_is_taken(self, somebody: Caller) -> None:
+        body = KB | {"kb_zh_name": "", "kb_info": ""}
+        answer = await somebody.post("/knowledge_base/create_knowledge_base", body)
+        assert (answer.status_code, answer.json()["code"]) == (200, 404)
+        assert answer.json()["msg"] == "已存在同名知识库 kb"
+        assert answer.json()["error"]["code"] == "already_exists"
+
+    async def test_elsewhere_a_bad_name_is_just_not_there(self, somebody: Caller) -> None:
+        answer = await somebody.post(
+            "/chat/knowledge_base_chat", {"knowledge_base_name": "../x", "query": "x"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (200, 404)
+
+
+async def test_true_statuses_without_it(somebody: Caller) -> None:
+    for name in ("../x", "none"):
+        for answer in (
+            await somebody.http.post("/knowledge_base/delete_knowledge_base", json=name),
+            await somebody.get("/knowledge_base/list_files", knowledge_base_name=name),
+            await somebody.post("/knowledge_base/search_docs", {"knowledge_base_name": name, "query": "x"}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (404, 404), answer.text
+
 
 class TestTheOriginalPage:
     """§6.3, unchanged: no token on its streaming call, HTML in `history`, an odd number of messages, bare raw text."""

@@ -34,3 +34,7 @@ def test_a_name_is_not_repeated_at_full_length() -> None:
             assert name[:100] in text
             assert name not in text
     assert "名" * 100 in KBNotFound("名" * 100).text.zh
+
+
+def test_a_name_that_is_empty_is_seen() -> None:
+    assert PromptNotFound("", ["default"]).text.zh == '未找到提示词模板 ""；可用的模板：default'

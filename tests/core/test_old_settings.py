@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from server.core.configuration import load_settings
 from server.core.errors import SettingsError
-from server.core.settings import Settings, load_settings
+from server.core.settings import Settings
 
 ORIGINAL = """
 [model_setting]
@@ -103,10 +104,26 @@ def test_a_wrong_old_value_is_told_with_its_old_name(tmp_path: Path) -> None:
 
 
 def test_a_new_file_has_no_notes(tmp_path: Path) -> None:
-    text = "[embedding.e5-small]\nkind = bundled\n"
-    settings, notes = _load(tmp_path, text)
-    assert notes == []
-    assert settings.llm.models == {}, "a file of today stands for itself"
+    assert _load(tmp_path, "[kb]\ntop_k = 5\n")[1] == []
+
+
+def test_a_providers_embedding_model_is_told_as_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"EMBEDDING_MODEL.* a provider's .*\[embedding\.zhipu-api\]"):
+        _load(tmp_path, "[model_setting]\nEMBEDDING_MODEL=zhipu-api\n")
+    section = "[embedding.zhipu-api]\nkind = openai\nmodel = embedding-3\nbase_url = https://open.bigmodel.cn/api/paas/v4\n"
+    settings, _ = _load(tmp_path, f"[model_setting]\nEMBEDDING_MODEL=zhipu-api\n{section}")
+    assert settings.embedding.models["zhipu-api"].kind == "openai"
+
+
+@pytest.mark.parametrize("folder", ["m3e-large", "moka-ai/m3e-large"])
+def test_a_model_of_old_is_found_by_its_folder(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "config.json").write_text("{}")
+    settings, _ = _load(tmp_path, f"[model_setting]\nMODEL_ROOT_PATH={tmp_path}\n")
+    assert (settings.embedding.models["m3e-large"].kind, settings.embedding.models["m3e-large"].path) == (
+        "local", folder,
+    )  # fmt: skip
+    assert "bge-large-zh" not in settings.embedding.models
 
 
 @pytest.mark.parametrize("name", ["openai-api", "zhipu-api", "minimax-api", "xinghuo-api", "qianfan-api",

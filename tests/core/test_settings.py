@@ -5,14 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from server.core.configuration import _NAMED, DEFAULT_FILE, load_settings
 from server.core.errors import SettingsError
-from server.core.settings import (
-    _NAMED,
-    DEFAULT_FILE,
-    Section,
-    Settings,
-    load_settings,
-)
+from server.core.settings import Section, Settings
 
 
 def _file_keys() -> dict[str, set[str]]:
@@ -68,6 +63,26 @@ def test_the_file_holds_the_defaults() -> None:
         ),
         ({"AUTH__TOKEN_MAX_AGE": "8"}, ["[auth] token_max_age", "unit"]),
         ({"AUTH__TOKEN_MAX_AGE": "0h"}, ["[auth] token_max_age"]),
+        ({"AUTH__TOKEN_MAX_AGE": "9999999999999d"}, ["[auth] token_max_age", "36500d"]),
+        ({"AUTH__TOKEN_MAX_AGE": f"{'9' * 400}h"}, ["[auth] token_max_age", "36500d"]),
+        ({"COMPAT__WAIT_FOR_UPLOADS": "1h"}, ["[compat] wait_for_uploads"]),
+        ({"SERVER__MAX_JSON_SIZE": "0"}, ["[server] max_json_size", "1KiB"]),
+        ({"KB__MAX_FILE_SIZE": "0"}, ["[kb] max_file_size", "1KiB"]),
+        (
+            {"EMBEDDING__DEFAULT": "qwen-api"},
+            ["[embedding] default = qwen-api", "a provider's", "kind = openai"],
+        ),
+        *[
+            ({"LLM__X__ENGINE": "command", "LLM__X__COMMAND": command}, ["[llm.x] command", words])
+            for command, words in (
+                ("x {port:99999999999}", "filled in"),
+                ("x {port!r}", "filled in"),
+                ("x {port.real}", "filled in"),
+                ("x {0} {port}", "filled in"),
+                ("x {port", "filled in"),
+                ("x {{port}}", "must tell the program its {port}"),
+            )
+        ],
         ({"LLM__DEFAULT": "nothing"}, ["[llm] default", "[llm.nothing]"]),
         ({"EMBEDDING__DEFAULT": "nothing"}, ["[embedding] default", "[embedding.nothing]"]),
         ({"SERVER__PUBLIC_URL": "kb.example.com"}, ["[server] public_url", "write https://HOST"]),
@@ -131,6 +146,42 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
     assert places["kb] top_k"].startswith(f"{path}:")
     assert places["kb] chunk_size"].startswith("environment variable KB__CHUNK_SIZE:")
     assert places["server] port"].startswith("command line, --port:")
+
+
+def test_a_file_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
+    path, shipped = tmp_path / "c.ini", load_settings(environ={})
+    for text in ("[kb]\nchunk_size = 300\n", ""):
+        path.write_text(text, "utf-8")
+        settings = load_settings(path, environ={"LLM__QWEN_API__API_KEY": "k" * 20})
+        assert settings.kb.chunk_size == (300 if text else 250)
+        assert settings.embedding == shipped.embedding
+        assert settings.llm.models.keys() == shipped.llm.models.keys()
+        assert settings.llm.models["qwen-api"].preset == "qwen"
+    path.write_text(
+        "[llm.zhipu-api]\nmodel = glm-4-plus\n[llm.mine]\nbase_url = https://llm.example.com\n", "utf-8"
+    )
+    models = load_settings(path, environ={}).llm.models
+    assert (models["zhipu-api"].model, models["zhipu-api"].context_tokens) == ("glm-4-plus", 32000)
+    assert (models["mine"].base_url, models["mine"].context_tokens) == ("https://llm.example.com", 8192)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[llm.local]\nbase_url = http://127.0.0.1:8000/v1\nmodel = m\n",
+        "[llm.zhipu-api]\nkind = zhipuai\nmodel = m\n",
+        "[embedding.openai]\nkind = local\npath = m\n",
+    ],
+)
+def test_a_model_of_another_kind_stands_for_itself(tmp_path: Path, text: str) -> None:
+    """Otherwise it would inherit what belongs to the shipped one of its name: an engine, a preset, an address."""
+    path = tmp_path / "c.ini"
+    path.write_text(text, "utf-8")
+    settings = load_settings(path, environ={})
+    name = text[1:].partition("]")[0].partition(".")[2]
+    model = (settings.embedding if "embedding" in text else settings.llm).models[name]
+    said = {line.partition(" =")[0] for line in text.splitlines()[1:]}
+    assert model.model_fields_set == said
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """Sessions: reads beside writes, writes one after the other, and a busy database is 503, never 500."""
 
 import asyncio
+import logging
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from server.auth.models import Client
+from server.chat.models import Message, Session
 from server.core.clock import Clock
-from server.core.errors import Busy, StorageFull
+from server.core.errors import Busy, Conflict, StorageFull
+from server.core.logging import JSONFormatter, TextFormatter
 from server.core.settings import DatabaseSettings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
@@ -90,9 +93,62 @@ async def test_a_locked_database_is_busy(database: Database) -> None:
 async def test_other_faults_are_not_hidden(database: Database) -> None:
     with pytest.raises(DBAPIError):
         async with database.write() as session:
-            await session.execute(
-                insert(Client), [{"id": "a", "enabled": True, "created_at": Clock().now()}] * 2
-            )
+            await session.execute(text("INSERT INTO client (id) VALUES ('a')"))
+
+
+@pytest.mark.parametrize("fault", ["null", "twice", "syntax"])
+async def test_a_fault_does_not_show_what_people_wrote(
+    database: Database, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "年假几天"
+
+    row = {"id": "m", "client_id": "a", "user_id": "u", "model": "m", "docs": [], "trace": {}, "position": 1}
+    row |= {"query": secret, "response": secret, "state": "done", "feedback_reason": secret}
+    row |= {"chat_type": None if fault == "null" else "llm_chat", "created_at": Clock().now()}
+
+    async def fail() -> None:
+        async with database.write() as session:
+            if fault == "syntax":
+                await session.execute(text("SELECT :words FROM nowhere"), {"words": secret})
+            await session.execute(insert(Message), [row] * 2)
+
+    try:
+        await fail()
+    except (SQLAlchemyError, Conflict):
+        logging.getLogger("test").exception("failed")
+    assert "Error" in caplog.text
+    for handler in (logging.Formatter(), JSONFormatter(), TextFormatter()):
+        for record in caplog.records:
+            record.request_id = record.caller = "-"
+            assert secret not in handler.format(record)
+
+
+async def test_whoever_comes_second_is_refused(database: Database) -> None:
+    """The last net: what no lock holds and no savepoint catches is a conflict, never a fault."""
+    async with database.write() as session:
+        session.add_all([_client("a"), _client("b")])
+
+    async def twice() -> None:
+        async with database.write() as session:
+            session.add(_client("a"))
+
+    async def of_nobody() -> None:
+        async with database.write() as session:
+            session.add(Session(id="s", client_id="none", user_id="u", param={}, created_at=Clock().now()))
+
+    async def gone() -> None:
+        async with database.read() as session:
+            row = await session.get_one(Client, "b")
+        async with database.write() as session:
+            await session.execute(delete(Client).where(Client.id == "b"))
+        async with database.write() as session:
+            session.add(row)
+            row.description = "changed"
+
+    for write in (twice, of_nobody, gone):
+        with pytest.raises(Conflict) as caught:
+            await write()
+        assert caught.value.status == 409
 
 
 async def test_times_come_back_as_they_went(database: Database) -> None:

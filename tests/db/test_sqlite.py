@@ -1,16 +1,17 @@
 """SQLite: writers in turn, and one trip to its thread per statement."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError
 
 from server.auth.models import Client
 from server.core.clock import Clock
-from server.core.errors import Busy
+from server.core.errors import Busy, Conflict
 from server.core.settings import DatabaseSettings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
@@ -20,9 +21,14 @@ from server.db.upsert import upsert
 
 @pytest.fixture
 async def database(tmp_path: Path):
-    opened = Database(
-        f"sqlite:///{tmp_path / 'info.db'}", DatabaseSettings(lock_timeout=timedelta(seconds=0.3))
-    )
+    """Whoever waits for its turn is sent away soon."""
+    async with _opened(tmp_path, DatabaseSettings(lock_timeout=timedelta(seconds=0.3))) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _opened(folder: Path, settings: DatabaseSettings) -> AsyncIterator[Database]:
+    opened = Database(f"sqlite:///{folder / 'info.db'}", settings)
     await upgrade_schema(opened)
     yield opened
     await opened.close()
@@ -38,16 +44,17 @@ def _row(client_id: str) -> dict[str, object]:
     }
 
 
-async def test_writers_take_turns_in_the_order_in_which_they_came(database: Database) -> None:
+async def test_writers_take_turns_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     order: list[int] = []
 
-    async def write(number: int) -> None:
+    async def write(database: Database, number: int) -> None:
         async with database.write() as session:
             order.append(number)
             await session.execute(insert(Client), [_row(f"c{number}")])
             await asyncio.sleep(0.001)
 
-    await asyncio.gather(*(write(number) for number in range(50)))
+    async with _opened(tmp_path, DatabaseSettings(lock_timeout=timedelta(minutes=1))) as database:
+        await asyncio.gather(*(write(database, number) for number in range(50)))
     assert order == list(range(50))
 
 
@@ -98,7 +105,7 @@ async def test_what_a_cursor_tells(database: Database) -> None:
         rows = await session.execute(text("SELECT id, description FROM client ORDER BY id"))
         assert list(rows.keys()) == ["id", "description"]
         assert [tuple(row) for row in rows] == [("a", "x"), ("b", "x"), ("c", "")]
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Conflict):
         async with database.write() as session:
             await session.execute(insert(Client), [_row("a")])
 

@@ -4,6 +4,16 @@ import numpy as np
 
 from server.kb.embedders import Vectors
 from server.services import Services
+from tests.support.api import Caller
+
+
+async def test_a_name_of_old_says_where_its_files_belong(editor: Caller, services: Services) -> None:
+    body = {"knowledge_base_name": "kb", "kb_zh_name": "", "kb_info": "", "embed_model": "bge-large-zh"}
+    answer = await editor.post("/knowledge_base/create_knowledge_base", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+    assert f"{services.settings.embedding.models_dir}/bge-large-zh" in answer.json()["msg"]
+    answer = await editor.post("/knowledge_base/create_knowledge_base", body | {"embed_model": "zhipu-api"})
+    assert (answer.status_code, "[embedding.zhipu-api]" in answer.json()["msg"]) == (404, True)
 
 
 async def test_a_long_question_is_read_at_its_beginning_and_end(services: Services) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.core.errors import BadRequest, Invalid, StorageFull, UnsupportedFile
+from server.core.errors import BadRequest, Invalid, StorageFull, TooLarge, UnsupportedFile
 from server.kb import files
 from server.kb.files import FileStore, check_file_name, check_kb_name, check_type, name_key
 
@@ -19,6 +19,7 @@ from server.kb.files import FileStore, check_file_name, check_kb_name, check_typ
         "../../etc/passwd", "..\\..\\x.txt", "/etc/cron.d/x", "C:\\Windows\\x.txt", "\\\\host\\share\\x", "....//x.txt",
         "a/../b.txt", "x.txt\x00.pdf", "a\r\nb.txt", "", ".", "..", "   ", "CON.txt", "aux.md", "NUL.pdf", "com1.txt",
         "\u202egpj.exe", "a\u200bb.txt", "a.txt.", "a.txt ", " a.txt", "a|b.txt", 'a"b.txt', "a<b>.txt", "a\ud800.txt", "a\u2028b.txt",
+        "a//b.txt", "a/./b.txt", "a/ /b.txt", "a/", "/", "./a.txt", "sub\\a.txt", "nul/a.txt", "a./b.txt", "a/con.txt",
     ],
 )  # fmt: skip
 def test_bad_file_names(name: str) -> None:
@@ -33,7 +34,10 @@ def test_a_reserved_name_is_called_by_its_name() -> None:
     assert caught.value.text.zh == "文件名 nul.txt 是系统保留名，请改名后再上传"
 
 
-@pytest.mark.parametrize("name", ["a" * 197 + ".txt", "名" * 66 + ".txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["a" * 197 + ".txt", "名" * 66 + ".txt", "名" * 67 + "/a.txt", "a/" * 126 + "b.txt", "ŉ/" * 85 + "b.txt"],
+)
 def test_long_file_names(name: str) -> None:
     with pytest.raises(BadRequest) as caught:
         check_file_name(name)
@@ -51,6 +55,9 @@ def test_long_file_names(name: str) -> None:
         "~$a.docx",
         "😀.md",
         "a..b.txt",
+        "2024/年假.txt",
+        "a/b c/.d/e.txt",
+        "名" * 66 + "/" + "x" * 180 + ".txt",
     ],
 )
 def test_good_file_names(name: str) -> None:
@@ -170,6 +177,21 @@ def test_saving_is_whole_or_nothing(tmp_path: Path) -> None:
     with pytest.raises(StorageFull):
         store.save(Full(), other)
     assert [path.name for path in other.parent.iterdir()] == ["doc_1.txt"]
+
+
+def test_a_file_is_counted_while_it_is_copied(tmp_path: Path) -> None:
+    store, folder = FileStore(tmp_path), tmp_path / "kb_1" / "content"
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(TooLarge):
+        store.save(endless, folder / "doc_1.txt", 3_000_000)
+    assert store.save(io.BytesIO(b"x" * 3_000_000), folder / "doc_2.txt", 3_000_000).size == 3_000_000
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.save(Broken(), folder / "doc_3.txt")
+    assert [path.name for path in folder.iterdir()] == ["doc_2.txt"]
 
 
 def test_a_nearly_full_disk_refuses_before_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

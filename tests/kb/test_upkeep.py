@@ -1,16 +1,21 @@
 """Knowledge bases that are there: described, renamed, cut otherwise, given passages, changed to another model."""
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from server.core.settings import Settings
-from server.kb.models import CustomPassages, Document, KnowledgeBase
+from server.kb import custom
+from server.kb.models import CustomPassages, Document, Job, KnowledgeBase
 from server.kb.rebuild import Rebuilds
+from server.kb.service import Upload
 from server.services import Services, open_services
 from tests.conftest import test_settings
 from tests.support.api import Caller, objects, sse_events
@@ -232,6 +237,7 @@ class TestCustomDocs:
             '{"a.txt": [{"page_content": 5}]}',
             '{"a.txt": [{"page_content": "x", "metadata": []}], "a.txt": []}',
             '{"a.txt": [{"page_content": "x", "metadata": "m"}]}',
+            '{"a.txt": [{"page_content": "x", "metadata": {"w": 1e400}}]}',
         ],
     )
     async def test_bad_ones_are_refused(self, editor: Caller, docs: str) -> None:
@@ -239,6 +245,22 @@ class TestCustomDocs:
         answer = await editor.upload("kb", {"a.txt": b"x"}, docs=docs)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
         assert await editor.documents("kb") == {}
+
+    async def test_a_number_that_no_database_takes_is_left_out(self) -> None:
+        given = {"inf": float("inf"), "nan": float("nan"), "w": 1.5, "long": 10**400, "n": 10**20}
+        assert custom._anchor(given) == {"w": 1.5, "long": 10**400, "n": 10**20}
+
+    async def test_nothing_stays_of_an_upload_that_fails(self, editor: Caller, services: Services) -> None:
+        """Whatever it is: here, passages that no database takes."""
+        await editor.create_kb()
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        passages = [{"text": "x", "anchor": {"w": object()}}]
+        upload = Upload("a.txt", 1, io.BytesIO(b"x"))
+        with pytest.raises((SQLAlchemyError, TypeError)):
+            await services.kb.upload(kb, upload, services.kb.choose_chunking(), custom=passages)
+        assert await editor.documents("kb") == {}
+        assert list(services.settings.server.data_dir.glob("kb_*/content/*")) == []
 
 
 class TestRecreate:
@@ -250,14 +272,83 @@ class TestRecreate:
         found, _ = await asyncio.gather(
             self._recreate(editor, chunk_size=60, chunk_overlap=10), self._work(editor)
         )
-        assert [(o["code"], o["total"], o["finished"]) for o in found] == [(200, 2, 1), (200, 2, 2)]
-        assert {o["doc"] for o in found} == {"a.txt", "b.txt"}
-        assert found[0]["msg"] == f"(1 / 2): {found[0]['doc']}"
+        assert [(o["code"], o["total"], o["finished"]) for o in found] == [(200, 3, n) for n in (1, 2, 3)]
+        assert {o["doc"] for o in found} == {"a.txt", "b.txt", "c.txt"}
+        assert found[0]["msg"] == f"(1 / 3): {found[0]['doc']}"
         after = await editor.documents("kb")
         assert after["a.txt"]["chunks"] > before["a.txt"]["chunks"]
-        assert after["c.txt"]["state"] == "stored", "what was taken out of search stays out"
+        assert after["c.txt"]["state"] == "ready", "scripts upload without vectors, and then do this once"
         row = await _row(editor)
         assert (row["kb_zh_name"], row["kb_info"]) == ("制度", "公司制度")
+
+    async def _begin(self, editor: Caller, waiting: int, **fields: Any) -> "asyncio.Task[Any]":
+        """Ask for it, and return when the versions wait for the worker."""
+        asking = asyncio.create_task(self._recreate(editor, **fields))
+        while True:
+            jobs = (await editor.get("/jobs")).json()["data"]["items"]
+            if sum(job["state"] == "waiting" for job in jobs) == waiting:
+                return asking
+            await asyncio.sleep(0.01)
+
+    async def test_what_is_asked_of_documents_that_wait_counts(
+        self, editor: Caller, services: Services
+    ) -> None:
+        """Another chunk size, while an earlier recreation is under way."""
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": LONG.encode(), "b.txt": LONG.encode()})
+        first = await self._begin(editor, 2, chunk_size=400, chunk_overlap=10)
+        async with services.database.write() as session:  # a worker has begun with one of them
+            query = select(Document).where(Document.file_name == "b.txt", Document.slot == "next")
+            version = (await session.scalars(query)).one()
+            job = (await session.scalars(select(Job).where(Job.document_id == version.id))).one()
+            job.state, job.lease_until = "running", services.runtime.clock.now() - timedelta(seconds=1)
+            version.state = "parsing"
+        second = asyncio.create_task(self._recreate(editor, chunk_size=60, chunk_overlap=10))
+        while True:
+            async with services.database.read() as session:
+                query = select(Document).where(Document.file_name == "a.txt", Document.slot == "next")
+                if (await session.scalars(query)).one().chunking["chunk_size"] == 60:
+                    break
+            await asyncio.sleep(0.01)
+        await _work(editor)
+        assert {o["doc"]: o["code"] for o in await second} == {"a.txt": 200, "b.txt": 409}
+        assert {o["code"] for o in await first} == {200}
+        after = await editor.documents("kb")
+        assert after["a.txt"]["chunks"] > 3 * after["b.txt"]["chunks"]
+
+    async def test_what_goes_away_meanwhile_is_told(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {f"{name}.txt": "年假五天。".encode() for name in "abc"})
+        asking = await self._begin(editor, 3)
+        body = NAME | {"file_names": ["a.txt"]}
+        await editor.post(f"{PATH}/delete_docs", body | {"delete_content": True})
+        await editor.post(f"{PATH}/delete_docs", body | {"file_names": ["b.txt"]})
+        await _work(editor)
+        told = {o["doc"]: o for o in await asking}
+        assert {name: o["code"] for name, o in told.items()} == {"a.txt": 404, "b.txt": 409, "c.txt": 200}
+        assert "被删除" in told["a.txt"]["msg"]
+        assert "移出检索" in told["b.txt"]["msg"]
+
+    async def test_a_knowledge_base_that_goes_away_ends_it(self, editor: Caller) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.txt": "年假五天。".encode(), "b.txt": "病假三天。".encode()})
+        asking = await self._begin(editor, 2)
+        assert (await editor.post(f"{PATH}/delete_knowledge_base", "kb")).status_code == 200
+        assert await asking == [{"code": 404, "msg": "未找到知识库 kb"}]
+
+    async def test_what_is_replaced_meanwhile_is_done_when_that_is(
+        self, editor: Caller, services: Services
+    ) -> None:
+        await editor.create_kb()
+        await editor.ingest("kb", {"a.json": b"{oops"})
+        asking = await self._begin(editor, 1)
+        async with services.database.write() as session:
+            document = (await session.scalars(select(Document))).one()
+            columns = {key: getattr(document, key) for key in Document.__table__.columns.keys()}  # noqa: SIM118
+            await session.delete(document)
+            await session.flush()
+            session.add(Document(**columns | {"id": "doc_newer", "state": "ready"}))
+        assert [o["code"] for o in await asking] == [200]
 
     async def test_server_sent_events(self, editor: Caller) -> None:
         await editor.create_kb()
@@ -305,6 +396,12 @@ class TestRecreate:
         found, _ = await asyncio.gather(self._recreate(editor), self._work(editor))
         assert [o["code"] for o in found] == [200]
         assert (await editor.search("kb", "年假"))[0]["page_content"] == "年假五天。"
+
+    async def test_what_is_told_of_a_store_is_short(self, editor: Caller) -> None:
+        await editor.create_kb()
+        answer = await editor.post(f"{PATH}/recreate_vector_store", NAME | {"vs_type": "x" * 1_000_000})
+        assert answer.status_code == 422
+        assert len(answer.content) < 2000
 
     async def test_an_empty_one(self, editor: Caller) -> None:
         await editor.create_kb()
@@ -506,10 +603,29 @@ class TestAnotherModel:
             await asyncio.sleep(0.01)
         await _work(editor)
         assert {o["code"] for o in objects((await back).text)} == {200}
-        await asking
+        told = objects((await asking).text)
+        assert [o["code"] for o in told] == [409]
+        assert "已被后来的重建取消或取代" in told[0]["msg"]
         assert (await _row(editor))["embed_model"] == "e5-small"
         assert await self._found(editor) == {"年假五天。", "病假三天。"}
         assert {path.parent.name for path in services.settings.server.data_dir.rglob("*.npy")} == {"e5-small"}
+
+    @pytest.mark.usefixtures("filled")
+    async def test_what_was_only_kept_follows(self, editor: Caller, services: Services) -> None:
+        await editor.upload("kb", {"c.txt": "婚假十天。".encode()}, to_vector_store=False)
+        asking = await self._begin(editor, 3)
+        await _work(editor)
+        while not asking.done():
+            await _work(editor)
+            await asyncio.sleep(0.1)
+        assert {(o["doc"], o["code"]) for o in objects((await asking).text)} == {
+            ("a.txt", 200), ("b.txt", 200), ("c.txt", 200),
+        }  # fmt: skip
+        assert (await _row(editor))["embed_model"] == "far"
+        async with services.database.read() as session:
+            kb = (await session.scalars(select(KnowledgeBase))).one()
+        hits, _ = await services.kb.search_in(kb, "年假", top_k=9, threshold=4)
+        assert {hit.text for hit in hits} == {"年假五天。", "病假三天。", "婚假十天。"}
 
     async def test_an_empty_one_changes_at_once(self, editor: Caller) -> None:
         await editor.create_kb()

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.live import Server
+from tests.support.live import Server, children, wait_until
 
 
 def _startup(data_dir: Path, **environ: str) -> tuple[int, str]:
@@ -130,3 +131,24 @@ def test_ctrl_c_in_a_terminal_ends_everything_in_silence(tmp_path: Path) -> None
         assert server.process.wait(40) == 0
         assert "Traceback" not in server.log()
         assert "ERROR" not in server.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_first_start_that_is_ended_leaves_nothing_running(tmp_path: Path, number: int) -> None:
+    """Samples are being read then; the next start goes on with them."""
+    environ = {"PATH": os.environ["PATH"], "SERVER__DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, "startup.py", "--lite"]
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: (tmp_path / "data" / "info.db").exists())
+        (init,) = children(process.pid)
+        process.send_signal(number)
+        wait_until(lambda: not Path(f"/proc/{init}").exists())
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(10) == (-number if number == signal.SIGKILL else 0)
+
+
+def test_an_ipv6_address(tmp_path: Path) -> None:
+    with Server(tmp_path, "--no-samples", "--host", "::1") as server:
+        assert f"chat2llm is ready: http://[::1]:{server.port}" in server.log()
+        assert httpx2.get(f"http://[::1]:{server.port}/health").status_code == 200

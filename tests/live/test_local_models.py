@@ -129,7 +129,7 @@ def test_flags_that_ask_for_nothing_end_at_once(tmp_path: Path, line: str, words
         text=True,
         timeout=30,
     )
-    assert (done.returncode, words in done.stderr) == (0, True)
+    assert (done.returncode, words in done.stderr) == (2, True)
     assert not (tmp_path / "data").exists()
 
 

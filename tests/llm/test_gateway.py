@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from server.core.configuration import load_settings
 from server.core.errors import ModelNotFound, SettingsError
-from server.core.settings import LLMModelSettings, LLMSettings, load_settings
+from server.core.settings import LLMModelSettings, LLMSettings
 from server.llm.base import ChatMessage, Delta, ModelRequest
 from server.llm.gateway import Gateway
 from server.llm.openai_compatible import PRESETS

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from server.core.configuration import load_settings
 from server.core.errors import AppError, SettingsError
-from server.core.settings import LLMModelSettings, LLMSettings, load_settings
+from server.core.settings import LLMModelSettings, LLMSettings
 from server.llm.base import ChatMessage, ModelRequest
 from server.llm.gateway import Gateway
 from tests.support.engine_room import command_engine, engine_room

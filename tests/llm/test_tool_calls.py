@@ -57,6 +57,15 @@ async def test_calls_come_whole_and_their_results_go_back(adapter: Adapter, prov
     assert "tools" not in provider.calls[2].body
 
 
+async def test_a_call_that_is_no_text_goes_back_as_text(adapter: Adapter, provider: Provider) -> None:
+    deltas = await _deltas(adapter, _request(), "odd-call")
+    ((call,),) = [delta.tool_calls for delta in deltas if delta.tool_calls]
+    assert call == ToolCall("c\ufffd", "time\ufffd", '{"a": "😀\ufffd"}')
+    later = [ChatMessage("assistant", "", [call]), ChatMessage("tool", "十点", tool_call_id=call.id)]
+    assert "".join(delta.text for delta in await _deltas(adapter, _request(*later), "odd-call"))
+    assert provider.calls[1].body["messages"][-1]["tool_call_id"] == call.id
+
+
 async def test_calls_that_nobody_offered_are_no_answer(adapter: Adapter) -> None:
     with pytest.raises(UpstreamError) as caught:
         await _deltas(adapter, _request(tools=[]), "unasked-calls")

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from server.core.configuration import load_settings
 from server.core.errors import AppError, SearchEngineNotFound, SearchEngineNotReady
-from server.core.settings import load_settings
 from server.core.threads import Lanes
 from server.search import ENGINES
 from server.search.base import WebPage

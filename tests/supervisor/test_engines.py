@@ -1,5 +1,6 @@
 """The engine of a local model: started, watched, started again, given up. Real processes throughout."""
 
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from server.core.engines import SupervisorAway, ask_supervisor
 from server.core.settings import LLMModelSettings
+from server.supervisor.engines import _lines
 from tests.support.engine_room import Room, command_engine, engine_room
 from tests.support.live import wait_until
 
@@ -135,3 +137,19 @@ def test_no_answer_is_told_apart(tmp_path: Path, spoil: Callable[[Path], None]) 
         spoil(socket)
         with pytest.raises(SupervisorAway):
             ask_supervisor(socket, "list")
+
+
+def test_the_last_words_of_a_dead_one_are_the_reason() -> None:
+    """What it wrote may come after the news of its death; here it surely does."""
+    command = "sh -c \"setsid sh -c 'sleep 0.3; echo late words' & exit 1\""
+    with engine_room({"m": LLMModelSettings(engine="command", command=command, port=1)}) as room:
+        wait_until(lambda: any("starting it again" in line for line in room.said))
+        assert room.said[1] == "[llm.m] ended with status 1: late words; starting it again in 1 s"
+
+
+def test_output_without_a_line_end_is_not_kept() -> None:
+    """A progress bar, or binary rubbish, until the memory is full."""
+    endless = io.BufferedReader(io.BytesIO(b"10 %\r20 %\r" + b"x" * 10_000_000 + b"\nready\n" + b"end"))
+    first, second, long, ready, end = _lines(endless)
+    assert (first, second, ready, end) == (b"10 %", b"20 %", b"ready", b"end")
+    assert len(long) < 100_000

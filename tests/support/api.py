@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from server.core.connections import ImpatientProtocol
+from server.core.tls import tls_context
 from server.kb.worker import Worker
 
 
@@ -45,7 +46,7 @@ class Caller:
     """Somebody with a credential."""
 
     def __init__(self, base: str, headers: dict[str, str], worker: Worker | None = None) -> None:
-        self.http = httpx2.AsyncClient(base_url=base, headers=headers, timeout=60)
+        self.http = httpx2.AsyncClient(base_url=base, headers=headers, timeout=60, verify=tls_context())
         self.worker = worker
 
     async def get(self, path: str, **params: Any) -> httpx2.Response:

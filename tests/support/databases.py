@@ -34,6 +34,10 @@ def _postgresql() -> Iterator[str]:
     server = pgserver.get_server(folder, cleanup_mode="delete")
     try:
         name = f"test_{secrets.token_hex(4)}"
+        # Nothing here outlives the machine.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
         server.psql(f"CREATE DATABASE {name};")
         yield server.get_uri(database=name)
     finally:

@@ -79,16 +79,7 @@ class Server:
     def children(self, name: str) -> list[int]:
         """Process ids of the supervisor's children whose command has `name` as a word."""
         assert self.process is not None
-        found = []
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
-                command = (path.parent / "cmdline").read_text().split("\0")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if parent == self.process.pid and name in command:
-                found.append(int(path.parent.name))
-        return found
+        return children(self.process.pid, name)
 
     def cli(self, *arguments: str) -> str:
         """Output of `python -m server …`; fails with what it said when it failed."""
@@ -126,3 +117,17 @@ def wait_until(check, seconds: float = 60) -> None:
     while not check():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.1)
+
+
+def children(pid: int, name: str = "") -> list[int]:
+    """Process ids of a process's children (whose command has `name` as a word)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
+            command = (path.parent / "cmdline").read_text().split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid and (not name or name in command):
+            found.append(int(path.parent.name))
+    return found

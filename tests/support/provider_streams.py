@@ -113,6 +113,16 @@ def _odd(call: Call) -> list[bytes]:
     return [*map(_raw, odd), *_text(call), _chunk(None, "stop"), _DONE]
 
 
+def _odd_call(call: Call) -> list[bytes]:
+    """A call whose id, name and arguments hold halves of surrogate pairs and NUL."""
+    if any(message["role"] == "tool" for message in call.body["messages"]):
+        return [*_text(call), *_end(call)]
+    part = r'{"index": 0, "id": "c\ud800\u0000", "function": {"name": "time\udc00", "arguments": "{\"a\": \"\ud83d"}}'
+    rest = r'{"index": 0, "function": {"arguments": "\ude00\ud83d\"}"}}'
+    whole = '{"choices": [{"delta": {"tool_calls": [%s]}}]}'
+    return [_raw(whole % part), _raw(whole % rest), _chunk(None, "tool_calls"), *_end(call)[1:]]
+
+
 _CALL = re.compile(r"<<(.*)>>", re.S)
 
 
@@ -170,6 +180,7 @@ def _page(call: Call) -> list[bytes]:
 FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
     "agent": _agent,
     "page": _page,
+    "odd-call": _odd_call,
     "unasked-calls": lambda call: [
         *_calls(0, [("calculator", {})]),
         _chunk(None, "tool_calls"),

@@ -653,7 +653,8 @@ export interface paths {
         put?: never;
         /**
          * Upload Docs
-         * @description Take files; the worker reads them. Follow `job_id` under `/jobs`, or the states in `/knowledge_base/documents`.
+         * @description Take files; the worker reads them. Follow `job_id` under `/jobs`, or the states in `/knowledge_base/documents`; or
+         *     `wait` until they are searchable.
          *
          *     A file that is refused stands in `failed_files` with its reason, and the others go on.
          */
@@ -784,7 +785,7 @@ export interface paths {
         /**
          * Update Docs
          * @description Read files again, with another chunking or with passages that people give. What is there is searched until it is done;
-         *     follow it in `/knowledge_base/documents` or under `/jobs`.
+         *     follow it in `/knowledge_base/documents` or under `/jobs`, or `wait` for it.
          */
         post: operations["update_docs_knowledge_base_update_docs_post"];
         delete?: never;
@@ -1863,7 +1864,7 @@ export interface components {
             session_id?: string | null;
             /**
              * Chat History Id
-             * @description An earlier question's id, to answer it again.
+             * @description An earlier question's id, to answer it again; none or empty: a new one.
              */
             chat_history_id?: string | null;
             /**
@@ -1896,7 +1897,7 @@ export interface components {
             temperature: number;
             /**
              * Max Tokens
-             * @description Length of the answer at most; none leaves it to the provider.
+             * @description Length of the answer at most; none, 0 or less leaves it to the provider.
              */
             max_tokens?: number | null;
             /**
@@ -2088,7 +2089,7 @@ export interface components {
             file_names: string[];
             /**
              * Delete Content
-             * @description True deletes the files; false keeps them as `stored`, out of every search.
+             * @description True deletes the files; false keeps them as `stored`, out of every search until they are read again.
              * @default false
              */
             delete_content: boolean;
@@ -2876,9 +2877,8 @@ export interface components {
              * N
              * @description Bare text has room for one answer.
              * @default 1
-             * @constant
              */
-            n: 1;
+            n: number;
             /**
              * Max Tokens
              * @description Length of the answer at most; none leaves it to the provider.
@@ -2887,9 +2887,8 @@ export interface components {
             /**
              * Stop
              * @description The answer ends before any of these.
-             * @default []
              */
-            stop: string[];
+            stop?: string[];
             /**
              * Stream
              * @description True: the text as it comes.
@@ -3109,7 +3108,7 @@ export interface components {
             session_id?: string | null;
             /**
              * Chat History Id
-             * @description An earlier question's id, to answer it again.
+             * @description An earlier question's id, to answer it again; none or empty: a new one.
              */
             chat_history_id?: string | null;
             /**
@@ -3142,7 +3141,7 @@ export interface components {
             temperature: number;
             /**
              * Max Tokens
-             * @description Length of the answer at most; none leaves it to the provider.
+             * @description Length of the answer at most; none, 0 or less leaves it to the provider.
              */
             max_tokens?: number | null;
             /**
@@ -3260,7 +3259,10 @@ export interface components {
             id: string;
             /** Query */
             query: string;
-            /** Response */
+            /**
+             * Response
+             * @description The answer; of one that failed before its first word, why.
+             */
             response: string;
             /** Docs */
             docs: string[];
@@ -3764,7 +3766,7 @@ export interface components {
             session_id?: string | null;
             /**
              * Chat History Id
-             * @description An earlier question's id, to answer it again.
+             * @description An earlier question's id, to answer it again; none or empty: a new one.
              */
             chat_history_id?: string | null;
             /**
@@ -3797,7 +3799,7 @@ export interface components {
             temperature: number;
             /**
              * Max Tokens
-             * @description Length of the answer at most; none leaves it to the provider.
+             * @description Length of the answer at most; none, 0 or less leaves it to the provider.
              */
             max_tokens?: number | null;
             /**
@@ -4086,6 +4088,12 @@ export interface components {
          */
         UpdateDocs: {
             /**
+             * Wait
+             * @description Answer when the documents are searchable: true, or seconds, 300 at most. Left out: as `[compat] wait_for_uploads`
+             *     says. What could not be read by then stands in `failed_files`.
+             */
+            wait?: number | null;
+            /**
              * Chunk Size
              * @description Characters of a passage.
              */
@@ -4150,6 +4158,12 @@ export interface components {
          *     that each process brings up to date before its next search, so that there is no refresh to put off.
          */
         UploadForm: {
+            /**
+             * Wait
+             * @description Answer when the documents are searchable: true, or seconds, 300 at most. Left out: as `[compat] wait_for_uploads`
+             *     says. What could not be read by then stands in `failed_files`.
+             */
+            wait?: number | null;
             /**
              * Chunk Size
              * @description Characters of a passage.
@@ -5549,9 +5563,9 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["TemplateRequest"];
+                "application/json": components["schemas"]["TemplateRequest"] | null;
             };
         };
         responses: {
@@ -6105,6 +6119,13 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `If-None-Match` names what there is */
+            304: {
                 headers: {
                     [name: string]: unknown;
                 };

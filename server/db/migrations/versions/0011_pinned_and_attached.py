@@ -1,15 +1,15 @@
 """pinned sessions, and knowledge bases of the files that are attached to one session
 
-Revision: 0010
-After: 0009
+Revision: 0011
+After: 0010
 """
 
 import server.db.base
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0010'
-down_revision = '0009'
+revision = '0011'
+down_revision = '0010'
 branch_labels = None
 depends_on = None
 

@@ -1,15 +1,15 @@
 """answers that go on without a reader: what they say so far, their sources, who writes them and whether to stop
 
-Revision: 0009
-After: 0008
+Revision: 0010
+After: 0009
 """
 
 import server.db.base
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0009'
-down_revision = '0008'
+revision = '0010'
+down_revision = '0009'
 branch_labels = None
 depends_on = None
 
