@@ -6,14 +6,18 @@ PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile
 # PyTorch's CPU wheels have an index of their own; give its address when PyPI's torch is not the one you want.
 TORCH_INDEX ?=
 
-.PHONY: help run setup test test-full check format bench evals lock samples
+.PHONY: help run page setup test test-web pictures test-full check format bench evals lock samples
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(if $(FULL),.venv/.full,.venv/.lite) ## install what is missing and start (HOST=, PORT=, CONFIG=, FULL=1 for local models)
+	@sh scripts/build_page.sh
 	@$(BIN)/python startup.py $(if $(FULL),,--lite) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config $(CONFIG))
+
+page: ## build the page under /h5/ (web/dist); run does it when node is there and something changed
+	@sh scripts/build_page.sh --strict
 
 setup: .venv/.dev ## install the lite set and the test tools
 
@@ -21,6 +25,16 @@ test: .venv/.dev ## the whole suite: SQLite, then what touches the database on P
 	$(PYTEST)
 	$(PYTEST) -m database --database postgresql
 	$(PYTEST) -m database --database mariadb
+	@if sh scripts/build_page.sh --can && command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-web; \
+	else echo "The page was not tested: Node.js 20.19 with npm, or chromium, is not there."; fi
+
+test-web: .venv/.dev page ## the page: lint, unit tests, size, and end to end in a browser against the real server (test does it too)
+	cd web && npm run --silent lint && npm run --silent test && npm run --silent size
+	cd web && PYTHON=$(abspath $(BIN))/python npm run --silent e2e
+
+pictures: .venv/.dev page ## take the screenshots of docs/images/h5 again
+	cd web && rm -rf e2e/failed/pictures && PYTHON=$(abspath $(BIN))/python SCREENSHOTS=$(abspath web/e2e/failed/pictures) npm run --silent e2e -- looks
+	$(BIN)/python scripts/shrink_pictures.py web/e2e/failed/pictures docs/images/h5
 
 test-full: .venv/.dev .venv/.full ## the tests that need torch, unstructured and the other large packages
 	$(PYTEST) -m full

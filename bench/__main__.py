@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from bench import chat, identity, ingestion, local_model, padding, search, startup
+from bench import chat, identity, ingestion, local_model, padding, page, search, startup
 from bench.report import machine_line
 
 PARTS = {
@@ -14,6 +14,7 @@ PARTS = {
     "identity": identity.run,
     "padding": padding.run,
     "local_model": local_model.run,
+    "page": page.run,
 }
 
 

@@ -16,13 +16,17 @@ from server.auth.door import Door
 from server.auth.framing import Framing
 from server.auth.wecom_login import open_wecom_login
 from server.catalog.service import Catalog
+from server.chat.answers import Answers
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
+from server.chat.session_files import SessionFiles
 from server.chat.sessions import Sessions
+from server.chat.shown import ShownSources
 from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
+from server.kb.loaders import SUFFIXES, can_read
 from server.pages import mount_pages
 from server.services import Services, open_services
 
@@ -53,7 +57,11 @@ def create_app(
                 opened.chat.running,
             )
             app.state.chat = opened.chat
-            app.state.sessions = Sessions(opened.database, opened.runtime.clock)
+            answers = Answers(opened.chat, opened.database, opened.runtime, settings.chat)
+            app.state.answers = answers
+            app.state.shown = ShownSources(opened.kb.passages, opened.runtime.lanes)
+            app.state.sessions = Sessions(opened.database, opened.runtime.clock, opened.attachments)
+            app.state.session_files = SessionFiles(opened.database, opened.attachments, settings)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
             app.state.search = opened.search
@@ -73,11 +81,12 @@ def create_app(
             app.state.framing = Framing(opened.database)
             async with opened.database.read() as session:
                 await warn_of_weak_keys(session, opened.runtime.clock.now())
-            watches = (opened.chat.running.watch(), opened.chat.watch_abandoned())
+            watches = (opened.chat.running.watch(), opened.chat.abandoned.watch(), answers.watch())
             watching = [asyncio.create_task(watch) for watch in watches]
             yield
             for watch in watching:
                 watch.cancel()
+            await answers.close()
 
     app = FastAPI(
         title="chat2llm",
@@ -92,7 +101,12 @@ def create_app(
     app.state.body_limits = BodyLimits(json=settings.server.max_json_size, form=settings.kb.max_upload_size)
     install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
     include_routers(app, settings)
-    mount_pages(app, demo=settings.auth.demo)
+    mount_pages(
+        app,
+        demo=settings.auth.demo,
+        wecom=settings.wecom.client if settings.wecom.corp_id else "",
+        file_types=sorted(suffix for suffix in SUFFIXES if can_read(suffix)),
+    )
     app.add_middleware(Door)
     if settings.server.cors_origins:
         origins = [origin.strip() for origin in settings.server.cors_origins.split(",")]

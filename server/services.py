@@ -20,6 +20,7 @@ from server.core.clock import Clock
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
+from server.kb.attachments import Attachments
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore
 from server.kb.indexes import Indexes
@@ -47,6 +48,7 @@ class Services:
     search: SearchEngines
     gateway: Gateway
     upkeep: Upkeep
+    attachments: Attachments
     chat: ChatService
 
 
@@ -88,6 +90,7 @@ async def open_services(
             signon=SignOn(database, tokens, guard, settings.auth, settings.h5, runtime),
             kb=kb,
             upkeep=Upkeep(database, files, embedders, runtime, settings),
+            attachments=Attachments(kb, database, files, runtime),
             gateway=gateway,
             prompts=prompts,
             search=search,

@@ -37,7 +37,7 @@ async def run(settings: Settings) -> None:
     async with open_services(settings) as services, open_worker(services) as worker:
         await sweep(services.database, services.files, services.runtime.lanes)
         log.info("worker ready", extra={"owner": worker.owner})
-        housekeeping = Housekeeping(services.database, services.runtime.clock)
+        housekeeping = Housekeeping(services.database, services.attachments, services.runtime.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(housekeeping.run())
             group.create_task(worker.run())

@@ -110,7 +110,7 @@ def test_no_module_prints_pickles_evals_or_reads_the_environment(path: Path) -> 
     )
     assert not _calls(tree) & forbidden
     assert not _imports(tree) & {"pickle", "shelve", "marshal", "dill", "joblib"}
-    if name != "server/core/settings.py":
+    if name != "server/core/configuration.py":
         assert not _attributes(tree) & {"os.environ", "os.getenv"}
     assert not _attributes(tree) & {"os.system", "os.popen"}
     loose = [

@@ -538,7 +538,7 @@ async def test_what_a_killed_process_was_writing_is_cut_once_it_is_old(
         async with services.database.read() as session:
             return {message.id: message.state for message in await session.scalars(select(Message))}
 
-    watching = asyncio.ensure_future(services.chat.watch_abandoned())
+    watching = asyncio.ensure_future(services.chat.abandoned.watch())
     await asyncio.sleep(0.5)
     expected = {done.id: "done", old: "cut", young: "writing", next_: "writing"}
     assert await states() == expected

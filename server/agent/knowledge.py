@@ -15,6 +15,8 @@ from server.kb.service import KBService
 TITLE = Text("知识库查询", "knowledge search")
 # Knowledge bases that one call searches at most, and that a model is told of.
 MAX_KBS = 20
+# What it calls the files of the conversation; no knowledge base that somebody makes can be called so.
+ATTACHED = "*attached"
 
 
 class KnowledgeQuery(Arguments):
@@ -31,12 +33,12 @@ class Knowledge:
 
     def __init__(self, service: KBService, kbs: Sequence[KnowledgeBase], threshold: float) -> None:
         self._service, self._threshold = service, threshold
-        self.kbs = {kb.name: kb for kb in kbs[:MAX_KBS]}
+        self.kbs = {ATTACHED if kb.session_id else kb.name: kb for kb in kbs[:MAX_KBS]}
 
     def describe(self) -> str:
         """One line for each."""
         return "\n".join(
-            f"- {kb.name}：{' '.join(f'{kb.zh_name} {kb.info}'.split())[:200]}" for kb in self.kbs.values()
+            f"- {name}：{' '.join(f'{kb.zh_name} {kb.info}'.split())[:200]}" for name, kb in self.kbs.items()
         )
 
     async def search(self, query: str, names: Sequence[str] = (), top_k: int = 4) -> list[Found]:
@@ -69,6 +71,9 @@ class Knowledge:
         return Tool("knowledge_search", TITLE, words, KnowledgeQuery, call)
 
 
-async def open_knowledge(service: KBService, caller: Principal, threshold: float) -> Knowledge:
-    """The knowledge bases that the caller sees and that have documents."""
-    return Knowledge(service, [kb for kb, count in await service.list_all(caller) if count], threshold)
+async def open_knowledge(
+    service: KBService, caller: Principal, threshold: float, also: Sequence[KnowledgeBase] = ()
+) -> Knowledge:
+    """The knowledge bases that the caller sees and that have documents, behind those of the conversation."""
+    seen = [kb for kb, count in await service.list_all(caller) if count]
+    return Knowledge(service, [*also, *seen], threshold)

@@ -1,5 +1,6 @@
 """The tools of this server. To add one: a function that makes a Tool, and one line in `tools`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from server.agent.base import Tool
@@ -11,6 +12,7 @@ from server.core.clock import Clock
 from server.core.errors import SettingsError
 from server.core.fetching import Fetcher
 from server.core.settings import AgentSettings
+from server.kb.models import KnowledgeBase
 from server.kb.service import KBService
 from server.search.engines import SearchEngines
 
@@ -33,8 +35,9 @@ class Toolbox:
     def now(self) -> str:
         return describe_time(self._clock.now().astimezone())
 
-    async def knowledge(self, caller: Principal) -> Knowledge:
-        return await open_knowledge(self._kb, caller, self._threshold)
+    async def knowledge(self, caller: Principal, also: Sequence[KnowledgeBase] = ()) -> Knowledge:
+        """What the caller sees, and `also` what belongs to the conversation."""
+        return await open_knowledge(self._kb, caller, self._threshold, also)
 
     def tools(self, knowledge: Knowledge) -> list[Tool[Any]]:
         settings = self._settings

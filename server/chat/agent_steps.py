@@ -7,7 +7,7 @@ from typing import Any
 from server.agent.base import Concluded, Counted, Found, Said, Task, Tool, Used
 from server.agent.service import Agents
 from server.chat import history
-from server.chat.citations import cite_file, cite_page
+from server.chat.citations import cite_file, cite_page, note_unread
 from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
 from server.chat.prompts import Prompts
 from server.chat.turn import Ask, Turn
@@ -46,12 +46,15 @@ class AgentSteps:
                     case Counted():
                         yield Usage(report.prompt, report.completion)
                     case Concluded():
-                        yield Sources(sources_of(found), turn.docs)
+                        if uses and not found and all(use["name"] == "knowledge_search" for use in uses):
+                            turn.told.outcome = "not_found"
+                        turn.docs += note_unread(turn.unread_names)
+                        yield Sources(sources_of(found), turn.docs, turn.unread_names)
                         yield FinalAnswer(report.text)
 
     async def _task(self, turn: Turn, room: int) -> Task:
         ask, toolbox = turn.ask, self._agents.toolbox
-        knowledge = await toolbox.knowledge(turn.caller)
+        knowledge = await toolbox.knowledge(turn.caller, turn.kbs)
         tools = toolbox.tools(knowledge)
         system = await self._lanes.run("templates", self._system, ask, knowledge.describe(), tools)
         room -= history.estimate_tokens(system) + _TOOLS
@@ -84,7 +87,7 @@ def cite(found: Sequence[Found], address: str) -> list[str]:
     return [
         cite_page(number, passage.source)
         if isinstance(passage.source, WebPage)
-        else cite_file(number, passage.kb_name, passage.source, address)
+        else cite_file(number, passage.source, address)
         for number, passage in enumerate(found, start=1)
     ]
 

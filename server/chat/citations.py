@@ -1,15 +1,25 @@
 """Citations as people see them: the contract's Markdown, with a number, a link and the passage."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from server.kb.retriever import Hit
 from server.search.base import WebPage
 
 
-def cite_file(number: int, kb_name: str, hit: Hit, address: str) -> str:
+def cite_file(number: int, hit: Hit, address: str) -> str:
     """`address`: where readers reach this server."""
-    query = f"knowledge_base_name={quote(kb_name)}&file_name={quote(hit.file_name)}"
-    return _cite(number, hit.file_name, f"{address}/knowledge_base/download_doc?{query}", hit.text)
+    if hit.session_id:
+        link = f"/session/files/content?session_id={hit.session_id}&document_id={hit.document_id}"
+    else:
+        query = f"knowledge_base_name={quote(hit.kb_name)}&file_name={quote(hit.file_name)}"
+        link = f"/knowledge_base/download_doc?{query}"
+    return _cite(number, hit.file_name, f"{address}{link}", hit.text)
+
+
+def note_unread(names: Sequence[str]) -> list[str]:
+    """What stands behind the citations when files of the conversation are still being read."""
+    return [f"附件还在处理，这次回答没有用到：{'、'.join(names)}"] if names else []
 
 
 def cite_page(number: int, page: WebPage) -> str:

@@ -5,10 +5,13 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from server.chat.answers import Answers
 from server.chat.feedback import Feedback
 from server.chat.raw import RawAnswers
 from server.chat.service import ChatService
+from server.chat.session_files import SessionFiles
 from server.chat.sessions import Sessions
+from server.chat.shown import ShownSources
 from server.core.i18n import Language, negotiate
 from server.core.settings import Settings
 from server.core.tasks import BackgroundTasks
@@ -42,8 +45,20 @@ async def _context(request: Request) -> AnswerContext:
     )
 
 
+async def _answers(request: Request) -> Answers:
+    return cast("Answers", request.app.state.answers)
+
+
+async def _shown(request: Request) -> ShownSources:
+    return cast("ShownSources", request.app.state.shown)
+
+
 async def _sessions(request: Request) -> Sessions:
     return cast("Sessions", request.app.state.sessions)
+
+
+async def _session_files(request: Request) -> SessionFiles:
+    return cast("SessionFiles", request.app.state.session_files)
 
 
 async def _feedback(request: Request) -> Feedback:
@@ -55,6 +70,9 @@ async def _language(request: Request) -> Language:
 
 
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
+AnswersDep = Annotated[Answers, Depends(_answers)]
+ShownDep = Annotated[ShownSources, Depends(_shown)]
+SessionFilesDep = Annotated[SessionFiles, Depends(_session_files)]
 FeedbackDep = Annotated[Feedback, Depends(_feedback)]
 Lang = Annotated[Language, Depends(_language)]
 Answering = Annotated[AnswerContext, Depends(_context)]

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.sse import format_sse_event
 
 from server.chat.events import (
+    Cut,
     Event,
     Failed,
     FinalAnswer,
@@ -139,7 +140,8 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "started", {"message_id": event.message_id}
         case Sources():
             hits = enumerate(event.hits, start=1)
-            return "sources", {"hits": [_source(number, hit, language) for number, hit in hits]}
+            found = {"hits": [_source(number, hit, language) for number, hit in hits]}
+            return "sources", found | ({"unread": list(event.unread)} if event.unread else {})
         case TextDelta():
             return "delta", {"text": event.text}
         case ToolUse():
@@ -162,6 +164,8 @@ def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
             return "finished", {"message_id": event.message_id} if event.message_id else {}
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
+        case Cut():
+            return "cut", {"message_id": event.message_id}
 
 
 def _tool_lines(use: ToolUse, language: Language) -> list[str]:
@@ -186,7 +190,7 @@ def _source(number: int, hit: Source, language: Language) -> dict[str, Any]:
         "anchor": hit.anchor,
         "text": hit.text,
         "score": hit.score,
-    }
+    } | ({"attached": True} if hit.session_id else {})
 
 
 def error_object(error: AppError, language: Language) -> dict[str, str]:

@@ -18,10 +18,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The passages the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown."""
+    """The passages the answer is made of, number 1 first; `docs` are the same as citations for people, in Markdown.
+
+    `unread`: files of the conversation that are still being read, so that nothing here is of them.
+    """
 
     hits: Sequence[Source]
     docs: list[str]
+    unread: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +71,11 @@ class Failed:
     error: AppError
 
 
-Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The answer was stopped; what was said is kept."""
+
+    message_id: str
+
+
+Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed | Cut

@@ -11,6 +11,7 @@ from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX
 from server.chat.repository import delete_conversations
 from server.core.clock import Clock
 from server.db.session import PASSING_FAULTS, Database
+from server.kb.attachments import Attachments
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,8 @@ _VISITORS_KEPT = timedelta(hours=24)
 class Housekeeping:
     """Runs beside the work on documents. Two processes at it at once do no harm."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, attachments: Attachments, clock: Clock) -> None:
+        self._database, self._attachments, self._clock = database, attachments, clock
 
     async def run(self) -> None:
         """Clean now and every ten minutes, until cancelled."""
@@ -48,9 +49,11 @@ class Housekeeping:
             return await delete_expired(session, now)
 
     async def _delete_visitors(self, now: datetime) -> int:
+        attached: list[str] = []
         async with self._database.write() as session:
             gone = await delete_unseen_users(session, DEMO_CLIENT, VISITOR_PREFIX, now - _VISITORS_KEPT)
             if gone:
-                await delete_conversations(session, DEMO_CLIENT, gone)
+                attached = await delete_conversations(session, DEMO_CLIENT, gone)
                 audit(session, now, SERVER, "visitors.delete", DEMO_CLIENT, visitors=len(gone))
-            return len(gone)
+        await self._attachments.forget(attached)
+        return len(gone)

@@ -18,12 +18,12 @@ class Limits:
         self._running, self._settings = running, settings
 
     async def hold(
-        self, caller: Principal, model: str, events: AsyncGenerator[Event, None]
+        self, caller: Principal, model: str, events: AsyncGenerator[Event, None], message_id: str = ""
     ) -> AsyncGenerator[Event, None]:
-        """The events up to the limits. Raises UpstreamCut there, after what still fitted, and CallerDisabled."""
+        """The events up to the limits. Raises UpstreamCut there, after what still fitted, CallerDisabled and Stopped."""
         limit, left = self._settings.max_answer_time, self._settings.max_answer_chars
         deadline = asyncio.get_running_loop().time() + limit.total_seconds()
-        with self._running.of(caller) as run:
+        with self._running.of(caller, message_id) as run:
             async with aclosing(events):
                 while True:
                     try:

@@ -24,6 +24,8 @@ class Session(Base):
     name: Mapped[str] = mapped_column(String(20), default="")
     mode: Mapped[str] = mapped_column(String(20), default="LLM")
     param: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # When its owner pinned it; None: not pinned.
+    pinned_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -55,8 +57,22 @@ class Message(Base):
     docs: Mapped[list[str]] = mapped_column(JSON)
     # How retrieval came to its hits.
     trace: Mapped[dict[str, Any]] = mapped_column(JSON)
-    # writing | done | cut (the reader went away or was disabled, or the process was killed) | failed
+    # The passages it is made of, as `sources.to_json` has them; None: not known (yet).
+    sources: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    # What readers are told beside the text: stage, tools, tokens, why it failed. `Telling.progress`.
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    # writing | done | cut (the reader went away or was disabled, stopped it, or the process was killed) | failed
     state: Mapped[str] = mapped_column(String(16), default="writing")
+    # How often it was answered: who wrote an earlier answer stores nothing over a later one.
+    attempt: Mapped[int] = mapped_column(default=1)
+    # While it is being written: when its process has to have said again that it lives.
+    writing_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    # For the process that writes it.
+    stop_wanted: Mapped[bool] = mapped_column(default=False)
+    # answered | not_found, once it is done.
+    outcome: Mapped[str | None] = mapped_column(String(16), default=None)
+    # Questions that are recommended to whoever asked this one.
+    follow_ups: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)
     error_code: Mapped[str | None] = mapped_column(String(32), default=None)
     # What its asker thinks of the answer, 0 to 100, and why.
     feedback_score: Mapped[int | None] = mapped_column(default=None)

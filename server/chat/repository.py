@@ -1,20 +1,38 @@
 """SQL about conversations. Functions take the session first and never commit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.principal import Principal
 from server.chat.models import Message, Session
+from server.kb.attachment_repository import delete_kbs
 
+# Bound parameters per statement: SQLite's old limit is 999.
+_BATCH = 500
 # A rating from here on is a good one.
 GOOD = 60
 # Messages in the order in which they came; no two are equal.
 _AGE = (Message.created_at, Message.position, Message.id)
+# Sessions whose answers are in memory at once.
+_IN_MEMORY = 100
 
 
 def _of(table: type[Message] | type[Session], caller: Principal) -> ColumnElement[bool]:
@@ -41,18 +59,64 @@ async def add_session(session: AsyncSession, row: Session) -> bool:
 
 
 async def list_sessions(
-    session: AsyncSession, caller: Principal, words: str, *, offset: int, limit: int
+    session: AsyncSession,
+    caller: Principal,
+    words: str,
+    *,
+    pinned_first: bool = False,
+    offset: int,
+    limit: int,
 ) -> tuple[list[Session], int]:
-    """The caller's sessions with these words in their name or a question, the newest first; and how many there are."""
+    """The caller's sessions, the newest first; and how many there are. With words, those that have them in their name, in
+    a question or in an answer."""
     mine = _of(Session, caller)
-    if words:
-        asked = select(Message.id).where(
-            Message.session_id == Session.id, Message.query.icontains(words, autoescape=True)
-        )
-        mine &= Session.name.icontains(words, autoescape=True) | asked.exists()
-    total = await session.scalar(select(func.count()).select_from(Session).where(mine))
-    query = select(Session).where(mine).order_by(Session.created_at.desc(), Session.id)
-    return list(await session.scalars(query.offset(offset).limit(limit))), total or 0
+    order: list[ColumnElement[Any]] = [Session.created_at.desc(), Session.id.asc()]
+    if pinned_first:
+        order = [case((Session.pinned_at.is_(None), 1), else_=0), Session.pinned_at.desc(), *order]
+    if not words:
+        total = await session.scalar(select(func.count()).select_from(Session).where(mine))
+        query = select(Session).where(mine).order_by(*order)
+        return list(await session.scalars(query.offset(offset).limit(limit))), total or 0
+    said = select(Message.id).where(Message.session_id == Session.id, _says(words))
+    has_words = _contains(Session.name, words) | said.exists()
+    # Every message is read for this; once is enough to count them and to have a page of them.
+    ids = list(await session.scalars(select(Session.id).where(mine, has_words).order_by(*order)))
+    wanted = ids[offset : offset + limit]
+    rows: dict[str, Session] = {}
+    for batch in _batches(wanted):
+        rows |= {row.id: row for row in await session.scalars(select(Session).where(Session.id.in_(batch)))}
+    return [rows[session_id] for session_id in wanted if session_id in rows], len(ids)
+
+
+async def find_first_hits(
+    session: AsyncSession, session_ids: Sequence[str], words: str
+) -> dict[str, tuple[str, str]]:
+    """(question, answer) of each session's first message that has these words."""
+    found: dict[str, tuple[str, str]] = {}
+    rank = func.row_number().over(partition_by=Message.session_id, order_by=_AGE)
+    for batch in _batches(session_ids):
+        hits = select(Message.id, rank.label("rank")).where(Message.session_id.in_(batch), _says(words))
+        first = hits.subquery()
+        query = select(Message.session_id, Message.query, Message.response)
+        query = query.join(first, first.c.id == Message.id).where(first.c.rank == 1)
+        for session_id, question, answer in await session.execute(query):
+            found[session_id or ""] = question, answer
+    return found
+
+
+def _says(words: str) -> ColumnElement[bool]:
+    return _contains(Message.query, words) | _contains(Message.response, words)
+
+
+def _contains(column: InstrumentedAttribute[str], words: str) -> ColumnElement[bool]:
+    """In whatever case. What databases know of case may end with ASCII, so that other letters are looked for in both."""
+    other = "".join(letter for letter in words if not letter.isascii())
+    cases = {words.lower(), words.upper()} if other.lower() != other.upper() else {words}
+    return or_(*(column.icontains(case, autoescape=True) for case in sorted(cases)))
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _IN_MEMORY] for start in range(0, len(ids), _IN_MEMORY))
 
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
@@ -129,22 +193,75 @@ async def update_message(session: AsyncSession, message_id: str, values: dict[st
     await session.execute(update(Message).where(Message.id == message_id).values(**values))
 
 
-async def unfinished_messages(session: AsyncSession, before: datetime) -> list[str]:
-    """The ids of messages from before then that are still being written."""
-    query = select(Message.id).where(Message.state == "writing", Message.created_at < before)
-    return list(await session.scalars(query))
+def _is_abandoned(now: datetime, before: datetime) -> ColumnElement[bool]:
+    """Being written, but by no process that has been heard of lately; or, if none had to be, from before then."""
+    unheard = case(
+        (Message.writing_until.is_(None), Message.created_at < before), else_=Message.writing_until < now
+    )
+    return and_(Message.state == "writing", unheard)
 
 
-async def cut_message(session: AsyncSession, message_id: str) -> None:
-    """Mark a message as cut, unless it has ended meanwhile."""
+async def list_abandoned(session: AsyncSession, now: datetime, before: datetime) -> list[str]:
+    return list(await session.scalars(select(Message.id).where(_is_abandoned(now, before))))
+
+
+async def cut_abandoned(session: AsyncSession, message_id: str, now: datetime, before: datetime) -> bool:
+    """Mark a message as cut, unless it has ended or goes on meanwhile: False."""
+    query = update(Message).where(Message.id == message_id, _is_abandoned(now, before))
+    result = await session.execute(query.values(state="cut", writing_until=None))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+async def store_answer(session: AsyncSession, message_id: str, attempt: int, values: dict[str, Any]) -> None:
+    """Unless it is being answered anew."""
+    query = update(Message).where(Message.id == message_id, Message.attempt == attempt)
+    await session.execute(query.values(**values))
+
+
+# ── while it is being written ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def store_progress(session: AsyncSession, parts: Sequence[dict[str, Any]]) -> None:
+    """What answers say so far, many at once; `id`, `attempt` and the same columns in each.
+
+    Of an answer that has ended, nothing.
+    """
+    table = Message.__table__
+    assert isinstance(table, Table)
+    names = [name for name in parts[0] if name not in ("id", "attempt")]
+    query = table.update().where(
+        table.c.id == bindparam("_id"), table.c.attempt == bindparam("_attempt"), table.c.state == "writing"
+    )
+    query = query.values({name: bindparam(f"_{name}", type_=table.c[name].type) for name in names})
+    # In one order everywhere, so that two processes cannot wait for each other.
+    rows = sorted(parts, key=lambda part: str(part["id"]))
+    await session.execute(query, [{f"_{name}": value for name, value in row.items()} for row in rows])
+
+
+async def list_wanted(session: AsyncSession, ids: Sequence[str]) -> set[tuple[str, int]]:
+    """(id, attempt) of those of these messages that are there, and whose answer nobody has stopped."""
+    wanted: set[tuple[str, int]] = set()
+    for start in range(0, len(ids), _BATCH):
+        query = select(Message.id, Message.attempt).where(
+            Message.id.in_(ids[start : start + _BATCH]), Message.stop_wanted.is_(False)
+        )
+        wanted |= {(message_id, attempt) for message_id, attempt in await session.execute(query)}
+    return wanted
+
+
+async def ask_to_stop(session: AsyncSession, message_id: str) -> None:
     query = update(Message).where(Message.id == message_id, Message.state == "writing")
-    await session.execute(query.values(state="cut"))
+    await session.execute(query.values(stop_wanted=True))
 
 
-async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> None:
-    """All that these users of a client asked, and were answered."""
+async def delete_conversations(session: AsyncSession, client_id: str, user_ids: Collection[str]) -> list[str]:
+    """All that these users of a client asked, and were answered, and the files they attached. Returns the knowledge bases
+    of those."""
+    theirs = select(Session.id).where(Session.client_id == client_id, Session.user_id.in_(user_ids))
+    attached = await delete_kbs(session, list(await session.scalars(theirs.with_for_update())))
     for table in (Message, Session):
         await session.execute(delete(table).where(table.client_id == client_id, table.user_id.in_(user_ids)))
+    return attached
 
 
 # ── feedback ──────────────────────────────────────────────────────────────────────────────────────────────────────────

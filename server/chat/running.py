@@ -1,7 +1,7 @@
 """The answers that this process is writing, and for whom: an answer ends when its caller is disabled.
 
 At once where that is done in this process (`server.admin.deps.Desk`), within seconds where it is done in another one or
-on the command line.
+on the command line. It also ends when it is stopped.
 """
 
 import asyncio
@@ -22,32 +22,40 @@ T = TypeVar("T")
 _PERIOD = 5.0
 
 
+class Stopped(Exception):
+    """Whoever asked wants no more of this answer, or the process ends."""
+
+
 class Run:
     """One answer being written."""
 
-    def __init__(self, caller: Principal) -> None:
-        self.caller = (caller.client_id, caller.user_id)
+    def __init__(self, caller: Principal, message_id: str) -> None:
+        self.caller, self.message_id = (caller.client_id, caller.user_id), message_id
         self._is_cut = False
+        self._reason: type[Exception] = CallerDisabled
         self._wait: asyncio.Timeout | None = None
 
     async def take(self, items: AsyncIterator[T], deadline: float) -> T | None:
-        """The next item, None after the last; `deadline` is a time of the loop. Raises CallerDisabled, TimeoutError."""
+        """The next item, None after the last; `deadline` is a time of the loop.
+
+        Raises CallerDisabled, Stopped, TimeoutError.
+        """
         if self._is_cut:
-            raise CallerDisabled
+            raise self._reason
         try:
             # Around this wait only: the time-out must not reach whoever is given the item.
             async with asyncio.timeout_at(deadline) as self._wait:
                 return await anext(items, None)
         except TimeoutError:
             if self._is_cut:
-                raise CallerDisabled from None
+                raise self._reason from None
             raise
         finally:
             self._wait = None
 
-    def cut(self) -> None:
+    def cut(self, reason: type[Exception] = CallerDisabled) -> None:
         """Let no further item through, and wait for none: the deadline is now."""
-        self._is_cut = True
+        self._is_cut, self._reason = True, reason
         if self._wait is not None and not self._wait.expired():
             self._wait.reschedule(asyncio.get_running_loop().time())
 
@@ -60,14 +68,20 @@ class RunningAnswers:
         self._runs: set[Run] = set()
 
     @contextmanager
-    def of(self, caller: Principal) -> Iterator[Run]:
+    def of(self, caller: Principal, message_id: str = "") -> Iterator[Run]:
         """An answer for this caller, while it is being written."""
-        run = Run(caller)
+        run = Run(caller, message_id)
         self._runs.add(run)
         try:
             yield run
         finally:
             self._runs.discard(run)
+
+    def stop(self, message_id: str) -> None:
+        """End this answer, if it is one of this process."""
+        for run in self._runs:
+            if run.message_id == message_id:
+                run.cut(Stopped)
 
     async def check(self) -> None:
         """Cut the answers of whoever is disabled or gone; while the database is away, nobody's."""

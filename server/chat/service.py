@@ -4,21 +4,24 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.chat import history, repository
-from server.chat.events import Event, Failed, FinalAnswer, Finished, Started, TextDelta
+from server.chat.abandoned import LEASE, Abandoned
+from server.chat.events import Cut, Event, Failed, Finished, Started
 from server.chat.history import Round
 from server.chat.limits import Limits
 from server.chat.models import Message, Session
 from server.chat.preset import PresetModel
 from server.chat.prompts import Mode
-from server.chat.running import RunningAnswers
+from server.chat.running import RunningAnswers, Stopped
 from server.chat.steps import Means, Steps
 from server.chat.storing import PAUSES, keep_trying
+from server.chat.telling import Telling, first_stage
 from server.chat.turn import Ask, Turn
 from server.core.errors import AnswerNotStored, AppError, CallerDisabled, Conflict, Deadlock, SessionNotFound
 from server.core.i18n import Text
@@ -27,6 +30,7 @@ from server.core.questions import check_length
 from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
 from server.db.session import Database
+from server.kb.attachments import Attached, find_attached
 from server.kb.models import KnowledgeBase, Question
 from server.search.base import WebPage
 
@@ -49,6 +53,10 @@ class _Overtaken(Exception):
     """Another request has just inserted or deleted what this one needs."""
 
 
+class AlreadyAsked(Exception):
+    """There is a message of this id."""
+
+
 class ChatService:
     """Answers questions."""
 
@@ -68,12 +76,14 @@ class ChatService:
         self._settings, self._pauses = settings, pauses
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
+        self.abandoned = Abandoned(database, runtime, settings.max_answer_time)
 
     async def prepare(self, caller: Principal, ask: Ask) -> Turn:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
 
         Raises Invalid, ModelNotFound, PromptNotFound, KBNotFound, EmbeddingUnavailable, SessionNotFound,
-        SearchEngineNotFound, SearchEngineNotReady, UpstreamError (of a search engine).
+        SearchEngineNotFound, SearchEngineNotReady, UpstreamError (of a search engine); for a detached answer AlreadyAsked,
+        Conflict.
         """
         check_length(ask.query, self._settings.max_query_chars)
         model = self.means.gateway.get(ask.model_name)
@@ -88,15 +98,28 @@ class ChatService:
             model = PresetModel(recommended.answer)
         elif kb is not None:
             await self._kb.check_searchable(kb)
+        attached = await self._attached(caller, ask)
         rounds = await self._rounds(caller, ask)
         pages = await self._search_web(caller, ask) if ask.mode == "search_engine_chat" else None
-        message_id = await self._store_question(caller, ask, model.name, kb, recommended)
-        return Turn(caller, ask, message_id, model, kb, pages, rounds, self._clock.now())
+        told = await self._store_question(caller, ask, model.name, kb, recommended)
+        return Turn(caller, ask, told.message_id, model, kb, attached, pages, rounds, self._clock.now(), told)
+
+    async def _attached(self, caller: Principal, ask: Ask) -> Attached | None:
+        """The files of the conversation. Raises SessionNotFound, EmbeddingUnavailable, EmbeddingMismatch."""
+        if ask.mode == "search_engine_chat" or not (ask.session_id or ask.message_id):
+            return None
+        async with self._database.read() as session:
+            found, message = await _find_own(session, caller, ask)
+            session_id = message.session_id if message is not None else found.id if found else None
+            attached = await find_attached(session, session_id) if session_id else None
+        if attached is not None and attached.is_ready:
+            await self._kb.check_searchable(attached.kb)
+        return attached
 
     async def _search_web(self, caller: Principal, ask: Ask) -> list[WebPage]:
         """Before anything is stored or sent: an engine that fails is a refusal like any other."""
         async with self._database.read() as session:
-            await _check_own(session, caller, ask)
+            await _find_own(session, caller, ask)
         return await self.means.web.find(ask.search_engine_name, ask.query, ask.top_k, split=ask.split_result)
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Event, None]:
@@ -105,16 +128,16 @@ class ChatService:
         try:
             yield Started(turn.message_id)
             async with aclosing(
-                self.limits.hold(turn.caller, turn.model.name, self._steps.of(turn))
+                self.limits.hold(turn.caller, turn.model.name, self._steps.of(turn), turn.message_id)
             ) as events:
                 async for event in events:
-                    if isinstance(event, TextDelta):
-                        turn.reply.append(event.text)
-                    elif isinstance(event, FinalAnswer):
-                        turn.reply = [event.text]
+                    turn.told.take(event)
                     yield event
-            turn.state, last = "done", Finished(turn.message_id)
+            turn.told.state, last = "done", Finished(turn.message_id)
+        except Stopped:
+            last = Cut(turn.message_id)
         except CallerDisabled as error:
+            turn.told.fail(error)
             last = Failed(error)  # kept as an answer whose reader went away
         except AppError as error:
             last = self._fail(turn, error)
@@ -123,6 +146,8 @@ class ChatService:
             log.exception("answer failed", extra={"message_id": turn.message_id})
             last = self._fail(turn, AppError(_INTERNAL))
         finally:
+            if turn.told.state == "writing":
+                turn.told.state = "cut"
             # Also when the reader has gone: then this frame is being torn down, and the task lives on.
             stored = self._tasks.start(
                 keep_trying(lambda: self._store_answer(turn), self._tasks, self._pauses)
@@ -131,27 +156,6 @@ class ChatService:
         if stored.exception() is not None and isinstance(last, Finished):
             last = self._fail(turn, AnswerNotStored())
         yield last
-
-    async def watch_abandoned(self) -> None:
-        """Look for abandoned answers now, when another process may have died, and again and again, until cancelled."""
-        while True:
-            # A task of its own: what is being committed is not broken off, and what fails is logged there.
-            await asyncio.wait({self._tasks.start(self._close_abandoned())})
-            await asyncio.sleep(self._settings.max_answer_time.total_seconds())
-
-    async def _close_abandoned(self) -> None:
-        """Mark as cut what is being written for longer than an answer may take: its process was killed, or could not
-        store it.
-
-        Should one be written after all, by another process, it is stored over this.
-        """
-        before = self._clock.now() - self._settings.max_answer_time
-        async with self._database.read() as session:
-            abandoned = await repository.unfinished_messages(session, before)
-        for message_id in abandoned:
-            async with self._database.write() as session:
-                await repository.cut_message(session, message_id)
-            log.warning("answer was abandoned", extra={"message_id": message_id})
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,7 +173,7 @@ class ChatService:
 
     async def _store_question(
         self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
-    ) -> str:
+    ) -> Telling:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
         for _ in range(_TRIES):
             # From the beginning: on MariaDB, whoever found the row taken would hold a lock on it.
@@ -181,7 +185,8 @@ class ChatService:
 
     async def _try_to_store_question(
         self, caller: Principal, ask: Ask, model: str, kb: KnowledgeBase | None, recommended: Question | None
-    ) -> str:
+    ) -> Telling:
+        now = self._clock.now()
         async with self._database.write() as session:
             found, message = await _lock_own(session, caller, ask)
             # A message that there is stays in its session: a new one would be empty.
@@ -197,10 +202,16 @@ class ChatService:
                     raise _Overtaken
                 if recommended is not None:
                     await self._kb.questions.count_tap(session, recommended)
-            message.state, message.error_code = "writing", None
+            else:
+                if ask.detached:
+                    _clear_answer(message, ask, now)
+                    message.kb_id, message.chat_type = kb.id if kb else None, ask.mode
+                message.attempt += 1
+            message.state, message.error_code, message.stop_wanted = "writing", None, False
+            message.writing_until = now + (LEASE if ask.detached else self._settings.max_answer_time)
             # What was said of an earlier answer is not said of the next.
             message.feedback_score, message.feedback_reason, message.feedback_at = None, "", None
-        return message.id
+        return Telling(message.id, message.query, message.session_id, message.attempt, first_stage(ask.mode))
 
     def _new_session(self, caller: Principal, ask: Ask, session_id: str) -> Session:
         return Session(
@@ -225,31 +236,40 @@ class ChatService:
             response="",
             docs=[],
             trace={},
+            attempt=1,
             created_at=self._clock.now(),
         )
 
     async def _store_answer(self, turn: Turn) -> None:
+        told = turn.told
+        is_done = told.state == "done"
         values: dict[str, Any] = {
-            "response": "".join(turn.reply),
+            "response": str(told.text),
             "docs": turn.docs,
             "trace": turn.trace,
             "model": turn.model.name,
-            "state": turn.state,
-            "error_code": turn.error_code,
+            "state": told.state,
+            "error_code": told.error["code"] if told.error and told.state == "failed" else None,
+            "sources": told.sources,
+            "progress": told.progress,
+            "outcome": told.outcome if is_done else None,
+            "follow_ups": told.follow_ups if is_done else None,
+            "writing_until": None,
         }
         async with self._database.write() as session:
-            await repository.update_message(session, turn.message_id, values)
+            await repository.store_answer(session, turn.message_id, told.attempt, values)
         seconds = round((self._clock.now() - turn.started_at).total_seconds(), 2)
         fields = {
             "message_id": turn.message_id,
             "model": turn.model.name,
-            "state": turn.state,
+            "state": told.state,
             "seconds": seconds,
         }
         log.info("answered", extra=fields | {"chars": len(values["response"]), "hits": len(turn.docs)})
 
     def _fail(self, turn: Turn, error: AppError) -> Failed:
-        turn.state, turn.error_code = "failed", error.code
+        turn.told.state = "failed"
+        turn.told.fail(error)
         return Failed(error)
 
 
@@ -262,13 +282,26 @@ def _page_param(ask: Ask) -> dict[str, Any]:
     return param if ask.model_name is None else param | {"model_name": ask.model_name}
 
 
-async def _check_own(session: AsyncSession, caller: Principal, ask: Ask) -> None:
-    """Raises SessionNotFound when the session or the message that a question names is somebody else's."""
-    _check_owners(
-        caller,
-        await repository.find_session(session, ask.session_id) if ask.session_id else None,
-        await repository.find_message(session, ask.message_id) if ask.message_id else None,
-    )
+def _clear_answer(message: Message, ask: Ask, now: datetime) -> None:
+    """Make room for another answer to a question. Raises AlreadyAsked, Conflict."""
+    if not ask.again:
+        raise AlreadyAsked
+    if message.state == "writing" and message.writing_until is not None and message.writing_until > now:
+        raise Conflict(
+            Text("这个回答还没有写完", "this answer is still being written"), code="answer_running"
+        )
+    message.response, message.docs, message.trace = "", [], {}
+    message.sources = message.progress = message.outcome = message.follow_ups = None
+
+
+async def _find_own(
+    session: AsyncSession, caller: Principal, ask: Ask
+) -> tuple[Session | None, Message | None]:
+    """The session and the message that a question names, as far as there are any. Raises SessionNotFound."""
+    found = await repository.find_session(session, ask.session_id) if ask.session_id else None
+    message = await repository.find_message(session, ask.message_id) if ask.message_id else None
+    _check_owners(caller, found, message)
+    return found, message
 
 
 async def _lock_own(

@@ -10,6 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from server.auth.deps import Chatter, Editor
 from server.auth.principal import Principal
+from server.chat import sources
+from server.chat.answer_schemas import SourceOut
 from server.chat.deps import FeedbackDep, Lang, SessionsDep
 from server.chat.export import render_head, render_messages
 from server.chat.failures import describe_failure
@@ -21,13 +23,14 @@ from server.chat.session_schemas import (
     GiveFeedback,
     LatestMessages,
     MessageOut,
+    PinSession,
     RatedAnswer,
     SaveSession,
     SessionFilter,
     SessionList,
     SessionOut,
 )
-from server.chat.sessions import Sessions
+from server.chat.sessions import Listed, Sessions, Wanted
 from server.core.bare import read_bare
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
@@ -64,8 +67,10 @@ async def list_sessions(
 ) -> SessionList:
     """The caller's sessions, the newest first."""
     offset, limit = wanted.window
-    rows, total = await sessions.list_all(caller, wanted.q.strip(), offset=offset, limit=limit)
-    return SessionList(data=[_session_out(row) for row in rows], total=total)
+    found, total = await sessions.list_all(
+        caller, Wanted(wanted.q.strip(), wanted.pinned_first, offset, limit)
+    )
+    return SessionList(data=[_session_out(one) for one in found], total=total)
 
 
 @router.post("/session/save")
@@ -73,6 +78,13 @@ async def save_session(caller: Chatter, sessions: SessionsDep, body: SaveSession
     """Keep a session, rename it, change what it keeps."""
     await sessions.save(caller, body.session_id, body.session_name, body.mode, body.param)
     return Envelope(data=True)
+
+
+@router.post("/session/pin")
+async def pin_session(caller: Chatter, sessions: SessionsDep, body: PinSession) -> Envelope[bool]:
+    """Keep a session at the top of lists that ask for `pinned_first`, or let it go."""
+    await sessions.pin(caller, body.session_id, pinned=body.pinned)
+    return Envelope(data=body.pinned)
 
 
 @router.post("/session/delete", openapi_extra=_BARE_ID)
@@ -140,13 +152,16 @@ async def report_feedback(
     return Envelope(data=_report_out(report, knowledge_base_name))
 
 
-def _session_out(row: Session) -> SessionOut:
+def _session_out(listed: Listed) -> SessionOut:
+    row = listed.session
     return SessionOut(
         session_id=row.id,
         session_name=row.name,
         mode=row.mode,
         param=_json(row.param),
         create_time=row.created_at,
+        pinned=row.pinned_at is not None,
+        snippet=listed.snippet,
     )
 
 
@@ -170,6 +185,9 @@ def _message_out(row: Message, language: Language) -> MessageOut:
         state=row.state,
         error_code=row.error_code,
         feedback_score=row.feedback_score,
+        outcome=row.outcome,
+        sources=[SourceOut(**source) for source in sources.tell(row.sources or [], language)],
+        follow_ups=row.follow_ups or [],
     )
 
 

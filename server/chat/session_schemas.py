@@ -4,8 +4,10 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from server.chat.answer_schemas import SourceOut
 from server.chat.schemas import Id32
 from server.core import strict_json
 from server.core.contract import ContractBody, at_most
@@ -43,6 +45,17 @@ class SaveSession(ContractBody):
     """What the page wants to find again; kept as it is. Left out: what is there stays."""
 
 
+class _Body(BaseModel):
+    """Of a younger path, which takes nothing for something else."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PinSession(_Body):
+    session_id: Id32
+    pinned: bool
+
+
 class SessionOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -52,6 +65,9 @@ class SessionOut(BaseModel):
     param: str
     """JSON, as text: old pages parse it."""
     create_time: datetime
+    pinned: bool
+    snippet: str | None
+    """With `q`: plain text around the first hit in its questions and answers; null when only the name has the words."""
 
 
 class SessionList(Envelope[list[SessionOut]]):
@@ -64,7 +80,9 @@ class SessionFilter(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     q: Annotated[str, Field(max_length=100)] = ""
-    """Words of the name or of a question."""
+    """Words of the name, of a question or of an answer, in whatever case."""
+    pinned_first: bool = False
+    """Pinned sessions before the others, the one that was pinned last first."""
     page: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """From 1; or use `offset`."""
     offset: Annotated[int, Field(ge=0, le=100_000_000)] = 0
@@ -76,6 +94,45 @@ class SessionFilter(BaseModel):
         """(offset, limit)"""
         limit = self.limit or (1000 if self.page is None else 50)
         return (self.offset if self.page is None else (self.page - 1) * limit), limit
+
+
+class AttachForm(BaseModel):
+    """A multipart upload of files for one session."""
+
+    session_id: Id32
+    files: Annotated[list[UploadFile], Field(min_length=1)]
+
+
+class TakenFile(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    document_id: str | None
+    """null: it was refused."""
+    file_name: str
+    state: str
+    """waiting, ready (it was there already), or refused."""
+    error_code: str | None
+    reason: str | None
+
+
+class AttachedFile(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    document_id: str
+    file_name: str
+    state: str
+    """waiting, parsing, embedding, ready or failed."""
+    percent: int
+    size: int
+    """Bytes."""
+    error_code: str | None
+    reason: str | None
+    create_time: datetime
+
+
+class DeleteFile(_Body):
+    session_id: Id32
+    document_id: Annotated[str, Field(max_length=64)]
 
 
 class LatestMessages(ContractBody):
@@ -98,6 +155,12 @@ class MessageOut(BaseModel):
     """done, writing, or what ended it early: cut (the reader went away) or failed."""
     error_code: str | None
     feedback_score: int | None
+    outcome: str | None
+    """answered, or not_found: not in the knowledge base. None until it is done, and of older messages."""
+    sources: list[SourceOut]
+    """What the numbers of the answer point to; empty for older messages, which have `docs`."""
+    follow_ups: list[str]
+    """Questions that may be asked next."""
 
 
 class GiveFeedback(ContractBody):

@@ -1,8 +1,9 @@
 """How an answer is made: what is looked up, what the model reads, and what it says."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,13 +11,14 @@ from server.agent.knowledge import TITLE as KNOWLEDGE_TITLE
 from server.agent.service import Agents
 from server.chat import history
 from server.chat.agent_steps import AgentSteps, cite, sources_of
-from server.chat.citations import cite_file, cite_page
+from server.chat.citations import cite_file, cite_page, note_unread
 from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
 from server.chat.preset import PresetModel
 from server.chat.prompts import Grounded, Prompts
 from server.chat.turn import Turn
 from server.chat.web import WebSearch
 from server.core.threads import Lanes
+from server.kb.models import KnowledgeBase
 from server.kb.service import KBService
 from server.llm.base import ChatMessage, ChatModel, ModelRequest
 from server.llm.gateway import Gateway
@@ -27,6 +29,8 @@ AnySource = TypeVar("AnySource", bound=Source)
 
 # Tokens kept free for the answer when a request sets no max_tokens.
 _ANSWER_ROOM = 1024
+# Questions that are recommended after an answer, and seconds that its end waits for them.
+_FOLLOW_UPS, _FOLLOW_UP_PATIENCE = 3, 0.3
 NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
 NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
 
@@ -63,18 +67,41 @@ class Steps:
         hits = await self._find(turn)
         if is_agent:
             yield _search_of(turn, len(hits))
-        if turn.ask.mode != "llm_chat":
-            yield Sources(hits, turn.docs)
-        said: list[str] = []
+        if _is_grounded(turn):
+            yield Sources(hits, turn.docs, turn.unread_names)
+        if _is_grounded(turn) and not hits and not isinstance(turn.model, PresetModel):
+            turn.told.outcome = "not_found"
+        async with self._following_up(turn), aclosing(self._say(turn, hits)) as said:
+            async for event in said:
+                yield event
+        if is_agent:
+            yield FinalAnswer(str(turn.told.text))
+
+    async def _say(self, turn: Turn, hits: Sequence[Source]) -> AsyncGenerator[Event, None]:
+        """The model's own part."""
         async with aclosing(turn.model.stream(await self._request(turn, hits))) as deltas:
             async for delta in deltas:
                 if delta.usage is not None:
                     yield Usage(delta.usage.prompt, delta.usage.completion)
+                if delta.not_found:
+                    turn.told.outcome = "not_found"
                 if delta.text:
-                    said.append(delta.text)
                     yield TextDelta(delta.text)
-        if is_agent:
-            yield FinalAnswer("".join(said))
+
+    @asynccontextmanager
+    async def _following_up(self, turn: Turn) -> AsyncIterator[None]:
+        """While the answer is written, look for what may be asked next; the end hardly waits for it."""
+        if turn.kb is None or not turn.ask.detached:
+            yield
+            return
+        work = self._kb.related.find(turn.caller, turn.kb, turn.ask.query, _FOLLOW_UPS)
+        found = asyncio.ensure_future(work)
+        try:
+            yield
+            if (await asyncio.wait({found}, timeout=_FOLLOW_UP_PATIENCE))[0]:
+                turn.told.follow_ups = found.result()
+        finally:
+            found.cancel()
 
     async def _find(self, turn: Turn) -> Sequence[Source]:
         if isinstance(turn.model, PresetModel):
@@ -87,30 +114,33 @@ class Steps:
             turn.docs = [cite_page(number, page) for number, page in enumerate(pages, start=1)]
             turn.docs = turn.docs or [_no_docs(turn.model)]
             return pages
-        if turn.kb is None:
-            return []
+        return await self._find_in(turn, turn.kbs) if _is_grounded(turn) else []
+
+    async def _find_in(self, turn: Turn, kbs: list[KnowledgeBase]) -> Sequence[Source]:
         ask = turn.ask
-        hits, trace = await self._kb.search_in(
-            turn.kb, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
+        hits, traces = await self._kb.search_all(
+            kbs, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
         )
-        turn.trace = trace.to_json()
+        for trace in reversed(traces):
+            turn.trace = trace.to_json() | ({"beside": turn.trace} if turn.trace else {})
         hits = _within(hits, self._room(turn))
-        if hits:
-            numbered = enumerate(hits, start=1)
-            turn.docs = [cite_file(number, turn.kb.name, hit, self._address) for number, hit in numbered]
-            return hits
-        turn.docs = [_no_docs(turn.model)]
-        turn.unread = await self._kb.count_unread(turn.kb)
-        if turn.unread:
-            turn.docs.append(f"还有 {turn.unread} 个文件正在处理，完成后请再问一次")
+        turn.docs = [cite_file(number, hit, self._address) for number, hit in enumerate(hits, start=1)]
+        if not hits:
+            turn.docs = [_no_docs(turn.model)]
+            count = await self._kb.count_unread(turn.kb) if turn.kb else 0
+            if count:
+                turn.docs.append(f"还有 {count} 个文件正在处理，完成后请再问一次")
+            turn.unread = count + len(turn.unread_names)
+        turn.docs += note_unread(turn.unread_names)
         return hits
 
     async def _find_everywhere(self, turn: Turn) -> Sequence[Source]:
         """For an agent whose model cannot call tools: what it would have looked up first, in all knowledge bases."""
-        knowledge = await self._agents.toolbox.knowledge(turn.caller)
+        knowledge = await self._agents.toolbox.knowledge(turn.caller, turn.kbs)
         found = await knowledge.search(turn.ask.query) if knowledge.kbs else []
         count = len(_within([passage.source for passage in found], self._room(turn)))
         turn.docs = cite(found[:count], self._address) or [_no_docs(turn.model)]
+        turn.docs += note_unread(turn.unread_names)
         return sources_of(found[:count])
 
     async def _request(self, turn: Turn, hits: Sequence[Source]) -> ModelRequest:
@@ -118,12 +148,12 @@ class Steps:
         ask = turn.ask
         if isinstance(turn.model, PresetModel):
             return ModelRequest(messages=[], question=ask.query)
-        if ask.mode == "llm_chat":
+        if not _is_grounded(turn):
             prompt = await self._lanes.run("templates", self._prompts.render_chat, ask.prompt_name, ask.query)
         else:
             kind: Grounded = "search_engine_chat" if turn.pages is not None else "knowledge_base_chat"
-            # An agent's own templates are for those that call tools.
-            name = "default" if ask.mode == "agent_chat" else ask.prompt_name
+            # An agent's own templates are for those that call tools, and a chat's know of no passages.
+            name = "default" if ask.mode in ("agent_chat", "llm_chat") else ask.prompt_name
             sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
             prompt = await self._lanes.run(
                 "templates", self._prompts.render_grounded, name, ask.query, sources, kind
@@ -136,7 +166,7 @@ class Steps:
         return ModelRequest(
             messages=[*earlier, ChatMessage("user", prompt)],
             question=ask.query,
-            passages=None if ask.mode == "llm_chat" else passages,
+            passages=passages if _is_grounded(turn) else None,
             unread=turn.unread,
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
@@ -147,6 +177,11 @@ class Steps:
         ask = turn.ask
         answer = ask.max_tokens or _ANSWER_ROOM
         return turn.model.context_tokens - answer - history.estimate_tokens(ask.query)
+
+
+def _is_grounded(turn: Turn) -> bool:
+    """Is it answered from passages? A chat with a model is when files are attached to it."""
+    return turn.ask.mode != "llm_chat" or turn.attached is not None
 
 
 def _search_of(turn: Turn, count: int) -> ToolUse:

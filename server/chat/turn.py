@@ -8,6 +8,8 @@ from typing import Any
 from server.auth.principal import Principal
 from server.chat.history import Given, Round
 from server.chat.prompts import Mode
+from server.chat.telling import Telling
+from server.kb.attachments import Attached
 from server.kb.models import KnowledgeBase
 from server.llm.base import ChatModel
 from server.search.base import WebPage
@@ -33,6 +35,9 @@ class Ask:
     score_threshold: float = 1.0
     search_engine_name: str = ""
     split_result: bool = False
+    # Its answer goes on without a reader: the message is new, or `again` asks for another answer to the one that is there.
+    detached: bool = False
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -44,14 +49,25 @@ class Turn:
     message_id: str
     model: ChatModel
     kb: KnowledgeBase | None
+    # The files of the conversation, if it has any.
+    attached: Attached | None
     # What the web had, when it was asked.
     pages: list[WebPage] | None
     rounds: list[Round]
     started_at: datetime
     # Filled while the answer is made.
-    reply: list[str] = field(default_factory=list)
+    told: Telling
     docs: list[str] = field(default_factory=list)
     unread: int = 0
     trace: dict[str, Any] = field(default_factory=dict)
-    state: str = "cut"
-    error_code: str | None = None
+
+    @property
+    def kbs(self) -> list[KnowledgeBase]:
+        """What is searched for it."""
+        own = [self.attached.kb] if self.attached and self.attached.is_ready else []
+        return own if self.kb is None else [self.kb, *own]
+
+    @property
+    def unread_names(self) -> list[str]:
+        """Files of the conversation that are still being read, and are missing in this answer."""
+        return self.attached.unread if self.attached else []

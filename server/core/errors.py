@@ -21,8 +21,8 @@
      │   ├─ PromptNotFound                                 404  prompt_not_found
      │   ├─ SearchEngineNotFound                           404  search_engine_not_found
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
-     ├─ Conflict                                           409  conflict, in_progress, not_local, rebuild_held_up,
-     │   │                                                    rebuild_cancelled, taken_out_of_search
+     ├─ Conflict                                           409  conflict, in_progress, not_local, answer_running, too_many_files,
+     │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search
      │   ├─ AlreadyExists                                  409  already_exists
      │   │   └─ KBExists                                   409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch

@@ -31,6 +31,8 @@ Check = Callable[[Request], Awaitable[object]]
 CONTRACT_PREFIXES = (
     "/chat/", "/knowledge_base/", "/session/", "/history/", "/user/", "/recommend/", "/llm_model/", "/server/", "/other/",
 )  # fmt: skip
+# Younger paths among them, which are always true.
+_YOUNGER = ("/chat/answers", "/session/files", "/session/pin")
 # Where old pages are told their own codes for the name of a knowledge base.
 _NAMED_PREFIX = "/knowledge_base/"
 # What is told of a wrong body: so many mistakes, so many characters of each name in it and of each explanation. Names
@@ -197,7 +199,8 @@ def install_error_handlers(app: FastAPI, *, http_200_errors: bool) -> None:
     def answer(
         request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
     ) -> JSONResponse:
-        contract = request.scope["path"].startswith(CONTRACT_PREFIXES)
+        path = request.scope["path"]
+        contract = path.startswith(CONTRACT_PREFIXES) and not path.startswith(_YOUNGER)
         shown = 200 if http_200_errors and contract and status in _HIDDEN_STATUSES else status
         return JSONResponse(body, status_code=shown, headers=headers)
 

@@ -409,6 +409,7 @@ class ChatSettings(Section):
     heartbeat: Duration = timedelta(seconds=15)
     max_answer_time: Duration = timedelta(minutes=10)
     max_answer_chars: int = Field(default=200_000, ge=1)
+    max_running_answers: int = Field(default=8, ge=1)
 
 
 class CompatSettings(Section):

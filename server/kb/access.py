@@ -3,12 +3,15 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import BadKBName, Forbidden, KBNotFound, TooManyRequests
+from server.core.errors import BadKBName, Conflict, Forbidden, KBNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import Settings
 from server.kb import rebuild_repository, repository
 from server.kb.files import check_kb_name
-from server.kb.models import KnowledgeBase
+from server.kb.models import Document, KnowledgeBase
+
+# Files that a conversation may have.
+MAX_ATTACHED = 10
 
 FOREIGN = Text(
     "这是其他客户端共享的知识库，只能查阅",
@@ -61,4 +64,17 @@ async def check_queue(session: AsyncSession, settings: Settings) -> None:
         raise TooManyRequests(
             Text("排队处理的文件太多，请稍后再上传", "too many documents are waiting; upload later"),
             retry_after=60,
+        )
+
+
+async def check_room(session: AsyncSession, document: Document) -> None:
+    """Locks the knowledge base of a conversation. Raises Conflict when its files are all it may have, and this is another."""
+    await rebuild_repository.lock_kb(session, document.kb_id)
+    if await repository.count_files(session, document.kb_id, but=document.name_key) >= MAX_ATTACHED:
+        raise Conflict(
+            Text(
+                f"一个会话最多附加 {MAX_ATTACHED} 个文件，请先移除不用的",
+                f"a conversation takes at most {MAX_ATTACHED} files; remove one first",
+            ),
+            code="too_many_files",
         )

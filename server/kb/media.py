@@ -42,6 +42,11 @@ def media_type(path: Path, suffix: str, *, preview: bool) -> tuple[str, bool]:
     return (f"{kind}; charset={_charset(path)}" if kind.startswith("text/") else kind), inline
 
 
+def plain_type(suffix: str) -> str:
+    """What a file of this kind is, without looking into it."""
+    return _SAVED.get(suffix, "application/octet-stream")
+
+
 def _charset(path: Path) -> str:
     """UTF-8 where it is, or else what Chinese files without it are written in."""
     with path.open("rb") as file:

@@ -41,6 +41,7 @@ class JobState(StrEnum):
 
 class JobKind(StrEnum):
     INGEST = "ingest"  # asked for by an upload
+    ATTACH = "attach"  # the same for a file of a conversation: somebody sits and waits for it
     REPAIR = "repair"  # the document's segment was lost
 
 
@@ -67,6 +68,9 @@ class KnowledgeBase(Base):
     chunking: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     # The change of its embedding model that is going on: model, fingerprint and chunking of the documents' new versions.
     rebuild: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    # Hidden: it holds the files that somebody attached to this conversation and goes with it. Without a foreign key, since
+    # SQLite would not tell of one that came later; `attachments` deletes both in one commit.
+    session_id: Mapped[str | None] = mapped_column(Id, index=True, unique=True, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
     @property
@@ -173,6 +177,12 @@ class Job(Base):
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+
+    def percent(self, document: Document) -> int:
+        """How much of it is done; 100 only of what has come to its end."""
+        if document.state in (DocumentState.READY, DocumentState.FAILED):
+            return 100
+        return 99 * self.done // self.total if self.total else 0
 
 
 class Question(Base):

@@ -56,6 +56,18 @@ async def list_enabled(session: AsyncSession, client_id: str, scope: Scope) -> l
     return [(number, key) for number, key in await session.execute(query)]
 
 
+async def list_most_asked(
+    session: AsyncSession, client_id: str, kb_id: str, limit: int
+) -> list[tuple[str, str]]:
+    """(key, question) of the enabled questions of a knowledge base that a client's readers see, the most asked first."""
+    query = select(Question.query_key, Question.query).outerjoin(
+        KnowledgeBase, KnowledgeBase.id == Question.kb_id
+    )
+    query = query.where(Question.enabled, _visible(client_id), *_within(kb_id))
+    rows = await session.execute(query.order_by(Question.tap_count.desc(), Question.id).limit(limit))
+    return [(key, text) for key, text in rows]
+
+
 async def load(session: AsyncSession, ids: Collection[int]) -> dict[int, Found]:
     """Questions with the names of their knowledge bases, by id."""
     query = select(Question, KnowledgeBase.name).outerjoin(KnowledgeBase, KnowledgeBase.id == Question.kb_id)

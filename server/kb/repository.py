@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +25,8 @@ from server.kb.models import (
 
 # Bound parameters per statement: SQLite's old limit is 999.
 _BATCH = 500
+# All but those of files that are attached to conversations: attachments.py.
+_SHOWN = KnowledgeBase.session_id.is_(None)
 
 
 # ── knowledge bases ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -39,7 +41,9 @@ async def hold_client(session: AsyncSession, client_id: str) -> None:
 async def find_kb(session: AsyncSession, client_id: str, name: str) -> KnowledgeBase | None:
     """The client's own knowledge base of this name, or else a shared one."""
     query = select(KnowledgeBase).where(
-        KnowledgeBase.name == name, or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+        KnowledgeBase.name == name,
+        or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared),
+        _SHOWN,
     )
     found = list(await session.scalars(query.order_by(KnowledgeBase.created_at)))
     return next((kb for kb in found if kb.client_id == client_id), found[0] if found else None)
@@ -77,7 +81,7 @@ async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[Knowledg
         .scalar_subquery()
     )
     query = select(KnowledgeBase, count).where(
-        or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
+        or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared), _SHOWN
     )
     rows = (await session.execute(query.order_by(KnowledgeBase.created_at))).all()
     return sorted(((kb, number) for kb, number in rows), key=lambda row: row[0].client_id != client_id)
@@ -87,7 +91,7 @@ async def find_kbs(
     session: AsyncSession, names: Sequence[str] | None, client_id: str | None
 ) -> list[KnowledgeBase]:
     """Those of some names (None: all) and of one client (None: of all), for an operator."""
-    query = select(KnowledgeBase).order_by(KnowledgeBase.client_id, KnowledgeBase.name)
+    query = select(KnowledgeBase).where(_SHOWN).order_by(KnowledgeBase.client_id, KnowledgeBase.name)
     if names is not None:
         query = query.where(KnowledgeBase.name.in_(names))
     if client_id is not None:
@@ -141,6 +145,13 @@ async def find_documents(session: AsyncSession, kb_id: str, key: str) -> dict[st
         Document.kb_id == kb_id, Document.name_key == key, Document.slot.is_not(None)
     )
     return {str(document.slot): document for document in await session.scalars(query)}
+
+
+async def count_files(session: AsyncSession, kb_id: str, *, but: str) -> int:
+    """How many files are in it, beside the one of this key."""
+    names = select(Document.name_key).where(Document.kb_id == kb_id, Document.slot.is_not(None)).distinct()
+    query = select(func.count()).select_from(names.where(Document.name_key != but).subquery())
+    return await session.scalar(query) or 0
 
 
 async def find_document(session: AsyncSession, document_id: str) -> Document | None:
@@ -274,6 +285,29 @@ async def load_chunks(session: AsyncSession, ids: Sequence[int]) -> dict[int, tu
     return {chunk.id: (chunk, document) for chunk, document in await session.execute(query)}
 
 
+async def find_same_chunk(
+    session: AsyncSession, kb_id: str, key: str, text: str
+) -> tuple[Chunk, Document] | None:
+    """The passage with this text in the searchable version of a file."""
+    query = (
+        select(Chunk, Document)
+        .join(Document, Document.id == Chunk.document_id)
+        .where(Document.kb_id == kb_id, Document.name_key == key, Document.slot == Slot.LIVE)
+        .where(Document.state == DocumentState.READY, Chunk.text == text)
+    )
+    found = (await session.execute(query.order_by(Chunk.position).limit(1))).first()
+    return None if found is None else (found[0], found[1])
+
+
+async def load_neighbours(session: AsyncSession, chunk: Chunk) -> dict[int, str]:
+    """The texts before and after a passage of its document, by position."""
+    beside = (chunk.position - 1, chunk.position + 1)
+    query = select(Chunk.position, Chunk.text).where(
+        Chunk.document_id == chunk.document_id, Chunk.position.in_(beside)
+    )
+    return {row.position: row.text for row in await session.execute(query)}
+
+
 @dataclass(frozen=True, slots=True)
 class KnownVector:
     """Where a vector of an unchanged chunk can be copied from."""
@@ -324,7 +358,7 @@ async def has_job_since(session: AsyncSession, document_id: str, kind: JobKind, 
 async def claim_job(
     session: AsyncSession, owner: str, now: datetime, lease_until: datetime, attempts: int
 ) -> Job | None:
-    """Take the oldest job that waits or whose holder gave no sign of life. Two workers never take the same one.
+    """Take the oldest job that waits or whose holder gave no sign of life, files of conversations first. Two workers never take the same one.
 
     A waiting job's `lease_until` is the time before which it is not to be tried again.
     """
@@ -332,8 +366,9 @@ async def claim_job(
         Job.state.in_((JobState.WAITING, JobState.RUNNING)),
         or_(Job.lease_until.is_(None), Job.lease_until < now),
     )
-    query = select(Job).where(free, Job.attempts < attempts).order_by(Job.created_at, Job.id).limit(1)
-    job = await session.scalar(query.with_for_update(skip_locked=True))
+    waited_for = case((Job.kind == JobKind.ATTACH, 0), else_=1)
+    query = select(Job).where(free, Job.attempts < attempts).order_by(waited_for, Job.created_at, Job.id)
+    job = await session.scalar(query.limit(1).with_for_update(skip_locked=True))
     if job is not None:
         job.state, job.lease_owner, job.lease_until = JobState.RUNNING, owner, lease_until
         job.attempts += 1
@@ -410,6 +445,7 @@ async def list_failed_since(session: AsyncSession, since: datetime) -> list[tupl
         .join(Job, Job.document_id == Document.id)
         .join(KnowledgeBase, KnowledgeBase.id == Document.kb_id)
         .where(Job.state == JobState.FAILED, Job.finished_at >= since, Document.state == DocumentState.FAILED)
+        .where(_SHOWN)
     )
     return [(document, kb) for document, kb in (await session.execute(query)).unique()]
 
@@ -430,7 +466,7 @@ async def find_job(session: AsyncSession, job_id: str) -> tuple[Job, Document, K
         select(Job, Document, KnowledgeBase)
         .join(Document, Document.id == Job.document_id)
         .join(KnowledgeBase, KnowledgeBase.id == Job.kb_id)
-        .where(Job.id == job_id)
+        .where(Job.id == job_id, _SHOWN)
     )
     row = (await session.execute(query)).first()
     return None if row is None else (row[0], row[1], row[2])

@@ -1,7 +1,7 @@
-"""From a question to hits: embed, search, read, filter. Each step is timed and counted in one trace object."""
+"""From a question to hits: embed, search, read, filter, merge. Each step is timed and counted in one trace per knowledge base."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,8 @@ class Hit:
     """A passage that retrieval found.
 
     `score` is the squared L2 distance of unit vectors: 0 the same, 2 unrelated, smaller is closer. `anchor` says where
-    in the file it stands: page, slide, sheet, range, row, heading.
+    in the file it stands: page, slide, sheet, range, row, heading. `session_id`: the conversation to which the file is
+    attached, if it is.
     """
 
     chunk_id: int
@@ -37,6 +38,9 @@ class Hit:
     text: str
     anchor: dict[str, Any]
     score: float
+    kb_id: str = ""
+    kb_name: str = ""
+    session_id: str | None = None
 
     @property
     def context(self) -> str:
@@ -77,18 +81,27 @@ class Trace:
 
 
 class Retriever:
-    """Searches one knowledge base."""
+    """Searches knowledge bases."""
 
     def __init__(self, database: Database, embedders: Embedders, indexes: Indexes, lanes: Lanes) -> None:
         self._database, self._embedders, self._indexes, self._lanes = database, embedders, indexes, lanes
 
     async def search(
-        self, kb: KnowledgeBase, question: str, *, top_k: int, threshold: float
-    ) -> tuple[list[Hit], Trace]:
-        """Return up to `top_k` hits with `score <= threshold`, closest first, and how they were found.
+        self, kbs: Sequence[KnowledgeBase], question: str, *, top_k: int, threshold: float
+    ) -> tuple[list[Hit], list[Trace]]:
+        """Return up to `top_k` hits of them all with `score <= threshold`, closest first, and how each one's were found.
 
+        Each is searched with its own embedding model. The same text of two knowledge bases is one hit.
         Raises EmbeddingUnavailable, EmbeddingMismatch.
         """
+        asked = _Question(question)
+        found = [await self._search(kb, asked, top_k, threshold) for kb in kbs]
+        hits = [hits for hits, _ in found]
+        return hits[0] if len(hits) == 1 else _merge(hits, top_k), [trace for _, trace in found]
+
+    async def _search(
+        self, kb: KnowledgeBase, question: "_Question", top_k: int, threshold: float
+    ) -> tuple[list[Hit], Trace]:
         trace = Trace(kb.name, kb.generation)
         embedder, vector = await self._embed(kb, question, trace)
         for _ in range(_TRIES):
@@ -111,21 +124,41 @@ class Retriever:
             if newer.binding != kb.binding:
                 embedder, vector = await self._embed(newer, question, trace)
             kb, trace.generation = newer, newer.generation
-        return list(_hits(found, rows, threshold, trace)), trace
+        return list(_hits(kb, found, rows, threshold, trace)), trace
 
     async def _embed(
-        self, kb: KnowledgeBase, question: str, trace: Trace
+        self, kb: KnowledgeBase, question: "_Question", trace: Trace
     ) -> tuple[Embedder, NDArray[np.float32]]:
         with trace.step("embed"):
             embedder = await self._embedders.of(kb)
-            return embedder, await self._embedders.embed_question(embedder, question)
+            if embedder.name not in question.vectors:
+                vector = await self._embedders.embed_question(embedder, question.text)
+                question.vectors[embedder.name] = vector
+            return embedder, question.vectors[embedder.name]
 
     async def _read_again(self, kb: KnowledgeBase) -> KnowledgeBase | None:
         async with self._database.read() as session:
             return await session.get(KnowledgeBase, kb.id)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question and what embedding models made of it, by name."""
+
+    text: str
+    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def _merge(found: Sequence[list[Hit]], top_k: int) -> list[Hit]:
+    """The closest of all; what was searched first comes first where they are equally close."""
+    closest: dict[str, Hit] = {}
+    for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: hit.score):
+        closest.setdefault(hit.text, hit)
+    return list(closest.values())[:top_k]
+
+
 def _hits(
+    kb: KnowledgeBase,
     found: list[tuple[int, float]],
     rows: dict[int, tuple[Chunk, Document]],
     threshold: float,
@@ -137,4 +170,5 @@ def _hits(
         trace.candidates.append((chunk_id, round(score, 4), outcome))
         if outcome == "hit":
             chunk, document = rows[chunk_id]
-            yield Hit(chunk_id, document.id, document.file_name, chunk.text, chunk.anchor, score)
+            place = (document.id, document.file_name, chunk.text, chunk.anchor)
+            yield Hit(chunk_id, *place, score, kb_id=kb.id, kb_name=kb.name, session_id=kb.session_id)

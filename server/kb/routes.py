@@ -1,8 +1,6 @@
 """HTTP: knowledge bases, documents, jobs."""
 
-from pathlib import PurePosixPath
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -13,6 +11,7 @@ from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
 from server.kb.deps import KB, BareName, Compat, Lang, UpkeepDep
+from server.kb.downloads import hand_out
 from server.kb.files import name_key
 from server.kb.follow import Rereading
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
@@ -230,19 +229,7 @@ async def download_doc(
 ) -> Response:
     """The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
     stored = await kb.content(caller, knowledge_base_name, file_name, preview=preview)
-    disposition = "inline" if stored.inline else "attachment"
-    last = PurePosixPath(stored.document.file_name).name
-    headers = {
-        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(last, safe='')}",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-        "Cache-Control": "private, no-cache",
-        "ETag": f'"{stored.document.sha256}"',
-    }
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if known & {headers["ETag"], "*"}:
-        return Response(status_code=304, headers=headers)
-    return FileResponse(stored.path, media_type=stored.media_type, headers=headers)
+    return hand_out(stored, request)
 
 
 @jobs_router.get("/jobs")
@@ -298,7 +285,6 @@ def _document_out(row: Document, language: Language) -> DocumentOut:
 
 
 def _job_out(job: Job, document: Document, language: Language) -> JobOut:
-    finished = document.state in (DocumentState.READY, DocumentState.FAILED)
     return JobOut(
         job_id=job.id,
         document_id=document.id,
@@ -307,7 +293,7 @@ def _job_out(job: Job, document: Document, language: Language) -> JobOut:
         stage=document.state,
         done=job.done,
         total=job.total,
-        percent=100 if finished else 99 * job.done // job.total if job.total else 0,
+        percent=job.percent(document),
         attempts=job.attempts,
         error_code=document.error_code,
         reason=(document.error_text or {}).get(language),

@@ -28,17 +28,19 @@ from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb import repository
-from server.kb.access import check_queue, lock_own_kb, own_kb, visible_kb
+from server.kb.access import check_queue, check_room, lock_own_kb, own_kb, visible_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
-from server.kb.custom import Passages
+from server.kb.custom import Passages as CustomPassages
 from server.kb.embedders import Embedders
 from server.kb.files import FileStore, StoredFile, check_file_name, check_kb_name, check_type, name_key
 from server.kb.indexes import Indexes
 from server.kb.loaders import SUFFIXES, can_read
 from server.kb.loaders.errors import content_gone, needs_full
 from server.kb.media import media_type
-from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
+from server.kb.models import Document, DocumentState, Job, JobKind, KnowledgeBase, Slot
+from server.kb.passages import Passages
 from server.kb.questions import Questions
+from server.kb.related import RelatedQuestions
 from server.kb.retriever import Hit, Retriever, Trace
 from server.kb.splitters import Chunking
 from server.kb.vectorstores import VECTOR_STORES
@@ -88,6 +90,8 @@ class KBService:
         self._database, self._files, self._embedders, self._indexes = database, files, embedders, indexes
         self._lanes, self._clock, self._settings = runtime.lanes, runtime.clock, settings
         self.questions = Questions(database, runtime)
+        self.passages = Passages(database)
+        self.related = RelatedQuestions(database, embedders, runtime.tasks)
         self._retriever = Retriever(database, embedders, indexes, runtime.lanes)
 
     def choose_chunking(self, wish: ChunkingWish | None = None, kb: KnowledgeBase | None = None) -> Chunking:
@@ -111,36 +115,45 @@ class KBService:
         check_kb_name(name)
         check_store(store)
         self.choose_chunking(chunking)
-        embedder = await self._embedders.get(model or self._settings.embedding.default)
-        fingerprint = await self._embedders.fingerprint(embedder)
-        kb = KnowledgeBase(
-            id=new_id("kb"),
-            client_id=caller.client_id,
-            name=name,
-            zh_name=zh_name,
-            info=info,
-            shared=False,
-            vector_store=store,
-            embed_model=embedder.name,
-            fingerprint=fingerprint.to_json(),
-            generation=0,
-            chunking=chunking.to_json() if chunking else None,
-            created_at=self._clock.now(),
-        )
+        kb = await self.draft(caller, name, model)
+        kb.zh_name, kb.info, kb.vector_store = zh_name, info, store
+        kb.chunking = chunking.to_json() if chunking else None
         async with self._database.write() as session:
             if not await repository.add_kb(session, kb):
                 raise KBExists(name)
         log.info("knowledge base created", extra={"kb": kb.id})
         return kb
 
+    async def draft(self, caller: Principal, name: str, model: str | None = None) -> KnowledgeBase:
+        """The row of one that is not there yet. Raises ModelNotFound, EmbeddingUnavailable."""
+        embedder = await self._embedders.get(model or self._settings.embedding.default)
+        fingerprint = await self._embedders.fingerprint(embedder)
+        return KnowledgeBase(
+            id=new_id("kb"),
+            client_id=caller.client_id,
+            name=name,
+            zh_name="",
+            info="",
+            shared=False,
+            vector_store="faiss",
+            embed_model=embedder.name,
+            fingerprint=fingerprint.to_json(),
+            generation=0,
+            created_at=self._clock.now(),
+        )
+
     async def delete(self, caller: Principal, name: str) -> None:
         """Delete a knowledge base with everything in it: invisible with the commit, files afterwards."""
         async with self._database.write() as session:
             kb = await lock_own_kb(session, caller, name)
             await session.delete(kb)
-        self._indexes.forget(kb.id)
-        await self._lanes.run("io", self._files.remove_kb, kb.id)
-        log.info("knowledge base deleted", extra={"kb": kb.id})
+        await self.forget(kb.id)
+
+    async def forget(self, kb_id: str) -> None:
+        """What is left to do when its row is deleted."""
+        self._indexes.forget(kb_id)
+        await self._lanes.run("io", self._files.remove_kb, kb_id)
+        log.info("knowledge base deleted", extra={"kb": kb_id})
 
     async def list_all(self, caller: Principal) -> list[tuple[KnowledgeBase, int]]:
         """What the caller sees, each with its number of documents."""
@@ -176,7 +189,7 @@ class KBService:
         *,
         override: bool = False,
         vectorise: bool = True,
-        custom: Passages | None = None,
+        custom: CustomPassages | None = None,
     ) -> Accepted:
         """Take one file: safe on disk, then one commit with its row and its job. Reading it is the worker's task.
 
@@ -197,7 +210,11 @@ class KBService:
             document.custom_docs = custom is not None
             damaged = await self._find_damaged(kb, document)
             accepted, obsolete = await self._register(
-                document, custom, override=override, vectorise=vectorise, damaged=damaged
+                document,
+                custom,
+                override=override,
+                kind=_kind_of(kb) if vectorise else None,
+                damaged=damaged,
             )
         except Exception as error:
             # Whatever it was, no row knows these bytes. Not so when it is cancelled: it may be committed just then.
@@ -273,14 +290,16 @@ class KBService:
     async def _register(
         self,
         document: Document,
-        custom: Passages | None,
+        custom: CustomPassages | None,
         *,
         override: bool,
-        vectorise: bool,
+        kind: JobKind | None,
         damaged: str | None,
     ) -> tuple[Accepted, list[Document]]:
         """Decide by the versions that are there. Returns what was accepted and the rows whose files may go."""
         async with self._database.write() as session:
+            if kind == JobKind.ATTACH:
+                await check_room(session, document)
             versions = await repository.find_documents(session, document.kb_id, document.name_key)
             live, pending = versions.get(Slot.LIVE), versions.get(Slot.NEXT)
             refuse_while_in_work(document.file_name, [live, pending])
@@ -297,12 +316,12 @@ class KBService:
             ]
             await repository.delete_documents(session, [row.id for row in obsolete])
             document.slot = Slot.NEXT if live is not None and live not in obsolete else Slot.LIVE
-            document.state = DocumentState.WAITING if vectorise else DocumentState.STORED
+            document.state = DocumentState.WAITING if kind else DocumentState.STORED
             if not await repository.add_document(session, document):
                 raise in_work(document.file_name)
             if custom is not None:
                 await repository.set_custom_passages(session, document.id, custom)
-            job_id = repository.add_job(session, document, document.created_at).id if vectorise else None
+            job_id = repository.add_job(session, document, document.created_at, kind).id if kind else None
         return Accepted(document, job_id), obsolete
 
     async def delete_documents(
@@ -340,7 +359,11 @@ class KBService:
         document = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
         if document is None:
             raise DocumentNotFound(file_name)
-        path = self._files.content_path(kb.id, document.id, document.suffix)
+        return await self.open(document, preview=preview)
+
+    async def open(self, document: Document, *, preview: bool) -> Content:
+        """The bytes of a document that the caller may read. Raises NotFound."""
+        path = self._files.content_path(document.kb_id, document.id, document.suffix)
         if not await self._lanes.run("io", path.is_file):
             log.error("content is gone", extra={"document": document.id})
             error = content_gone()
@@ -388,7 +411,14 @@ class KBService:
         self, kb: KnowledgeBase, question: str, *, top_k: int, threshold: float
     ) -> tuple[list[Hit], Trace]:
         """The same for a knowledge base that `get` gave a moment ago."""
-        return await self._retriever.search(kb, question, top_k=top_k, threshold=threshold)
+        hits, (trace,) = await self.search_all([kb], question, top_k=top_k, threshold=threshold)
+        return hits, trace
+
+    async def search_all(
+        self, kbs: Sequence[KnowledgeBase], question: str, *, top_k: int, threshold: float
+    ) -> tuple[list[Hit], list[Trace]]:
+        """The closest hits of several, in one list, and how each one's were found."""
+        return await self._retriever.search(kbs, question, top_k=top_k, threshold=threshold)
 
     async def count_unread(self, kb: KnowledgeBase) -> int:
         """Documents that are on their way and cannot be found yet."""
@@ -404,6 +434,10 @@ def check_store(store: str) -> None:
         raise Invalid(
             Text(f"不支持的向量库 {shown}；可用：{known}", f"unknown vector store {shown}; use {known}")
         )
+
+
+def _kind_of(kb: KnowledgeBase) -> JobKind:
+    return JobKind.INGEST if kb.session_id is None else JobKind.ATTACH
 
 
 def _is_the_same(live: Document, document: Document) -> bool:

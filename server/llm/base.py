@@ -69,11 +69,15 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer. `usage` and `tool_calls`, all of them and whole, come at most once and near the end."""
+    """A piece of an answer. `usage` and `tool_calls`, all of them and whole, come at most once and near the end.
+
+    `not_found`: this says that the passages do not answer the question.
+    """
 
     text: str = ""
     usage: TokenUsage | None = None
     tool_calls: Sequence[ToolCall] = ()
+    not_found: bool = False
 
 
 class ChatModel(Protocol):

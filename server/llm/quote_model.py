@@ -36,21 +36,22 @@ class QuoteModel:
     calls_tools = False
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        answer = self._answer(request)
+        answer, not_found = self._answer(request)
         for start in range(0, len(answer), _PIECE):
-            yield Delta(answer[start : start + _PIECE])
+            yield Delta(answer[start : start + _PIECE], not_found=not_found)
 
     async def close(self) -> None:
         """Nothing is connected."""
 
-    def _answer(self, request: ModelRequest) -> str:
+    def _answer(self, request: ModelRequest) -> tuple[str, bool]:
+        """What to say, and whether that is that there is no answer."""
         language: Language = "en" if request.question.isascii() else "zh"
         if request.passages is None:
-            return NO_MODEL.in_language(language)
+            return NO_MODEL.in_language(language), False
         quotes = quote(request.question, request.passages)
         if not quotes:
-            return _nothing(request).in_language(language)
-        return _PARAGRAPH.join(_cited(found) for found in quotes)
+            return _nothing(request).in_language(language), True
+        return _PARAGRAPH.join(_cited(found) for found in quotes), False
 
 
 def _cited(found: Quote) -> str:

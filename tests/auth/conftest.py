@@ -23,6 +23,7 @@ from server.core.errors import AppError
 from server.core.runtime import Runtime
 from server.core.settings import AuthSettings, H5Settings
 from server.db.session import Database
+from server.kb.attachments import Attachments
 from server.services import Services
 from tests.conftest import key_pair
 
@@ -79,6 +80,7 @@ class World:
     vault: Vault
     clock: FrozenClock
     settings: AuthSettings
+    attachments: Attachments
     opened: list[Runtime] = field(default_factory=list)
 
     def process(self, h5: H5Settings | None = None, **settings: Any) -> Process:
@@ -121,7 +123,7 @@ class World:
 @pytest.fixture
 async def world(services: Services) -> AsyncIterator[World]:
     clock = FrozenClock(datetime.now(UTC).replace(microsecond=0))
-    world = World(services.database, services.vault, clock, services.settings.auth)
+    world = World(services.database, services.vault, clock, services.settings.auth, services.attachments)
     yield world
     for runtime in world.opened:
         await runtime.tasks.drain()

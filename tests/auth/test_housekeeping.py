@@ -1,6 +1,7 @@
 """What has had its time goes, all of it, and nothing else."""
 
 import asyncio
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +12,18 @@ from server import worker
 from server.auth.demo import Demo
 from server.auth.models import AuthSession, SSOState, Ticket, TokenUse, User
 from server.auth.policy import Policy
+from server.auth.principal import Principal
 from server.auth.sessions import issue_ticket
 from server.auth.sso_states import begin
 from server.auth.users import DEMO_CLIENT
 from server.chat.housekeeping import Housekeeping
 from server.chat.models import Message, Session
+from server.chat.session_files import SessionFiles
 from server.core.errors import TooManyRequests
 from server.core.settings import Settings
+from server.kb.models import KnowledgeBase
+from server.kb.service import Upload
+from server.services import Services
 from tests.auth.conftest import World
 
 DAY, MINUTE = timedelta(hours=24), timedelta(minutes=1)
@@ -29,7 +35,7 @@ async def _count(world: World, table: type, *conditions: Any) -> int:
 
 
 async def _clean(world: World) -> None:
-    await Housekeeping(world.database, world.clock).clean()
+    await Housekeeping(world.database, world.attachments, world.clock).clean()
 
 
 def _demo(world: World, **settings: Any) -> Demo:
@@ -116,6 +122,23 @@ async def test_a_visitor_of_the_demo_is_forgotten_a_day_after_the_last_call(worl
 
     await _visit(world, cookie)
     assert await _visitors(world) != [visitor], "who comes back then is another"
+
+
+async def test_a_visitors_files_go_too(world: World, services: Services) -> None:
+    await world.client(DEMO_CLIENT, Policy.COMPAT)
+    await _visit(world)
+    (visitor,) = await _visitors(world)
+    caller = Principal(DEMO_CLIENT, visitor, "", frozenset())
+    await _talk(world, DEMO_CLIENT, visitor)
+    files = SessionFiles(world.database, world.attachments, services.settings)
+    async with world.database.read() as session:
+        conversation = await session.scalar(select(Session.id)) or ""
+    await files.add(caller, conversation, [Upload("a.txt", 1, io.BytesIO(b"x"))])
+    folders = services.settings.server.data_dir
+    assert len(list(folders.glob("kb_*"))) == await _count(world, KnowledgeBase) == 1
+    world.clock.at += DAY + MINUTE
+    await _clean(world)
+    assert len(list(folders.glob("kb_*"))) == await _count(world, KnowledgeBase) == 0
 
 
 async def test_who_comes_back_within_a_day_stays(world: World) -> None:

@@ -76,7 +76,7 @@ class Server:
         key = SecretStr(self.configured) if self.configured else None
         auth = self.settings.auth.model_copy(update={"master_key": key})
         async with open_services(self.settings.model_copy(update={"auth": auth})) as services:
-            yield services, World(services.database, services.vault, self.clock, auth)
+            yield services, World(services.database, services.vault, self.clock, auth, services.attachments)
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[Database]:

@@ -15,6 +15,7 @@ from tests.conftest import Callers
 from tests.support.api import Caller
 
 SAVE, LIST, DELETE, LATEST = "/session/save", "/session/list", "/session/delete", "/history/latest"
+PIN = "/session/pin"
 A, B = "a" * 32, "b" * 32
 # What the original page saves: model.ts and session.ts.
 PARAM = {
@@ -57,7 +58,13 @@ async def test_saving_inserts_and_then_updates(reader: Caller) -> None:
     (row,) = await _list(reader)
     assert row.pop("create_time")
     param = row.pop("param")
-    assert row == {"session_id": A, "session_name": "年假", "mode": "LLM"}
+    assert row == {
+        "session_id": A,
+        "session_name": "年假",
+        "mode": "LLM",
+        "pinned": False,
+        "snippet": None,
+    }
     assert isinstance(param, str), "the original page parses it"
     assert json.loads(param) == PARAM
     assert isinstance(json.loads(param)["score_threshold"], float)
@@ -177,6 +184,119 @@ async def test_sessions_are_searched_by_name_and_question(callers: Callers, read
         assert [row["session_id"] for row in await _list(reader, q=words)] == found, words
 
 
+async def _answered(services: Services, message_id: str, response: str) -> None:
+    async with services.database.write() as session:
+        await session.execute(update(Message).where(Message.id == message_id).values(response=response))
+
+
+async def test_sessions_are_searched_in_answers_and_say_where(reader: Caller, services: Services) -> None:
+    await _save(reader, A, "无关")
+    await _answered(
+        services,
+        await _ask(reader, "第一问"),
+        "先说别的。" * 60 + "**年假**有[十天](http://x/y)。" + "后面" * 60,
+    )
+    await _answered(services, await _ask(reader, "第二问"), "年假，第二次")
+    await _save(reader, B, "年假随便聊")
+    await _ask(reader, "没有那两个字", B)
+    by_name, by_answer = await _list(reader, q="年假")
+    assert (by_name["session_id"], by_name["snippet"]) == (B, None), "the name is shown anyway"
+    found = by_answer["snippet"]
+    assert by_answer["session_id"] == A
+    assert found.startswith("…")
+    assert found.endswith("…")
+    assert "先说别的。年假有十天。后面" in found, "plain text, of the first hit"
+    assert 60 <= len(found) <= 80
+    assert (await _list(reader, q="第二问"))[0]["snippet"] == "第二问"
+    assert [row["snippet"] for row in await _list(reader)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "found"),
+    [
+        ("The Annual LEAVE policy", "annual leave", True),
+        ("über Größe", "ÜBER", True),
+        ("ÜBER Größe", "über", True),
+        ("ПРИВЕТ всем", "привет", True),
+        ("100% sure", "100%", True),
+        ("100 % sure", "0%", False),
+        ("max_tokens", "x_t", True),
+        ("maxtokens", "x_t", False),
+        ("C:\\dir\\file", "\\dir\\", True),
+        ("C:/dir/file", "/dir/", True),
+        ("it's 'here'", "'here'", True),
+        ("a\nb", "a b", False),
+        ("😀笑", "😀", True),
+    ],
+)
+async def test_words_are_taken_as_they_are(
+    reader: Caller, services: Services, text: str, words: str, found: bool
+) -> None:
+    await _answered(services, await _ask(reader, "问"), text)
+    rows = await _list(reader, q=words)
+    assert bool(rows) == found
+    if found:
+        assert words.casefold() in rows[0]["snippet"].casefold()
+
+
+async def test_a_page_of_what_was_found_knows_how_many_there_are(reader: Caller, services: Services) -> None:
+    """Thousands of messages, and every session's snippet is its own."""
+    first = await _ask(reader, "第 0 次问年假", f"{0:032}")
+    async with services.database.write() as session:
+        row, page = await session.get_one(Message, first), await session.get_one(Session, f"{0:032}")
+        conversation = {column.key: getattr(page, column.key) for column in Session.__table__.columns}
+        values = {column.key: getattr(row, column.key) for column in Message.__table__.columns}
+        for n in range(1, 250):
+            started = page.created_at + timedelta(seconds=n)
+            session.add(Session(**conversation | {"id": f"{n:032}", "created_at": started}))
+        await session.flush()
+        for n in range(1, 250):
+            session.add_all(
+                Message(
+                    **values
+                    | {
+                        "id": f"{n:016}{m:016}",
+                        "session_id": f"{n:032}",
+                        "position": m,
+                        "query": f"第 {m} 次问年假",
+                    }
+                    | {"response": f"{n} 号会话" + "答" * 500 if m == 7 else "答" * 500}
+                )
+                for m in range(1, 13)
+            )
+    answer = (await reader.get(LIST, q="号会话", limit=120, offset=100)).json()
+    assert answer["total"] == 249
+    assert [row["session_id"] for row in answer["data"]] == [f"{n:032}" for n in range(149, 29, -1)]
+    assert [row["snippet"][:6] for row in answer["data"][:3]] == ["149 号会", "148 号会", "147 号会"]
+
+
+async def test_pinned_sessions_come_first_where_a_page_asks_for_it(reader: Caller) -> None:
+    ids = [f"{n:032}" for n in range(4)]
+    for number, session_id in enumerate(ids):
+        await _save(reader, session_id, f"会话 {number}")
+    for number in (1, 0):
+        answer = await reader.post(PIN, {"session_id": ids[number], "pinned": True})
+        assert (answer.status_code, answer.json()["data"]) == (200, True), answer.text
+    assert [row["session_id"] for row in await _list(reader)] == ids[::-1], "the contract's order"
+    first = await _list(reader, pinned_first=True)
+    assert [(row["session_id"], row["pinned"]) for row in first] == [
+        (ids[0], True),
+        (ids[1], True),
+        (ids[3], False),
+        (ids[2], False),
+    ]
+    await reader.post(PIN, {"session_id": ids[1], "pinned": True})
+    await _save(reader, ids[1], "改名")
+    assert [row["session_id"] for row in await _list(reader, pinned_first=True)][:2] == ids[:2]
+    found = await _list(reader, pinned_first=True, q="会话", limit=2, offset=1)
+    assert [row["session_id"] for row in found] == [ids[3], ids[2]]
+    assert (await reader.post(PIN, {"session_id": ids[0], "pinned": False})).json()["data"] is False
+    assert [row["session_id"] for row in await _list(reader, pinned_first=True)][:1] == ids[1:2]
+    for body in ({"session_id": A}, {"session_id": "x"}, {"pinned": 1}, {"pinned": None}, {"more": 1}):
+        answer = await reader.post(PIN, {"session_id": ids[0], "pinned": True} | body)
+        assert answer.status_code == (404 if body == {"session_id": A} else 422), body
+
+
 @pytest.mark.parametrize("form", ["json", "raw", "form-urlencoded", "json-typed raw", "object", "no type"])
 async def test_a_session_is_deleted_in_every_form(reader: Caller, services: Services, form: str) -> None:
     """The original page sends the bare id as a form."""
@@ -246,9 +366,12 @@ async def test_history_comes_newest_first_and_in_pages(editor: Caller) -> None:
     rows = await _latest(editor)
     assert [row["query"] for row in rows] == ["年假有几天？", *(f"问题{n}" for n in range(5, -1, -1))]
     assert rows[0].pop("create_time")
+    (source,) = rows[0].pop("sources")
+    assert (source["number"], source["file_name"], source["kb_name"]) == (1, "手册.txt", "kb")
     assert rows[0] == {
         "id": last["chat_history_id"], "query": "年假有几天？", "response": last["answer"], "docs": last["docs"],
         "state": "done", "error_code": None, "feedback_score": None,
+        "outcome": "answered", "follow_ups": [],
     }  # fmt: skip
     assert last["docs"]
     assert rows[1]["docs"] == []

@@ -720,6 +720,29 @@ class TestDownload:
             )
         ).status_code < 500
 
+    async def test_a_page_reads_a_pdf_by_pieces(
+        self, callers: Callers, editor: Caller, reader: Caller
+    ) -> None:
+        """As pdf.js does by fetch: the credential in either header, a session's secret as well as a token."""
+        data = b"%PDF-1.7\n" + bytes(range(256)) * 1000
+        await editor.create_kb()
+        await editor.upload("kb", {"手册.pdf": data})
+        session = (await reader.post("/auth/session")).json()["data"]["session_token"]
+        query = {"knowledge_base_name": "kb", "file_name": "手册.pdf"}
+        for secret in (session, await callers.token("acme", "u1")):
+            for headers in ({"Authorization": f"Bearer {secret}"}, {"Api-Token": secret}):
+                page = callers.nobody(**headers)
+                whole = await page.get("/knowledge_base/download_doc", **query, preview="true")
+                assert (whole.content, whole.headers["content-type"]) == (data, "application/pdf")
+                assert whole.headers["content-length"] == str(len(data))
+                assert "content-encoding" not in whole.headers
+                part = await page.http.get(
+                    "/knowledge_base/download_doc", params=query, headers={"Range": "bytes=65536-131071"}
+                )
+                assert (part.status_code, part.content) == (206, data[65536:131072])
+                assert part.headers["content-range"] == f"bytes 65536-131071/{len(data)}"
+        assert (await callers.nobody().get("/knowledge_base/download_doc", **query)).status_code == 401
+
     @pytest.mark.parametrize(
         ("header", "status", "content"),
         [

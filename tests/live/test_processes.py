@@ -59,8 +59,10 @@ def test_the_first_start_says_where_to_go_and_the_demo_works(server: Server) -> 
     page = httpx2.get(f"{server.base}/", follow_redirects=True)
     assert page.status_code == 200
     assert "script-src 'self'" in page.headers["content-security-policy"]
-    for asset in ("app.js", "style.css"):
-        assert httpx2.get(f"{server.base}/h5/{asset}").status_code == 200
+    assets = re.findall(r'(?:src|href)="(/h5/[^"]+)"', page.text)
+    assert assets
+    for asset in assets:
+        assert httpx2.get(f"{server.base}{asset}").status_code == 200, asset
     assert httpx2.get(f"{server.base}/h5/none.js").status_code == 404
     assert httpx2.get(f"{server.base}/h5/..%2f..%2fpyproject.toml").status_code in (200, 404)
     assert "requires-python" not in httpx2.get(f"{server.base}/h5/..%2f..%2fpyproject.toml").text

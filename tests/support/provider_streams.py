@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.page_answers import SLOWLY, page_answer
+
 KEY = "sk-stand-in-5f3a9c1b7e"
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 # How long a silent model stays silent at most; it ends earlier when its reader goes away.
@@ -170,8 +172,14 @@ def _calls(number: int, wanted: list[tuple[str, Any]]) -> list[bytes]:
     ]
 
 
+def _page(call: Call) -> list[bytes]:
+    text = page_answer(call.messages[-1][1])
+    return [*(_chunk(text[i : i + 4]) for i in range(0, len(text), 4)), *_end(call)]
+
+
 FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
     "agent": _agent,
+    "page": _page,
     "odd-call": _odd_call,
     "unasked-calls": lambda call: [
         *_calls(0, [("calculator", {})]),
@@ -223,6 +231,8 @@ FRAMES |= {
 _THOUGHT = _raw('{"choices": [{"delta": {"content": null, "reasoning_content": "嗯"}}]}')
 # What comes before the frames, and how often.
 _LONG = {"endless": (_chunk("字"), 500), "late": (_chunk("字"), 500), "thinks": (_THOUGHT, 50)}
+# Seconds between the pieces of an answer that somebody watches.
+_PACE, _SLOW_PACE = 0.01, 0.12
 # What keeps a connection busy and says nothing.
 _NOISE = {"comments": b": alive\n\n", "empties": _chunk("")}
 
@@ -237,8 +247,13 @@ async def stream(call: Call, gone: Departure) -> Frames:
         yield _chunk("等")
         while call.count() < 15:
             await silence(gone, 0.02)
+    pace = 0.0
+    if call.model == "page":
+        pace = _SLOW_PACE if SLOWLY in call.messages[-1][1] else _PACE
     for frame in FRAMES.get(call.model, answer)(call):
         yield frame
+        if pace:
+            await silence(gone, pace)
     while call.model in _NOISE:
         yield _NOISE[call.model]
         await silence(gone, 0.02)

@@ -1,0 +1,18 @@
+export default {
+  title: 'Chats',
+  search: 'Search titles and messages',
+  found: 'nothing found | {n} chat found | {n} chats found',
+  more: 'More for “{name}”',
+  pin: 'Pin',
+  unpin: 'Unpin',
+  rename: 'Rename',
+  name: 'Name of the chat',
+  export: 'Export as Markdown',
+  delete: 'Delete',
+  deleted: 'Deleted “{name}”',
+  older: 'Earlier chats',
+  none: 'No chats yet',
+  noneWords: 'What you ask is kept here.',
+  nothing: 'Nothing found',
+  nothingWords: 'No title and no message says this.',
+}

@@ -1,0 +1,18 @@
+export default {
+  title: '会话',
+  search: '搜索会话标题和内容',
+  found: '找到 {n} 个会话',
+  more: '“{name}”的更多操作',
+  pin: '置顶',
+  unpin: '取消置顶',
+  rename: '重命名',
+  name: '会话名称',
+  export: '导出 Markdown',
+  delete: '删除',
+  deleted: '已删除“{name}”',
+  older: '更早的会话',
+  none: '还没有会话',
+  noneWords: '问过的问题都会留在这里。',
+  nothing: '没有找到',
+  nothingWords: '标题和内容里都没有这些字。',
+}
