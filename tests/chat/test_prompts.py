@@ -241,6 +241,20 @@ def test_what_an_old_template_is(kind: str, text: str, expected: str) -> None:
         "{{ 10**9 * 'x' }}",
         "{{ [1] * 10**9 }}",
         "{{ 10**10000 }}",
+        "{{ 'x'|center(9000000) }}",
+        "{{ input|center(width=9000000) }}",
+        "{{ 'x\\ny'|indent(9000000) }}",
+        "{{ ('x\\n' * 10000)|indent('y' * 10000) }}",
+        "{{ 'x'|wordwrap(9000000) }}",
+        "{{ [1]|batch(9000000, 'x')|list }}",
+        "{{ [1]|slice(9000000)|list }}",
+        "{{ '%9000000d'|format(1) }}",
+        "{{ '%9000000d' % 1 }}",
+        "{{ '%*d' % (9000000, 1) }}",
+        "{{ '{:9000000}'.format(1) }}",
+        "{{ '{:{}}'.format(1, 9000000) }}",
+        "{{ 'x'.ljust(9000000) }}",
+        "{{ 'x'.zfill(width=9000000) }}",
         "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
     ],
 )
@@ -253,6 +267,13 @@ def test_a_template_has_an_end(folder: Path, template: str) -> None:
 def test_much_is_not_too_much(folder: Path) -> None:
     (folder / "llm_chat" / "twice.jinja").write_text("{{ input }}{{ input }}{{ '-' * 20 }}{{ 2 ** 10 }}")
     assert len(Prompts(folder).render_chat("twice", "字" * 2_000_000)) == 4_000_024
+    (folder / "llm_chat" / "filters.jinja").write_text(
+        "{{ 'x'|center(5) }}|{{ 'a\nb'|indent(2) }}|{{ input|truncate(2, True, '…', 0) }}|{{ '%03d' % 7 }}|{{ 7 % 4 }}"
+        "|{{ '%s' % input }}|{{ '{:>3}'.format(1) }}|{{ 'x'.ljust(3) }}|{{ 20261121|string }}|{{ [3, 1]|sort|join }}"
+        "{% macro m(n) %}{{ n }}{% endmacro %}{{ m(20261121) }}"
+    )
+    text = "  x  |a\n  b|你…|007|3|你好吗好|  1|x  |20261121|1320261121"
+    assert Prompts(folder).render_chat("filters", "你好吗好") == text
 
 
 async def test_a_template_is_the_chats_own_unless_another_is_named(reader: Caller) -> None:
