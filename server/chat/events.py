@@ -56,6 +56,11 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """The answer is whole; what follows tells whether it is stored, and may take a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     message_id: str
 
@@ -67,4 +72,4 @@ class Failed:
     error: AppError
 
 
-Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed
+Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Said | Finished | Failed

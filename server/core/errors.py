@@ -267,8 +267,8 @@ class AnswerNotStored(AppError):
     def __init__(self) -> None:
         super().__init__(
             Text(
-                "回答已完整给出，但没能存入聊天记录，请自行留存",
-                "the answer is complete, but it could not be stored in the history; keep it yourself",
+                "回答已完整给出，但还没能存入聊天记录，请自行留存",
+                "the answer is complete, but it could not be stored in the history so far; keep it yourself",
             )
         )
 
