@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings import Embedder
+from server.core.errors import KBNotFound
 from server.core.i18n import Language
 from server.core.threads import Lanes
 from server.db.session import Database
@@ -87,10 +88,11 @@ class Retriever:
     ) -> tuple[list[Hit], Trace]:
         """Return up to `top_k` hits with `score <= threshold`, closest first, and how they were found.
 
-        Raises EmbeddingUnavailable, EmbeddingMismatch.
+        Raises EmbeddingUnavailable, EmbeddingMismatch, KBNotFound (deleted meanwhile).
         """
         trace = Trace(kb.name, kb.generation)
         embedder, vector = await self._embed(kb, question, trace)
+        newer: KnowledgeBase | None
         for _ in range(_TRIES):
             try:
                 with trace.step("load"):
@@ -120,9 +122,13 @@ class Retriever:
             embedder = await self._embedders.of(kb)
             return embedder, await self._embedders.embed_question(embedder, question)
 
-    async def _read_again(self, kb: KnowledgeBase) -> KnowledgeBase | None:
+    async def _read_again(self, kb: KnowledgeBase) -> KnowledgeBase:
+        """As it is now. Raises KBNotFound."""
         async with self._database.read() as session:
-            return await session.get(KnowledgeBase, kb.id)
+            found = await session.get(KnowledgeBase, kb.id)
+        if found is None:
+            raise KBNotFound(kb.name)
+        return found
 
 
 def _hits(
