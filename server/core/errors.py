@@ -22,7 +22,7 @@
      │   ├─ SearchEngineNotFound                           404  search_engine_not_found
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
      ├─ Conflict                                           409  conflict, in_progress, not_local, rebuild_held_up,
-     │   │                                                    rebuild_cancelled, taken_out_of_search
+     │   │                                                    rebuild_cancelled, taken_out_of_search, cut_otherwise
      │   ├─ AlreadyExists                                  409  already_exists
      │   │   └─ KBExists                                   409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
