@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, Template
+from jinja2 import Environment, FileSystemLoader, Template, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,31 @@ def modernised(kind: str, text: str) -> str:
     return re.sub(rf"\{{({'|'.join(names)})\}}", r"{{ \1 }}", text)
 
 
+def modernised_format(kind: str, text: str) -> str | None:
+    """A template of chat2llm's form that doubles its other braces, `{{"action": …}}`, in Jinja's; None if it names nothing."""
+    pattern = re.compile(rf"\{{\{{|\}}\}}|\{{({'|'.join(VARIABLES.get(kind, ()))})\}}|\{{")
+    if not any(found[1] for found in pattern.finditer(text)):
+        return None
+
+    def modern(found: re.Match[str]) -> str:
+        if found[1]:
+            return f"{{{{ {found[1]} }}}}"
+        return "}" if found[0] == "}}" else "{{ '{' }}"
+
+    return pattern.sub(modern, text)
+
+
 class TemplateLoader(FileSystemLoader):
     """Reads `<kind>/<name>.jinja`."""
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         text, path, is_current = super().get_source(environment, template)
-        modern = modernised(template.partition("/")[0], text)
+        kind = template.partition("/")[0]
+        modern = modernised(kind, text)
+        try:
+            environment.parse(modern)
+        except TemplateSyntaxError:
+            modern = modernised_format(kind, text) or modern
         if modern != text:
             log.info("template of chat2llm's form", extra={"template": template})
         return modern, path, is_current

@@ -100,6 +100,7 @@ def test_a_broken_or_prying_template_is_an_error_that_names_it(folder: Path, tem
         (b"{{ 1/0 }}", "ZeroDivisionError"),
         (b"{{ input + 1 }}", "TypeError"),
         (b"{{ input", "TemplateSyntaxError"),
+        (b"{{input}", "TemplateSyntaxError"),
         (b"{{ missing }}", "'missing' is undefined"),
         (b"{% include 'llm_chat/bad.jinja' %}", "RecursionError"),
         (b"\xff\xfe", "UnicodeDecodeError"),
@@ -232,6 +233,17 @@ class TestOddFolders:
 )
 def test_what_an_old_template_is(kind: str, text: str, expected: str) -> None:
     assert modernised(kind, text) == expected
+
+
+def test_an_old_template_that_doubles_its_braces(folder: Path) -> None:
+    """As Langchain-Chatchat's agent templates do."""
+    text = 'Tools: {tools}\n```\n{{{{ "action": $TOOL_NAME, "input": {{"a": 1}} }}}}\n```\n{{{input}}} {x} {{% }}'
+    (folder / "agent_chat" / "glm3.jinja").write_text(text)
+    told = Prompts(folder).render_agent(
+        "glm3", now="", knowledge_bases="", question="几点了？", tools=[("clock", "{{ 7*7 }}")]
+    )
+    expected = 'Tools: clock: {{ 7*7 }}\n```\n{{ "action": $TOOL_NAME, "input": {"a": 1} }}\n```\n{几点了？} {x} {% }'
+    assert told == expected
 
 
 @pytest.mark.parametrize(
