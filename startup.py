@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from server.core import old_embeddings
 from server.core.configuration import child_environment, load_settings
 from server.core.errors import SettingsError
 from server.core.listening import listen
@@ -167,8 +168,9 @@ def _check_default_embedding(settings: Settings) -> None:
         return
     if not _is_installed(settings, model):
         folder = settings.embedding.models_dir / model.path
+        files = f"the files of {old_embeddings.LOCAL[name]}" if name in old_embeddings.LOCAL else "its files"
         raise SettingsError(
-            f"[embedding] default = {name}: no model in {folder}; put its files there, or use e5-small"
+            f"[embedding] default = {name}: no model in {folder}; put {files} there, or use e5-small"
         )
     if importlib.util.find_spec("sentence_transformers") is None:
         raise SettingsError(

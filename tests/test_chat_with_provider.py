@@ -84,7 +84,8 @@ def settings(database_url: str, tmp_path: Path, provider: Provider, environ: dic
         section = f"LLM__{name.upper().replace('-', '_')}"
         given |= {f"{section}__BASE_URL": provider.openai, f"{section}__MODEL": name}
         given |= {f"{section}__API_KEY": KEY, f"{section}__RETRIES": "0"}
-    given |= {"LLM__NO_KEY__API_KEY": "", "LLM__NOWHERE__BASE_URL": "http://127.0.0.1:9/v1"}
+    given |= {"LLM__NO_KEY__API_KEY": "", "LLM__NO_KEY__BASE_URL": "https://llm.example.com/v1"}
+    given |= {"LLM__NOWHERE__BASE_URL": "http://127.0.0.1:9/v1"}
     given |= {"LLM__STALL__IDLE_TIMEOUT": "300ms", "LLM__SLOW_START__IDLE_TIMEOUT": "300ms"}
     return test_settings(tmp_path / "data", database_url, **(given | environ))
 

@@ -13,6 +13,7 @@ from server.chat.events import (
     Failed,
     FinalAnswer,
     Finished,
+    Said,
     Source,
     Sources,
     Started,
@@ -28,6 +29,8 @@ from server.core.sse import Stream
 from server.search.base import WebPage
 
 Events = AsyncGenerator[Event, None]
+# What server-sent events tell: all but one.
+Told = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed | Cut
 
 # Key of the text in the contract's objects.
 _TEXT_KEYS: dict[Mode, str] = {
@@ -39,7 +42,8 @@ _TEXT_KEYS: dict[Mode, str] = {
 
 
 async def legacy_stream(events: Events, mode: Mode, language: Language) -> Stream:
-    """The contract's form: JSON objects one after the other, without separators; the citations last.
+    """The contract's form: JSON objects one after the other, without separators; the citations last, but for the news that
+    the answer could not be stored.
 
     A failure is told in the text, where old pages show it, and once more as `error` for programs.
     """
@@ -57,6 +61,9 @@ async def legacy_stream(events: Events, mode: Mode, language: Language) -> Strea
                     yield _object({"tools": _tool_lines(event, language)})
                 case FinalAnswer():
                     yield _object({"final_answer": event.text})
+                case Said() if docs is not None:
+                    yield _object({"docs": docs, "chat_history_id": message_id})
+                    docs = None
                 case Failed():
                     error = error_object(event.error, language)
                     yield _object(_piece(mode, f"\n\n【{error['message']}】", message_id) | {"error": error})
@@ -129,12 +136,14 @@ async def sse_stream(events: Events, language: Language) -> Stream:
     number = 0
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, Said):
+                continue
             number += 1
             name, data = _sse(event, language)
             yield format_sse_event(data_str=json.dumps(data, ensure_ascii=False), event=name, id=str(number))
 
 
-def _sse(event: Event, language: Language) -> tuple[str, dict[str, Any]]:
+def _sse(event: Told, language: Language) -> tuple[str, dict[str, Any]]:
     match event:
         case Started():
             return "started", {"message_id": event.message_id}

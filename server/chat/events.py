@@ -60,6 +60,11 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """The answer is whole; what follows tells whether it is stored, and may take a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     message_id: str
 
@@ -78,4 +83,4 @@ class Cut:
     message_id: str
 
 
-Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Finished | Failed | Cut
+Event = Started | Sources | TextDelta | ToolUse | FinalAnswer | Usage | Said | Finished | Failed | Cut

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth.principal import Principal
 from server.chat import history, repository
 from server.chat.abandoned import LEASE, Abandoned
-from server.chat.events import Cut, Event, Failed, Finished, Started
+from server.chat.events import Cut, Event, Failed, Finished, Said, Started
 from server.chat.history import Round
 from server.chat.limits import Limits
 from server.chat.models import Message, Session
@@ -45,6 +45,8 @@ _SESSION_MODES: dict[Mode, str] = {
 # Where people ask what was recommended to them, and are given its preset answer.
 _RECOMMENDED_IN = ("llm_chat", "knowledge_base_chat")
 _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try again later")
+# Seconds that a reader waits to hear whether an answer is stored; proxies cut a silent stream after a minute.
+_PATIENCE = 20.0
 # Tries to store a question while others write to its session.
 _TRIES = 5
 
@@ -68,12 +70,13 @@ class ChatService:
         settings: ChatSettings,
         *,
         pauses: Sequence[float] = PAUSES,
+        patience: float = _PATIENCE,
     ) -> None:
-        """`pauses`: seconds between the tries to store an answer."""
+        """`pauses`: seconds between the tries to store an answer; `patience`: how many of them a reader waits."""
         self.means, self._steps = means, Steps(means)
         self._database, self._kb = database, means.kb
         self._lanes, self._clock, self._tasks = runtime.lanes, runtime.clock, runtime.tasks
-        self._settings, self._pauses = settings, pauses
+        self._settings, self._pauses, self._patience = settings, pauses, patience
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
         self.abandoned = Abandoned(database, runtime, settings.max_answer_time)
@@ -152,9 +155,12 @@ class ChatService:
             stored = self._tasks.start(
                 keep_trying(lambda: self._store_answer(turn), self._tasks, self._pauses)
             )
-        await asyncio.wait({stored})
-        if stored.exception() is not None and isinstance(last, Finished):
-            last = self._fail(turn, AnswerNotStored())
+        if isinstance(last, Finished):
+            yield Said()
+        # The task goes on when the reader is told.
+        await asyncio.wait({stored}, timeout=self._patience)
+        if isinstance(last, Finished) and (not stored.done() or stored.exception() is not None):
+            last = Failed(AnswerNotStored())
         yield last
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m server", description="chat2llm")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)")
+    parser.add_argument(
+        "-f", "--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)"
+    )
     parser.set_defaults(prints=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (serve, clients, users, api_keys, knowledge_bases, tokens, master_key, audit):

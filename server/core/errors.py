@@ -22,7 +22,7 @@
      │   ├─ SearchEngineNotFound                           404  search_engine_not_found
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
      ├─ Conflict                                           409  conflict, in_progress, not_local, answer_running, too_many_files,
-     │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search
+     │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search, cut_otherwise
      │   ├─ AlreadyExists                                  409  already_exists
      │   │   └─ KBExists                                   409  already_exists
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
@@ -267,8 +267,8 @@ class AnswerNotStored(AppError):
     def __init__(self) -> None:
         super().__init__(
             Text(
-                "回答已完整给出，但没能存入聊天记录，请自行留存",
-                "the answer is complete, but it could not be stored in the history; keep it yourself",
+                "回答已完整给出，但还没能存入聊天记录，请自行留存",
+                "the answer is complete, but it could not be stored in the history so far; keep it yourself",
             )
         )
 

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -93,7 +94,7 @@ def _check_secret(value: SecretStr | None) -> SecretStr | None:
     if _PLACEHOLDER.match(value.get_secret_value().strip()):
         raise ValueError(
             "looks like a placeholder (xxx, your-key, sk-xxx): put the real secret there, best through the environment; "
-            "leave it empty for a server that wants none"
+            "for a server that wants none write none, or leave it empty where base_url is a private address"
         )
     return value
 
@@ -106,6 +107,15 @@ def check_url(value: str, *, secret: bool) -> str:
     if secret and url.scheme == "http" and url.hostname not in ("127.0.0.1", "localhost"):
         raise ValueError("must begin with https://, since a key travels there")
     return value
+
+
+def is_near(url: str) -> bool:
+    """Does this address lie on this machine or in a private network, where model servers rarely ask for a key?"""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_private
+    except ValueError:
+        return False
 
 
 class ServerSettings(Section):
@@ -336,15 +346,14 @@ class LLMModelSettings(Section):
         return bool({"": "remote", "llama.cpp": self.model_path, "command": self.command}[self.engine])
 
     @property
+    def goes_without_key(self) -> bool:
+        """True where an empty `api_key` means that none is asked for."""
+        return self.kind != "zhipuai" and (self.preset == "ollama" or is_near(self.base_url))
+
+    @property
     def is_keyed(self) -> bool:
         """True when nothing is known to be missing for a call: a key is there, or none is asked for."""
-        return bool(
-            self.api_key
-            or self.base_url
-            or self.kind == "langchain"
-            or self.preset == "ollama"
-            or self.engine
-        )
+        return bool(self.api_key or self.goes_without_key or self.kind == "langchain" or self.engine)
 
     @property
     def weights(self) -> Path:

@@ -5,6 +5,7 @@ Neither may be open while a model, an embedding or a file is waited for: a conne
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
@@ -50,6 +51,8 @@ _FULL_CODES = {1021, 1114, "53100"}
 _AWAY_CODES = {2002, 2003, 2006, 2013, "08001", "08003", "08006", "57P01", "57P02", "57P03"}
 # What a row needs is gone, or another one like it has come. MariaDB: 1062, 1451, 1452; PostgreSQL: 23503, 23505.
 _MEANWHILE_CODES = {1062, 1451, 1452, "23503", "23505"}
+# Where MariaDB and SQLite say which rule it was; a value of the row may stand before it.
+_CONSTRAINT = re.compile(r"for key '([^']+)'\W*$|CONSTRAINT `([^`]+)`|UNIQUE constraint failed: (.+)")
 _MEANWHILE_WORDS = ("UNIQUE constraint failed", "FOREIGN KEY constraint failed")
 
 
@@ -131,7 +134,7 @@ def _conflicts() -> Iterator[None]:
     except (IntegrityError, StaleDataError) as error:
         if isinstance(error, IntegrityError) and not _happened_meanwhile(error):
             raise
-        log.warning("refused, as others wrote meanwhile", exc_info=True)
+        log.warning("refused, as others wrote meanwhile", extra=_broken_rule(error))
         raise Conflict(
             Text(
                 "其他人刚刚改动或删除了它，请刷新后再试",
@@ -142,6 +145,18 @@ def _conflicts() -> Iterator[None]:
 
 def _happened_meanwhile(error: IntegrityError) -> bool:
     return _code_of(error) in _MEANWHILE_CODES or any(word in str(error.orig) for word in _MEANWHILE_WORDS)
+
+
+def _broken_rule(error: IntegrityError | StaleDataError) -> dict[str, object]:
+    """What a log may tell of it: no values, and one line, for it is nobody's fault."""
+    if isinstance(error, StaleDataError):
+        return {"reason": "stale"}
+    diagnosis = getattr(error.orig, "diag", None)
+    named = diagnosis.constraint_name if diagnosis else None
+    if named is None and (found := _CONSTRAINT.search(str(error.orig))):
+        named = next(filter(None, found.groups()), None)
+    # SQLite has no code but its words, which tell no values.
+    return {"reason": _code_of(error), "constraint": named}
 
 
 def _code_of(error: DBAPIError) -> object:

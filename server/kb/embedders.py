@@ -12,7 +12,7 @@ from embeddings import Embedder, EmbedderConfig, EmbeddingError, Fingerprint, lo
 from server.core.errors import EmbeddingMismatch, EmbeddingUnavailable, ModelNotFound
 from server.core.i18n import Text
 from server.core.old_embeddings import LOCAL, ONLINE, remedy
-from server.core.settings import EmbeddingSettings
+from server.core.settings import EmbeddingSettings, is_near
 from server.core.threads import Lane, Lanes
 from server.kb.models import KnowledgeBase
 
@@ -111,7 +111,11 @@ def load_embedder_by_name(settings: EmbeddingSettings, name: str, engine_socket:
         path=settings.models_dir / model.path if model.path else None,
         model=model.model,
         base_url=model.base_url,
-        api_key=model.api_key.get_secret_value() if model.api_key else "",
+        api_key=model.api_key.get_secret_value()
+        if model.api_key
+        else "none"
+        if model.kind == "openai" and is_near(model.base_url)
+        else "",
         query_prefix=model.query_prefix,
         passage_prefix=model.passage_prefix,
         batch_size=model.batch_size,

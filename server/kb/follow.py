@@ -26,6 +26,8 @@ class Rereading:
     refused: dict[str, AppError] = field(default_factory=dict)
     # The change of the embedding model that they are read for, as `KnowledgeBase.rebuild` has it.
     plan: dict[str, Any] | None = None
+    # What all of them are to be cut by, as `Document.chunking` has it; None: it is not looked at.
+    chunking: dict[str, Any] | None = None
 
     @property
     def model(self) -> str | None:
@@ -95,7 +97,7 @@ class Follower:
     async def _look(self, rereading: Rereading, pending: dict[str, str]) -> dict[str, AppError | None]:
         """Which of these have ended, and why not as they should. One that gave way to another version of its file is
         replaced by that in `pending`."""
-        states: dict[str, tuple[str, dict[str, Any] | None]] = {}
+        states: dict[str, rebuild_repository.DocumentEnd] = {}
         ids = list(pending)
         for start in range(0, len(ids), _BATCH):
             async with self._database.read() as session:
@@ -103,9 +105,10 @@ class Follower:
         ended: dict[str, AppError | None] = {}
         for document_id in ids:
             if document_id in states:
-                state, reason = states[document_id]
+                state, reason, chunking = states[document_id]
                 if state in (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED):
-                    ended[document_id] = _outcome(state, reason)
+                    is_other = rereading.chunking is not None and chunking != rereading.chunking
+                    ended[document_id] = _outcome(state, reason, is_other=is_other)
             elif (successor := await self._successor(rereading, pending[document_id])) is None:
                 ended[document_id] = _deleted()
             else:
@@ -148,12 +151,16 @@ class Follower:
         )
 
 
-def _outcome(state: str, reason: dict[str, Any] | None) -> AppError | None:
+def _outcome(state: str, reason: dict[str, Any] | None, *, is_other: bool) -> AppError | None:
     if state == DocumentState.FAILED:
         return AppError(Text(reason["zh"], reason["en"]) if reason else Text("", ""))
     if state == DocumentState.STORED:
         return Conflict(
             Text("处理期间被移出检索", "it was taken out of search meanwhile"), code="taken_out_of_search"
+        )
+    if is_other:
+        return Conflict(
+            Text("已按后来请求的分块方式处理", "a later request had it cut otherwise"), code="cut_otherwise"
         )
     return None
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings import Embedder
+from server.core.errors import KBNotFound
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.db.session import Database
@@ -64,7 +65,7 @@ class Indexes:
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
 
     async def get(self, kb: KnowledgeBase, embedder: Embedder) -> FaissStore:
-        """The index of `kb` at least as new as the row `kb`. Raises ModelChanged."""
+        """The index of `kb` at least as new as the row `kb`. Raises ModelChanged, KBNotFound."""
         loaded = self._loaded.get(kb.id)
         if loaded is None or (loaded.binding != kb.binding and loaded.generation < kb.generation):
             dimension = int(kb.fingerprint["dimension"])
@@ -89,12 +90,15 @@ class Indexes:
             segments = await repository.load_segments(session, fresh)
             # Read after them: vectors of another model are not what this index is made of.
             now = await session.get(KnowledgeBase, kb.id)
-        if now is not None and now.binding != loaded.binding:
+        if now is None or generation is None:
+            self.forget(kb.id)
+            raise KBNotFound(kb.name)
+        if now.binding != loaded.binding:
             raise ModelChanged
         gone = [segment for segment in loaded.segments if segment not in ready]
         for lost in await self._lanes.run("index", self._apply, kb, loaded, gone, segments):
             await self._repair(lost)
-        loaded.generation = kb.generation if generation is None else generation
+        loaded.generation = generation
 
     async def _repair(self, segment: ReadySegment) -> None:
         """Have the worker read a document again. All processes may notice at once; one of them does it, and once."""

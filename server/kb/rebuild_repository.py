@@ -1,12 +1,20 @@
 """SQL about a change of the embedding model. Functions take the session first and never commit."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
+
+
+class DocumentEnd(NamedTuple):
+    """`reason` of a failure, and what the document is cut by."""
+
+    state: str
+    reason: dict[str, Any] | None
+    chunking: dict[str, Any] | None
 
 
 async def list_rebuilding(session: AsyncSession) -> list[str]:
@@ -56,12 +64,11 @@ async def list_failed(session: AsyncSession, kb_id: str) -> list[Document]:
     return list(await session.scalars(query))
 
 
-async def list_states(
-    session: AsyncSession, ids: Sequence[str]
-) -> dict[str, tuple[str, dict[str, Any] | None]]:
-    """State and reason of failure of documents, by id; those that were deleted are missing."""
-    query = select(Document.id, Document.state, Document.error_text).where(Document.id.in_(ids))
-    return {row_id: (state, reason) for row_id, state, reason in await session.execute(query)}
+async def list_states(session: AsyncSession, ids: Sequence[str]) -> dict[str, DocumentEnd]:
+    """How documents stand, by id; those that were deleted are missing."""
+    query = select(Document.id, Document.state, Document.error_text, Document.chunking)
+    rows = await session.execute(query.where(Document.id.in_(ids)))
+    return {row_id: DocumentEnd(*how) for row_id, *how in rows}
 
 
 async def get_rebuild(session: AsyncSession, kb_id: str) -> dict[str, Any] | None:

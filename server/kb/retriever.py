@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings import Embedder
+from server.core.errors import KBNotFound
 from server.core.i18n import Language
 from server.core.threads import Lanes
 from server.db.session import Database
@@ -92,7 +93,7 @@ class Retriever:
         """Return up to `top_k` hits of them all with `score <= threshold`, closest first, and how each one's were found.
 
         Each is searched with its own embedding model. The same text of two knowledge bases is one hit.
-        Raises EmbeddingUnavailable, EmbeddingMismatch.
+        Raises EmbeddingUnavailable, EmbeddingMismatch, KBNotFound (deleted meanwhile).
         """
         asked = _Question(question)
         found = [await self._search(kb, asked, top_k, threshold) for kb in kbs]
@@ -104,6 +105,7 @@ class Retriever:
     ) -> tuple[list[Hit], Trace]:
         trace = Trace(kb.name, kb.generation)
         embedder, vector = await self._embed(kb, question, trace)
+        newer: KnowledgeBase | None
         for _ in range(_TRIES):
             try:
                 with trace.step("load"):
@@ -136,9 +138,13 @@ class Retriever:
                 question.vectors[embedder.name] = vector
             return embedder, question.vectors[embedder.name]
 
-    async def _read_again(self, kb: KnowledgeBase) -> KnowledgeBase | None:
+    async def _read_again(self, kb: KnowledgeBase) -> KnowledgeBase:
+        """As it is now. Raises KBNotFound."""
         async with self._database.read() as session:
-            return await session.get(KnowledgeBase, kb.id)
+            found = await session.get(KnowledgeBase, kb.id)
+        if found is None:
+            raise KBNotFound(kb.name)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

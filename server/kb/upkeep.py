@@ -144,7 +144,7 @@ class Upkeep:
             kept = [row for row in documents if row.state == DocumentState.STORED]
             return await self._all_again(rereading, kept, chunking)
         await self._rebuilds.cancel(kb.id)
-        return await self._all_again(Rereading(kb), documents, chunking)
+        return await self._all_again(Rereading(kb, chunking=asdict(chunking)), documents, chunking)
 
     async def _all_again(
         self, rereading: Rereading, documents: Sequence[Document], chunking: Chunking

@@ -26,8 +26,6 @@ PRESETS = {
     "doubao": "https://ark.cn-beijing.volces.com/api/v3",
     "ollama": "http://127.0.0.1:11434/v1",
 }
-# Runs on one's own machine and asks for no key.
-_KEYLESS = {"ollama"}
 # Refuse a temperature of exactly 0 or 1.
 _OPEN_INTERVAL = {"zhipu", "minimax"}
 
@@ -37,7 +35,7 @@ class OpenAICompatibleModel(ProviderModel["AsyncOpenAI"]):
 
     def _connect(self) -> "AsyncOpenAI":
         settings = self._settings
-        key = "none" if settings.preset in _KEYLESS and settings.api_key is None else self._key()
+        key = self._key()
         import openai
 
         from server.llm import transport

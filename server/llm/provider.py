@@ -150,6 +150,8 @@ class ProviderModel(ABC, Generic[Client]):
     def _key(self) -> str:
         """The key, without the blanks that pasting adds. Raises UpstreamError when it is missing or cannot be one."""
         key = self._settings.api_key.get_secret_value().strip() if self._settings.api_key else ""
+        if not key and self._settings.goes_without_key:
+            return "none"
         if not key:
             raise upstream.key_missing(self.name)
         if not (key.isascii() and key.isprintable()):

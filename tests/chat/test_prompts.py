@@ -100,6 +100,7 @@ def test_a_broken_or_prying_template_is_an_error_that_names_it(folder: Path, tem
         (b"{{ 1/0 }}", "ZeroDivisionError"),
         (b"{{ input + 1 }}", "TypeError"),
         (b"{{ input", "TemplateSyntaxError"),
+        (b"{{input}", "TemplateSyntaxError"),
         (b"{{ missing }}", "'missing' is undefined"),
         (b"{% include 'llm_chat/bad.jinja' %}", "RecursionError"),
         (b"\xff\xfe", "UnicodeDecodeError"),
@@ -234,6 +235,17 @@ def test_what_an_old_template_is(kind: str, text: str, expected: str) -> None:
     assert modernised(kind, text) == expected
 
 
+def test_an_old_template_that_doubles_its_braces(folder: Path) -> None:
+    """As Langchain-Chatchat's agent templates do."""
+    text = 'Tools: {tools}\n```\n{{{{ "action": $TOOL_NAME, "input": {{"a": 1}} }}}}\n```\n{{{input}}} {x} {{% }}'
+    (folder / "agent_chat" / "glm3.jinja").write_text(text)
+    told = Prompts(folder).render_agent(
+        "glm3", now="", knowledge_bases="", question="几点了？", tools=[("clock", "{{ 7*7 }}")]
+    )
+    expected = 'Tools: clock: {{ 7*7 }}\n```\n{{ "action": $TOOL_NAME, "input": {"a": 1} }}\n```\n{几点了？} {x} {% }'
+    assert told == expected
+
+
 @pytest.mark.parametrize(
     "template",
     [
@@ -241,6 +253,20 @@ def test_what_an_old_template_is(kind: str, text: str, expected: str) -> None:
         "{{ 10**9 * 'x' }}",
         "{{ [1] * 10**9 }}",
         "{{ 10**10000 }}",
+        "{{ 'x'|center(9000000) }}",
+        "{{ input|center(width=9000000) }}",
+        "{{ 'x\\ny'|indent(9000000) }}",
+        "{{ ('x\\n' * 10000)|indent('y' * 10000) }}",
+        "{{ 'x'|wordwrap(9000000) }}",
+        "{{ [1]|batch(9000000, 'x')|list }}",
+        "{{ [1]|slice(9000000)|list }}",
+        "{{ '%9000000d'|format(1) }}",
+        "{{ '%9000000d' % 1 }}",
+        "{{ '%*d' % (9000000, 1) }}",
+        "{{ '{:9000000}'.format(1) }}",
+        "{{ '{:{}}'.format(1, 9000000) }}",
+        "{{ 'x'.ljust(9000000) }}",
+        "{{ 'x'.zfill(width=9000000) }}",
         "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
     ],
 )
@@ -253,6 +279,13 @@ def test_a_template_has_an_end(folder: Path, template: str) -> None:
 def test_much_is_not_too_much(folder: Path) -> None:
     (folder / "llm_chat" / "twice.jinja").write_text("{{ input }}{{ input }}{{ '-' * 20 }}{{ 2 ** 10 }}")
     assert len(Prompts(folder).render_chat("twice", "字" * 2_000_000)) == 4_000_024
+    (folder / "llm_chat" / "filters.jinja").write_text(
+        "{{ 'x'|center(5) }}|{{ 'a\nb'|indent(2) }}|{{ input|truncate(2, True, '…', 0) }}|{{ '%03d' % 7 }}|{{ 7 % 4 }}"
+        "|{{ '%s' % input }}|{{ '{:>3}'.format(1) }}|{{ 'x'.ljust(3) }}|{{ 20261121|string }}|{{ [3, 1]|sort|join }}"
+        "{% macro m(n) %}{{ n }}{% endmacro %}{{ m(20261121) }}"
+    )
+    text = "  x  |a\n  b|你…|007|3|你好吗好|  1|x  |20261121|1320261121"
+    assert Prompts(folder).render_chat("filters", "你好吗好") == text
 
 
 async def test_a_template_is_the_chats_own_unless_another_is_named(reader: Caller) -> None:

@@ -18,7 +18,7 @@ from server.core.settings import DatabaseSettings
 from server.db.session import Database
 from server.services import Services
 from tests.conftest import Callers
-from tests.support.api import objects, sse_events
+from tests.support.api import Caller, objects, sse_events
 
 CALLER = Principal("acme", "u1", "", frozenset())
 QUESTION = "年假有几天？"
@@ -98,6 +98,39 @@ async def test_a_reader_is_told_that_the_answer_is_not_stored(
 
 def _bytes(part: Any) -> bytes:
     return part if isinstance(part, bytes) else part.encode()
+
+
+async def test_a_reader_does_not_wait_for_long(
+    services: Services, callers: Callers, editor: Caller, database_url: str
+) -> None:
+    """The citations come before the wait, and after the wait the answer is stored nevertheless."""
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    chat = ChatService(
+        services.database,
+        services.chat.means,
+        services.runtime,
+        services.settings.chat,
+        pauses=(0.1,) * 20,
+        patience=1.5,
+    )
+    turn = await chat.prepare(
+        CALLER, Ask(QUESTION, "knowledge_base_chat", knowledge_base_name="kb", model_name="quote")
+    )
+    stream = legacy_stream(chat.answer(turn), "knowledge_base_chat", "zh")
+    async with _held(database_url, turn.message_id):
+        async with asyncio.timeout(1.4):
+            async for part in stream:
+                (told,) = objects(_bytes(part).decode())
+                if "docs" in told:
+                    break
+        assert "a.txt" in told["docs"][0]
+        async with asyncio.timeout(4):
+            (last,) = objects(b"".join([_bytes(part) async for part in stream]).decode())
+        assert last["error"]["code"] == "answer_not_stored"
+    await services.runtime.tasks.drain()
+    message = await _message(services)
+    assert (message.state, message.error_code) == ("done", None)
 
 
 async def test_the_end_of_the_process_waits_for_one_more_try(

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 import init_db
 from server.auth.models import Client, User
 from server.chat.models import Message
+from server.cli import main
 from server.cli.maintenance import maintain
 from server.cli.prepare import prepare
 from server.cli.task import Task
@@ -363,3 +364,11 @@ def test_as_it_is_run(tmp_path: Path) -> None:
     assert (status, "note: -n does nothing by itself" in out) == (0, True)
     assert run("-e")[0] == 2
     assert run("--config", str(tmp_path / "none.ini"))[0] == 3
+
+
+@pytest.mark.parametrize("flag", ["-f", "--config"])
+def test_every_program_takes_a_configuration(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([flag, str(tmp_path / "none.ini"), "client", "list"]) == 3
+    assert "none.ini" in capsys.readouterr().err

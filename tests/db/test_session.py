@@ -123,7 +123,7 @@ async def test_a_fault_does_not_show_what_people_wrote(
             assert secret not in handler.format(record)
 
 
-async def test_whoever_comes_second_is_refused(database: Database) -> None:
+async def test_whoever_comes_second_is_refused(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     """The last net: what no lock holds and no savepoint catches is a conflict, never a fault."""
     async with database.write() as session:
         session.add_all([_client("a"), _client("b")])
@@ -149,6 +149,12 @@ async def test_whoever_comes_second_is_refused(database: Database) -> None:
         with pytest.raises(Conflict) as caught:
             await write()
         assert caught.value.status == 409
+    told = [vars(record) for record in caplog.records if record.name == "server.db.session"]
+    assert [record["exc_info"] for record in told] == [None] * 3
+    duplicate, orphan, stale = told
+    assert str(duplicate["constraint"]).lower() in ("pk_client", "client_pkey", "client.id", "primary")
+    assert orphan["reason"]
+    assert stale["reason"] == "stale"
 
 
 async def test_times_come_back_as_they_went(database: Database) -> None:

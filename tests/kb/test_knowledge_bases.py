@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from server.app import create_app
+from server.auth.principal import Principal
 from server.core.errors import KBNotFound
 from server.kb import loaders
 from server.kb.models import Document, KnowledgeBase
@@ -153,6 +154,22 @@ async def test_unknown_fields_of_old_pages_are_ignored(editor: Caller) -> None:
     assert (await editor.post(CREATE, _body(id="kb_x", client_id="other", whatever=1))).status_code == 200
     async with asyncio.timeout(5):
         assert (await editor.get("/knowledge_base/list_knowledge_bases")).json()["data"] == ["kb"]
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+async def test_one_that_is_deleted_before_it_is_searched(
+    editor: Caller, services: Services, is_loaded: bool
+) -> None:
+    """Not an answer that nothing was found."""
+    await editor.create_kb()
+    await editor.ingest("kb", {"a.txt": "年假五天。".encode()})
+    caller = Principal("acme", "u1", "", frozenset())
+    kb = await services.kb.get(caller, "kb")
+    if is_loaded:
+        assert (await services.kb.search_in(kb, "年假", top_k=3, threshold=2))[0]
+    await editor.post("/knowledge_base/delete_knowledge_base", "kb")
+    with pytest.raises(KBNotFound):
+        await services.kb.search_in(kb, "年假", top_k=3, threshold=2)
 
 
 async def test_another_clients_knowledge_base_does_not_exist(callers: Callers, editor: Caller) -> None:

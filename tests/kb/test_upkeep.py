@@ -312,7 +312,9 @@ class TestRecreate:
             await asyncio.sleep(0.01)
         await _work(editor)
         assert {o["doc"]: o["code"] for o in await second} == {"a.txt": 200, "b.txt": 409}
-        assert {o["code"] for o in await first} == {200}
+        told = {o["doc"]: o for o in await first}
+        assert {name: o["code"] for name, o in told.items()} == {"a.txt": 409, "b.txt": 200}
+        assert "后来请求" in told["a.txt"]["msg"]
         after = await editor.documents("kb")
         assert after["a.txt"]["chunks"] > 3 * after["b.txt"]["chunks"]
 

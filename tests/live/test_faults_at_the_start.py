@@ -67,7 +67,7 @@ def test_a_default_model_that_is_not_there(tmp_path: Path) -> None:
         tmp_path, EMBEDDING__DEFAULT="m3e-base", EMBEDDING__MODELS_DIR=str(tmp_path / "none")
     )
     assert status == 3
-    assert f"no model in {tmp_path}/none/m3e-base" in said
+    assert f"no model in {tmp_path}/none/m3e-base; put the files of moka-ai/m3e-base there" in said
     assert not (tmp_path / "info.db").exists()
 
 

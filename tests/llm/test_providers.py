@@ -13,7 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from server.core.errors import UpstreamError
+from server.core.settings import LLMModelSettings
 from server.llm.base import ChatMessage, ChatModel, Delta, ModelRequest, TokenUsage
+from server.llm.providers import PROVIDERS
 from tests.llm.conftest import Adapter
 from tests.support.provider import KEY, Call, Provider
 from tests.support.provider_streams import LIES
@@ -231,11 +233,43 @@ async def test_the_log_has_the_providers_code(adapter: Adapter, caplog: pytest.L
 
 async def test_a_missing_key_is_told_before_any_connection(adapter: Adapter) -> None:
     for key in (None, SecretStr("  ")):
-        said, error = await _failure(adapter.model("echo", api_key=key))
+        said, error = await _failure(
+            adapter.model("echo", api_key=key, base_url="https://llm.example.com/v1")
+        )
         assert (said, error.code, error.status) == ("", "upstream_key_missing", 502)
         for text in (error.text.zh, error.text.en):
             assert "LLM__MY_MODEL__API_KEY" in text
     assert adapter.provider.calls == []
+
+
+@pytest.mark.parametrize("key", [None, SecretStr("none")])
+async def test_a_server_nearby_needs_no_key(provider: Provider, key: SecretStr | None) -> None:
+    settings = LLMModelSettings(base_url=provider.openai, model="echo", api_key=key)
+    assert settings.is_keyed
+    model = PROVIDERS["openai"]("near", settings)
+    _, error = await _failure(model)  # this one asks for a key all the same
+    await model.close()
+    assert error.code == "upstream_key_refused"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://localhost/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://192.168.1.9:8000/v1", True),
+        ("https://10.0.0.1", True),
+        ("https://8.8.8.8/v1", False),
+        ("https://llm.example.com/v1", False),
+        ("http://127.0.0.1.example.com/v1", False),
+        ("http://[", False),
+        ("", False),
+    ],
+)
+def test_what_is_nearby(url: str, expected: bool) -> None:
+    assert LLMModelSettings(base_url=url, model="m").is_keyed is expected
+    assert not LLMModelSettings(kind="zhipuai", base_url=url, model="m").is_keyed
 
 
 async def test_a_key_that_cannot_be_one_is_refused_without_being_shown(adapter: Adapter) -> None:
