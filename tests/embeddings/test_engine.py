@@ -152,7 +152,7 @@ def test_without_an_engine_the_call_fails_at_once(place: Path, config: EmbedderC
             client.embed_question(QUESTION)
         assert caught.value.retry
         assert "引擎没有响应" in caught.value.zh
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 5
         if left == "no folder":
             place.parent.mkdir(mode=0o700)
         elif left == "no socket":

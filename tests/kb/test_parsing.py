@@ -186,7 +186,7 @@ async def test_wall_limit(suffix: str, tmp_path: Path) -> None:
     pid = await _pid(parser)
     begun = time.monotonic()
     assert await _code(parser, suffix, tmp_path / "a") == "parse_timeout"
-    assert 1.4 < time.monotonic() - begun < 5
+    assert 1.4 < time.monotonic() - begun < 25
     assert await _ended(pid)
     assert await _pid(parser) != pid
     await parser.close()

@@ -60,7 +60,7 @@ def test_either_process_begins_tells_and_stops(tmp_path: Path, environ: dict[str
             begun = time.monotonic()
             path = f"{server.base}/chat/answers/{message_id}/stop"
             assert httpx2.post(path, headers=dict(http.headers), timeout=20).json()["data"]["state"] == "cut"
-            assert time.monotonic() - begun < 2.5
+            assert time.monotonic() - begun < 15
             said = {_text(server, http, message_id) for _ in range(4)}
             assert len(said) == 1
             assert said.pop()[1] == "cut"
