@@ -75,11 +75,12 @@ class Authenticator:
         place = digest if credential.startswith((KEY_PREFIX, SESSION_PREFIX)) else digest + address
         if (known := self._principals.get(place)) is not None:
             return known
-        was_good = self._good.pop(digest, False)
+        was_good = digest in self._good
         try:
             async with nullcontext() if was_good else self._guard.stranger(address):
                 principal = await self._resolve(credential, address)
         except TokenError as error:
+            self._good.pop(digest, None)
             raise refusal(error, credential) from None
         self._principals[place], self._good[digest] = principal, True
         return principal

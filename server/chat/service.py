@@ -23,7 +23,15 @@ from server.chat.steps import Means, Steps
 from server.chat.storing import PAUSES, keep_trying
 from server.chat.telling import Telling, first_stage
 from server.chat.turn import Ask, Turn
-from server.core.errors import AnswerNotStored, AppError, CallerDisabled, Conflict, Deadlock, SessionNotFound
+from server.core.errors import (
+    AnswerNotStored,
+    AppError,
+    CallerDisabled,
+    Conflict,
+    Deadlock,
+    Overtaken,
+    SessionNotFound,
+)
 from server.core.i18n import Text
 from server.core.ids import new_hex_id
 from server.core.questions import check_length
@@ -49,10 +57,6 @@ _INTERNAL = Text("服务器内部错误，请稍后再试", "internal error; try
 _PATIENCE = 20.0
 # Tries to store a question while others write to its session.
 _TRIES = 5
-
-
-class _Overtaken(Exception):
-    """Another request has just inserted or deleted what this one needs."""
 
 
 class AlreadyAsked(Exception):
@@ -183,7 +187,7 @@ class ChatService:
         """Keep the question, in its session if it names one. Someone else's session or message does not exist."""
         for _ in range(_TRIES):
             # From the beginning: on MariaDB, whoever found the row taken would hold a lock on it.
-            with suppress(_Overtaken, Deadlock):
+            with suppress(Overtaken, Deadlock):
                 return await self._try_to_store_question(caller, ask, model, kb, recommended)
         raise Conflict(
             Text("这个会话正被反复改动，请稍后再试", "this session is being changed all the time; try again")
@@ -199,13 +203,13 @@ class ChatService:
             if ask.session_id is not None and found is None and message is None:
                 fresh = self._new_session(caller, ask, ask.session_id)
                 if not await repository.add_session(session, fresh):
-                    raise _Overtaken
+                    raise Overtaken
             if message is None:
                 message = self._new_message(caller, ask, model)
                 message.kb_id = kb.id if kb else None
                 message.position = await repository.next_position(session, ask.session_id)
                 if not await repository.add_message(session, message):
-                    raise _Overtaken
+                    raise Overtaken
                 if recommended is not None:
                     await self._kb.questions.count_tap(session, recommended)
             else:

@@ -25,6 +25,7 @@
      │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search, cut_otherwise
      │   ├─ AlreadyExists                                  409  already_exists
      │   │   └─ KBExists                                   409  already_exists
+     │   ├─ Overtaken                                      409  conflict
      │   └─ EmbeddingMismatch                              409  embedding_mismatch
      ├─ TooLarge                                           413  too_large
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
@@ -216,6 +217,18 @@ class SearchEngineNotReady(NotFound):
 
 class Conflict(AppError):
     code, status = "conflict", 409
+
+
+class Overtaken(Conflict):
+    """Somebody else wrote or deleted, a moment before, what was to be written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text(
+                "其他人刚刚改动或删除了它，请刷新后再试",
+                "somebody else has just changed or deleted this; look again, then try again",
+            )
+        )
 
 
 class AlreadyExists(Conflict):

@@ -23,7 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
 
-from server.core.errors import AppError, Busy, Conflict, Deadlock, SettingsError, StorageFull
+from server.core.errors import AppError, Busy, Deadlock, Overtaken, SettingsError, StorageFull
 from server.core.i18n import Text
 from server.core.settings import DatabaseSettings
 from server.db.sqlite import Turns, create_sqlite_engine, database_busy
@@ -31,7 +31,7 @@ from server.db.sqlite import Turns, create_sqlite_engine, database_busy
 log = logging.getLogger(__name__)
 
 # What work in the background outlives: it comes round again.
-PASSING_FAULTS = (SQLAlchemyError, Busy, Conflict)
+PASSING_FAULTS = (SQLAlchemyError, Busy, Overtaken)
 
 # What a user writes → the async driver behind it.
 DRIVERS = {
@@ -98,7 +98,7 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A unit of work: commits when the block ends, rolls back when it raises. Raises Conflict, see `_conflicts`."""
+        """A unit of work: commits when the block ends, rolls back when it raises. Raises Overtaken, see `_conflicts`."""
         with refusals(), _conflicts():
             async with (
                 self._turns.turn() if self._turns else nullcontext(),
@@ -128,19 +128,14 @@ def refusals() -> Iterator[None]:
 
 @contextmanager
 def _conflicts() -> Iterator[None]:
-    """The last net for what two writers can do to each other: whoever comes second is refused. Raises Conflict."""
+    """The last net for what two writers can do to each other: whoever comes second is refused. Raises Overtaken."""
     try:
         yield
     except (IntegrityError, StaleDataError) as error:
         if isinstance(error, IntegrityError) and not _happened_meanwhile(error):
             raise
         log.warning("refused, as others wrote meanwhile", extra=_broken_rule(error))
-        raise Conflict(
-            Text(
-                "其他人刚刚改动或删除了它，请刷新后再试",
-                "somebody else has just changed or deleted this; look again, then try again",
-            )
-        ) from error
+        raise Overtaken from error
 
 
 def _happened_meanwhile(error: IntegrityError) -> bool:

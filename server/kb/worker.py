@@ -12,7 +12,7 @@ import socket
 from datetime import timedelta
 
 from server.core.clock import Clock
-from server.core.errors import AppError, Busy, Conflict
+from server.core.errors import AppError, Busy, Overtaken
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
 from server.db.session import PASSING_FAULTS, Database
@@ -186,7 +186,7 @@ def _classify(error: Exception) -> tuple[str, Text, bool]:
         return error.code, Text(error.zh, error.en), False
     if isinstance(error, Busy):
         return error.code, error.text, error.retry_after is not None
-    if isinstance(error, Conflict):  # from the database: others wrote meanwhile
+    if isinstance(error, Overtaken):
         return error.code, error.text, True
     if isinstance(error, AppError):
         return error.code, error.text, False

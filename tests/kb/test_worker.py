@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from server.core.clock import FrozenClock
-from server.core.errors import Conflict, EmbeddingUnavailable
+from server.core.errors import EmbeddingUnavailable, Overtaken
 from server.core.i18n import Text
 from server.kb import repository
 from server.kb.ingest import Ingest, LeaseLost, Work
@@ -438,9 +438,7 @@ async def test_a_document_whose_content_is_gone_says_so(services: Services, edit
     assert "重新上传" in got.json()["msg"]
 
 
-@pytest.mark.parametrize(
-    "fault", [OSError("no route to host"), Conflict(Text("改动过", "changed meanwhile"))]
-)
+@pytest.mark.parametrize("fault", [OSError("no route to host"), Overtaken()])
 async def test_the_worker_survives_a_database_that_is_away_and_others_that_write(
     services: Services, worker: Worker, caplog: pytest.LogCaptureFixture, fault: Exception
 ) -> None:
