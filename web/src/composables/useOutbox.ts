@@ -62,9 +62,11 @@ async function deliver({ message_id: messageId, question }: Letter): Promise<boo
 }
 
 async function run(): Promise<void> {
-  const { owner } = useSessionStore()
+  const session = useSessionStore()
+  const { owner } = session
   for (const letter of owner ? await lettersOf(owner) : []) {
-    if (!await deliver(letter))
+    // Somebody else may have come meanwhile; it is sent with the token of whoever is here.
+    if (session.owner !== owner || !await deliver(letter))
       return
   }
 }
@@ -83,8 +85,9 @@ async function flush(): Promise<void> {
 }
 
 async function post(question: Question): Promise<void> {
-  const { owner } = useSessionStore()
-  await putLetter({ message_id: question.message_id, owner, question, written_at: Date.now() })
+  const session = useSessionStore()
+  await session.whenReady().catch(() => {})
+  await putLetter({ message_id: question.message_id, owner: session.owner, question, written_at: Date.now() })
   await flush()
 }
 

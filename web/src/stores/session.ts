@@ -91,7 +91,9 @@ export const useSessionStore = defineStore('session', () => {
 
   async function enter(arrival: Arrival): Promise<void> {
     if (arrival && arrival.kind !== 'session') {
+      // Until it is known who comes, nobody is here: what somebody else has left to send stays.
       keep(null)
+      know(null)
       const login = await call<Login>('/auth/session', { method: 'POST', body: { [arrival.kind]: arrival.secret } })
       keep(login.session_token)
       know(login.user)
