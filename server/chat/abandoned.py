@@ -5,6 +5,7 @@ import logging
 from datetime import timedelta
 
 from server.chat import repository
+from server.chat.running import RunningAnswers
 from server.core.runtime import Runtime
 from server.db.session import Database
 
@@ -17,10 +18,12 @@ LEASE = timedelta(seconds=20)
 class Abandoned:
     """Marks them as cut. Should one be written after all, by another process, it is stored over this."""
 
-    def __init__(self, database: Database, runtime: Runtime, max_answer_time: timedelta) -> None:
+    def __init__(
+        self, database: Database, runtime: Runtime, running: RunningAnswers, max_answer_time: timedelta
+    ) -> None:
         """`max_answer_time`: what an answer may take that renews no lease, since its reader holds the connection."""
         self._database, self._clock, self._tasks = database, runtime.clock, runtime.tasks
-        self._max_answer_time = max_answer_time
+        self._running, self._max_answer_time = running, max_answer_time
 
     async def watch(self) -> None:
         """Look for them now, when another process may have died, and again and again, until cancelled."""
@@ -34,7 +37,8 @@ class Abandoned:
         async with self._database.read() as session:
             abandoned = await repository.list_abandoned(session, now, now - self._max_answer_time)
         for message_id in abandoned:
-            await self.close(message_id)
+            if not self._running.has(message_id):  # its lease was not renewed, as the database was held
+                await self.close(message_id)
 
     async def close(self, message_id: str) -> None:
         """If it has not been heard of for its time."""

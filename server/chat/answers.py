@@ -7,8 +7,9 @@ has no writer any more. Nobody's reading holds up the writing, and nobody's leav
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,6 +90,8 @@ class Answers:
         self._chat, self._database, self._settings = chat, database, settings
         self._clock, self._tasks = runtime.clock, runtime.tasks
         self._writings: dict[str, Writing] = {}
+        # Of whom a question is being stored whose answer is about to begin.
+        self._beginning: Counter[str] = Counter()
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,27 +107,36 @@ class Answers:
             if not ask.again:
                 return Begun(message.id, message.state, is_new=False)
             ask = replace(ask, query=message.query, session_id=message.session_id)
-        self._check_number(caller)
-        try:
-            turn = await self._chat.prepare(caller, replace(ask, detached=True))
-        except AlreadyAsked:  # a moment ago, by the same page
-            message = await self.find(caller, message_id)
-            return Begun(message.id, message.state, is_new=False)
-        writing = Writing(turn, asyncio.get_running_loop().time())
-        self._writings[turn.message_id] = writing
+        with self._place(caller):
+            try:
+                turn = await self._chat.prepare(caller, replace(ask, detached=True))
+            except AlreadyAsked:  # a moment ago, by the same page
+                message = await self.find(caller, message_id)
+                return Begun(message.id, message.state, is_new=False)
+            writing = Writing(turn, asyncio.get_running_loop().time())
+            self._writings[turn.message_id] = writing
         writing.task = self._tasks.start(self._write(writing))
         return Begun(turn.message_id, "writing", is_new=True)
 
-    def _check_number(self, caller: Principal) -> None:
-        """No connection holds these answers back: one person has a few at a time. A program asks for many people."""
-        own = [writing for writing in self._writings.values() if writing.turn.caller.actor == caller.actor]
-        if caller.api_key_id is None and len(own) >= self._settings.max_running_answers:
+    @contextmanager
+    def _place(self, caller: Principal) -> Iterator[None]:
+        """No connection holds these answers back: one person has a few at a time, in a process. A program asks for many
+        people. Raises TooManyRequests."""
+        own = sum(writing.turn.caller.actor == caller.actor for writing in self._writings.values())
+        own += self._beginning[caller.actor]
+        if caller.api_key_id is None and own >= self._settings.max_running_answers:
             raise TooManyRequests(
                 Text(
                     "同时进行的回答太多，请等它们写完", "too many answers at once; wait until they are done"
                 ),
                 retry_after=5,
             )
+        self._beginning[caller.actor] += 1
+        try:
+            yield
+        finally:
+            self._beginning[caller.actor] -= 1
+            self._beginning += Counter()  # forgets who has none
 
     async def _write(self, writing: Writing) -> None:
         try:
@@ -140,9 +152,9 @@ class Answers:
         """End an answer, whichever process writes it; what was said is kept. Raises SessionNotFound."""
         message = await self.find(caller, message_id)
         if message.state == "writing":
+            self._chat.running.stop(message_id)
             async with self._database.write() as session:
                 await repository.ask_to_stop(session, message_id)
-            self._chat.running.stop(message_id)
             deadline = asyncio.get_running_loop().time() + _STOP_PATIENCE
             while message.state == "writing" and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(_STOP_POLL)

@@ -77,6 +77,10 @@ class RunningAnswers:
         finally:
             self._runs.discard(run)
 
+    def has(self, message_id: str) -> bool:
+        """Is this answer one of this process?"""
+        return any(run.message_id == message_id for run in self._runs)
+
     def stop(self, message_id: str) -> None:
         """End this answer, if it is one of this process."""
         for run in self._runs:

@@ -83,7 +83,7 @@ class ChatService:
         self._settings, self._pauses, self._patience = settings, pauses, patience
         self.running = RunningAnswers(database)
         self.limits = Limits(self.running, settings)
-        self.abandoned = Abandoned(database, runtime, settings.max_answer_time)
+        self.abandoned = Abandoned(database, runtime, self.running, settings.max_answer_time)
 
     async def prepare(self, caller: Principal, ask: Ask) -> Turn:
         """Check everything that can be refused, and store the question. Nothing has been sent yet.
