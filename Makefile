@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Two test processes, each with databases of its own; a file's tests stay together.
-PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 # PyTorch's CPU wheels have an index of their own; give its address when PyPI's torch is not the one you want.
 TORCH_INDEX ?=
 
-.PHONY: help run page setup test test-web pictures test-full check format bench evals lock samples
+.PHONY: help run page setup test crashloop test-web pictures test-full check format bench evals lock samples
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,10 @@ test: .venv/.dev ## the whole suite: SQLite, then what touches the database on P
 	@if sh scripts/build_page.sh --can && command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-web; \
 	else echo "The page was not tested: Node.js 20.19 with npm, or chromium, is not there."; fi
 
+crashloop: .venv/.dev ## kill real processes 200 times (ROUNDS=, SEED=), and fail every step of every operation; half an hour
+	$(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
+	$(PYTEST) -m crash tests/crash
+
 test-web: .venv/.dev page ## the page: lint, unit tests, size, and end to end in a browser against the real server (test does it too)
 	cd web && npm run --silent lint && npm run --silent test && npm run --silent size
 	cd web && PYTHON=$(abspath $(BIN))/python npm run --silent e2e
@@ -38,6 +42,9 @@ pictures: .venv/.dev page ## take the screenshots of docs/images/h5 again
 
 test-full: .venv/.dev .venv/.full ## the tests that need torch, unstructured and the other large packages
 	$(PYTEST) -m full
+
+test-milvus: .venv/.dev ## knowledge bases in Milvus from end to end
+	$(PYTEST) -m milvus
 
 check: .venv/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -52,9 +59,9 @@ format: .venv/.dev ## put the code into its form
 bench: .venv/.dev ## measure against the budgets
 	$(BIN)/python -m bench
 
-evals: .venv/.dev ## retrieval and quoting quality; DATA=FOLDER with cmrc2018_dev.json
+evals: .venv/.dev ## retrieval (docs/quality.md) and quoting; DATA=FOLDER with cmrc2018_dev.json and drcd_dev.json
 	@test -f "$(DATA)/cmrc2018_dev.json" || { echo "Say where CMRC 2018's dev set is: make evals DATA=FOLDER (with cmrc2018_dev.json)"; exit 1; }
-	$(BIN)/python -m evals.retrieval $(DATA)/cmrc2018_dev.json
+	$(BIN)/python -m evals.retrieval --data $(DATA) --write
 	$(BIN)/python -m evals.quote $(DATA)/cmrc2018_dev.json
 	$(BIN)/python -m evals.handbook
 

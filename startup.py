@@ -24,10 +24,13 @@ from server.core import old_embeddings
 from server.core.configuration import child_environment, load_settings
 from server.core.errors import SettingsError
 from server.core.listening import listen
-from server.core.settings import ROOT, EmbeddingModelSettings, Settings
+from server.core.settings import ROOT, Settings
 from server.supervisor.engines import Engine
 from server.supervisor.options import Part, parser, plan
 from server.supervisor.processes import CONFIG_ERROR, Child, Supervisor
+
+# As server/db/sqlite_file.py, which takes a second to load.
+_LOOKED_THROUGH = 256 * 1024**2
 
 
 def main() -> int:
@@ -92,7 +95,10 @@ def _is_prepared(settings: Settings) -> bool:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             (version,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
-            return bool(version == newest and database.execute("SELECT 1 FROM client").fetchone())
+            is_small = Path(path).stat().st_size <= _LOOKED_THROUGH
+            is_sound = not is_small or database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            has_client = database.execute("SELECT 1 FROM client").fetchone() is not None
+            return bool(is_sound and version == newest and has_client)
     except (sqlite3.Error, TypeError):
         return False  # then init_db.py finds out what is wrong, and says it
 
@@ -124,7 +130,9 @@ def run(
         supervisor.children = [Child(name, api, pass_fds=(listener.fileno(),)) for name in names]
     if "worker" in parts:
         supervisor.children.append(Child("worker", [*python, "worker"]))
-    installed = any(_is_installed(settings, model) for model in settings.embedding.models.values())
+    local = [model.path for model in settings.embedding.models.values() if model.kind == "local"]
+    local += [model.path for model in settings.rerank.models.values() if model.kind == "cross-encoder"]
+    installed = any(_is_installed(settings, path) for path in local)
     if installed and supervisor.children:
         socket_path = str(settings.server.engine_socket)
         supervisor.children.append(
@@ -166,7 +174,7 @@ def _check_default_embedding(settings: Settings) -> None:
     model = settings.embedding.models[name]
     if model.kind != "local":
         return
-    if not _is_installed(settings, model):
+    if not _is_installed(settings, model.path):
         folder = settings.embedding.models_dir / model.path
         files = f"the files of {old_embeddings.LOCAL[name]}" if name in old_embeddings.LOCAL else "its files"
         raise SettingsError(
@@ -178,12 +186,10 @@ def _check_default_embedding(settings: Settings) -> None:
         )
 
 
-def _is_installed(settings: Settings, model: EmbeddingModelSettings) -> bool:
+def _is_installed(settings: Settings, path: str) -> bool:
     """Is there a local model for the engine to run?"""
-    folder = settings.embedding.models_dir / model.path
-    return model.kind == "local" and any(
-        (folder / name).is_file() for name in ("config.json", "modules.json")
-    )
+    folder = settings.embedding.models_dir / path
+    return any((folder / name).is_file() for name in ("config.json", "modules.json"))
 
 
 def _missing_key(settings: Settings) -> str | None:

@@ -3,12 +3,29 @@
 import asyncio
 import sys
 
-from bench import chat, identity, ingestion, local_model, padding, page, search, startup
+from bench import (
+    chat,
+    forms,
+    identity,
+    ingest,
+    ingestion,
+    intake,
+    local_model,
+    padding,
+    page,
+    search,
+    startup,
+    stores,
+)
 from bench.report import machine_line
 
 PARTS = {
     "search": search.run,
+    "forms": forms.run,
+    "stores": stores.run,
+    "ingest": ingest.run,
     "ingestion": ingestion.run,
+    "intake": intake.run,
     "startup": startup.run,
     "chat": chat.run,
     "identity": identity.run,

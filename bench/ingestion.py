@@ -10,11 +10,11 @@ from reportlab.pdfgen.canvas import Canvas
 
 from bench.report import Figure, show
 from bench.stage import CALLER, stage
-from server.kb.ingest import embedded_text
+from server.kb.embedding import embedded_text
 from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
-from server.kb.service import Upload
 from server.kb.splitters import Passage
+from server.kb.uploads import Upload
 from server.worker import open_worker
 
 _FILES, _CHARS = 8, 6_000
@@ -46,7 +46,7 @@ async def _ingestion() -> Figure:
             for number in range(_FILES):
                 data = _text(round_ * _FILES + number).encode()
                 upload = Upload(f"{number}.txt", len(data), io.BytesIO(data))
-                await services.kb.upload(kb, upload, services.kb.choose_chunking())
+                await services.kb.uploads.take(kb, upload, services.kb.choose_chunking())
             started = time.perf_counter()
             await worker.run_until_idle()
             through.append(time.perf_counter() - started)

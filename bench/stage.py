@@ -1,14 +1,17 @@
 """A database, services and a knowledge base for a measurement, in a temporary folder."""
 
+import functools
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import insert
 
+from bench.vectors import passages
 from server.auth.principal import Principal, Scope
 from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
@@ -16,7 +19,9 @@ from server.core.configuration import load_settings
 from server.core.settings import Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
-from server.kb import repository
+from server.kb import lexical_repository, repository
+from server.kb.anchors import searched_text
+from server.kb.lexicon import DocumentTerms, analyse
 from server.kb.models import Chunk, Document, DocumentState, KnowledgeBase, Slot
 from server.kb.segments import write_segment
 from server.services import Services, open_services
@@ -24,23 +29,23 @@ from server.services import Services, open_services
 CALLER = Principal("bench", "bench", "", frozenset(Scope))
 
 
-def bench_settings(folder: Path) -> Settings:
-    """The shipped configuration over a folder of its own, silent but for warnings."""
-    return load_settings(environ={"SERVER__DATA_DIR": str(folder), "SERVER__LOG_LEVEL": "warning"})
+def bench_settings(folder: Path, **given: str) -> Settings:
+    """The shipped configuration over a folder of its own, silent but for warnings; `given` as in the environment."""
+    return load_settings(environ={"SERVER__DATA_DIR": str(folder), "SERVER__LOG_LEVEL": "warning"} | given)
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Services]:
+async def stage(**given: str) -> AsyncIterator[Services]:
     """Services over an empty store with one client."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        async with stage_in(Path(name)) as services:
+        async with stage_in(Path(name), **given) as services:
             yield services
 
 
 @asynccontextmanager
-async def stage_in(folder: Path) -> AsyncIterator[Services]:
+async def stage_in(folder: Path, **given: str) -> AsyncIterator[Services]:
     """The same in a folder that is kept."""
-    settings = bench_settings(folder)
+    settings = bench_settings(folder, **given)
     make_secret_file(folder / "secrets" / "master.key", secrets.token_hex(32))
     database = Database(settings.database_url, settings.database)
     await upgrade_schema(database)
@@ -53,17 +58,38 @@ async def stage_in(folder: Path) -> AsyncIterator[Services]:
         yield services
 
 
+# Characters of GB 2312's first level: what Chinese texts are made of.
+_CHARACTERS = bytes(b for high in range(0xB0, 0xD8) for low in range(0xA1, 0xFF) for b in (high, low)).decode(
+    "gb2312", "ignore"
+)
+
+
+# Documents whose texts differ; beyond, they are said again: finding their words takes most of the time.
+_DOCUMENTS = 1000
+
+
+def synthetic_texts(count: int, seed: int, length: int = 200) -> list[str]:
+    """Texts whose words are as unevenly frequent as those of a language (Zipf's law)."""
+    words = np.random.default_rng(1).integers(0, len(_CHARACTERS), (30_000, 2))
+    shares = 1 / np.arange(1, len(words) + 1)
+    drawn = np.random.default_rng(seed).choice(len(words), (count, length // 2), p=shares / shares.sum())
+    return ["".join(_CHARACTERS[place] for pair in words[row] for place in pair) for row in drawn]
+
+
+@functools.lru_cache(_DOCUMENTS)
+def _analysed(kb_id: str, seed: int, count: int) -> tuple[list[str], list[str], DocumentTerms]:
+    texts = synthetic_texts(count, seed)
+    tokens, counts = analyse(kb_id, "", [searched_text(f"{seed}.txt", {}, text) for text in texts])
+    return texts, tokens, counts
+
+
 async def fill(services: Services, name: str, chunks: int, *, per_document: int = 100) -> KnowledgeBase:
-    """A knowledge base of `chunks` passages of about 200 characters with synthetic unit vectors.
+    """A knowledge base of `chunks` passages of about 200 characters with synthetic unit vectors (vectors.py).
 
     Rows and segments are as ingestion writes them; only parsing and embedding are left out.
     """
     kb = await services.kb.create(CALLER, name)
-    rng = np.random.default_rng(0)
-    dimension = int(kb.fingerprint["dimension"])
-    for number in range(chunks // per_document):
-        vectors = rng.normal(size=(per_document, dimension)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for number, vectors in enumerate(passages(chunks, at_once=per_document)):
         document_id = f"doc_{name}{number}"
         path = services.files.segment_path(kb.id, kb.embed_model, f"{document_id}.1.npy")
         digest = write_segment(path, vectors)
@@ -73,15 +99,17 @@ async def fill(services: Services, name: str, chunks: int, *, per_document: int 
             size=1, sha256="0" * 64, state=DocumentState.READY, chunking={}, chunk_count=per_document, segment=path.name,
             segment_sha256=digest, created_at=now, ready_at=now,
         )  # fmt: skip
+        texts, tokens, counts = _analysed(kb.id, number % _DOCUMENTS, per_document)
         rows = [
             {"kb_id": kb.id, "document_id": document_id, "position": position, "anchor": {"page": 1}, "content_hash": "0" * 64,
-             "text": f"第{number}号文件第{position}条规定：" + "员工应当按照本条的要求办理相关手续，并在规定的时间内完成。" * 6}
-            for position in range(per_document)
+             "text": text, "tokens": found}
+            for position, (text, found) in enumerate(zip(texts, tokens, strict=True))
         ]  # fmt: skip
         async with services.database.write() as session:
             session.add(document)
             await session.flush()
             await session.execute(insert(Chunk), rows)
+            await lexical_repository.set_terms(session, replace(counts, document_id=document_id))
     async with services.database.write() as session:
         await repository.bump_generation(session, kb.id)
     return await services.kb.get(CALLER, name)

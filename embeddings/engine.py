@@ -1,8 +1,9 @@
 """The engine: a process of its own that holds local models, so that torch stays out of every other process and the
 weights exist once. `python -m embeddings.engine SOCKET` listens on a Unix socket that only its owner can open.
 
-One request = one message of JSON `{"config": {...}, "texts": [...], "is_query": bool}`; the answer is a message of JSON
-`{"rows": n, "dimension": d}` and one of n*d little-endian float32, or one message `{"error": {...}}`. Messages are
+One request = one message of JSON `{"config": {...}, "texts": [...], "is_query": bool}`, or for a cross-encoder
+`{"reranker": {...}, "question": "...", "texts": [...], "seconds": s}`, which is given up after so many; the answer is a message
+of JSON `{"rows": n, "dimension": d}` and one of n*d little-endian float32, or one message `{"error": {...}}`. Messages are
 framed by multiprocessing.connection; nothing is pickled. Nothing heavy is imported before the first request.
 """
 
@@ -15,21 +16,30 @@ import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from embeddings import load_embedder
 from embeddings.base import Embedder, EmbedderConfig, EmbeddingError, Vectors
+from embeddings.reranking import CrossEncoderConfig, CrossEncoderModel, RerankError
 
 log = logging.getLogger(__name__)
 
 # Bytes; a batch of passages has some thousands. Who sends more is not one of ours.
 MAX_MESSAGE = 64 * 1024**2
+# What is computed first: a person waits for a question's vector, and for the order of its passages.
+_QUESTION, _RERANKING, _PASSAGES = range(3)
+
+Config = TypeVar("Config", EmbedderConfig, CrossEncoderConfig)
+Model = TypeVar("Model", Embedder, CrossEncoderModel)
 
 
 def config_to_json(config: EmbedderConfig) -> dict[str, Any]:
@@ -38,6 +48,21 @@ def config_to_json(config: EmbedderConfig) -> dict[str, Any]:
 
 def config_from_json(data: dict[str, Any]) -> EmbedderConfig:
     return EmbedderConfig(**(data | {"path": Path(data["path"]) if data["path"] else None}))
+
+
+def reranker_to_json(config: CrossEncoderConfig) -> dict[str, Any]:
+    return asdict(config) | {"path": str(config.path)}
+
+
+def reranker_from_json(data: dict[str, Any]) -> CrossEncoderConfig:
+    return CrossEncoderConfig(**(data | {"path": Path(data["path"])}))
+
+
+def load_cross_encoder(config: CrossEncoderConfig) -> CrossEncoderModel:
+    """Blocks while weights are read. Raises RerankError."""
+    from embeddings.cross_encoder import LocalCrossEncoder
+
+    return LocalCrossEncoder(config)
 
 
 def check_private(folder: Path) -> None:
@@ -50,12 +75,17 @@ def check_private(folder: Path) -> None:
 class Engine:
     """Loads each model once. A thread per connection reads and writes, one thread computes."""
 
-    def __init__(self, load: Callable[[EmbedderConfig], Embedder] = load_embedder) -> None:
-        self._load = load
+    def __init__(
+        self,
+        load: Callable[[EmbedderConfig], Embedder] = load_embedder,
+        load_reranker: Callable[[CrossEncoderConfig], CrossEncoderModel] = load_cross_encoder,
+    ) -> None:
+        self._load, self._load_reranker = load, load_reranker
         self._models: dict[EmbedderConfig, Embedder] = {}
+        self._rerankers: dict[CrossEncoderConfig, CrossEncoderModel] = {}
         self._loading = threading.Lock()
-        # (is a passage, number, what to compute, where to put it): questions first, a person waits for them.
-        self._queue: queue.PriorityQueue[tuple[bool, int, Callable[[], Vectors], Future[Vectors]]]
+        # (what goes first, number, what to compute, where to put it)
+        self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], Vectors], Future[Vectors]]]
         self._queue = queue.PriorityQueue()
         self._numbers = itertools.count()
 
@@ -87,12 +117,23 @@ class Engine:
     def _answer(self, message: bytes) -> list[bytes]:
         try:
             request = json.loads(message)
-            config = config_from_json(request["config"])
-            vectors = self._embed(config, request["texts"], is_query=request["is_query"])
+            if "reranker" in request:
+                vectors = self._score(
+                    reranker_from_json(request["reranker"]),
+                    request["question"],
+                    request["texts"],
+                    time.monotonic() + request["seconds"],
+                )
+            else:
+                config = config_from_json(request["config"])
+                vectors = self._embed(config, request["texts"], is_query=request["is_query"])
         except EmbeddingError as error:
             log.warning("%s", error, exc_info=error.__cause__)
             refusal = {"zh": error.zh, "en": error.en, "retry": error.retry}
             return [json.dumps({"error": refusal}).encode()]
+        except RerankError as error:
+            log.warning("%s", error, exc_info=error.__cause__)
+            return [json.dumps({"error": {"zh": "", "en": str(error), "retry": True}}).encode()]
         except Exception as error:
             log.exception("the embedding engine could not answer")
             kind = type(error).__name__
@@ -106,18 +147,35 @@ class Engine:
         return [json.dumps(head).encode(), vectors.astype("<f4").tobytes()]
 
     def _embed(self, config: EmbedderConfig, texts: list[str], *, is_query: bool) -> Vectors:
-        model = self._model(config)
-        answer: Future[Vectors] = Future()
+        model = self._model(self._models, self._load, config)
         task = partial(_embed, model, texts, is_query=is_query)
-        self._queue.put((not is_query, next(self._numbers), task, answer))
+        return self._queued(_QUESTION if is_query else _PASSAGES, task)
+
+    def _score(
+        self, config: CrossEncoderConfig, question: str, passages: list[str], deadline: float
+    ) -> Vectors:
+        """Batch by batch, so that questions get in between, and nobody computes what nobody waits for any more."""
+        model = self._model(self._rerankers, self._load_reranker, config)
+        scores = np.empty((len(passages), 1), np.float32)
+        # Passages of about one length, so that a batch is not as slow as its longest one.
+        order = sorted(range(len(passages)), key=lambda number: len(passages[number]))
+        for start in range(0, len(order), config.batch_size):
+            batch = order[start : start + config.batch_size]
+            task = partial(_score, model, question, [passages[number] for number in batch], deadline)
+            scores[batch] = self._queued(_RERANKING, task)
+        return scores
+
+    def _queued(self, rank: int, task: Callable[[], Vectors]) -> Vectors:
+        answer: Future[Vectors] = Future()
+        self._queue.put((rank, next(self._numbers), task, answer))
         return answer.result()
 
-    def _model(self, config: EmbedderConfig) -> Embedder:
-        if config not in self._models:  # else nobody waits while another model is loaded
+    def _model(self, models: dict[Config, Model], load: Callable[[Config], Model], config: Config) -> Model:
+        if config not in models:  # else nobody waits while another model is loaded
             with self._loading:
-                if config not in self._models:
-                    self._models[config] = self._load(config)
-        return self._models[config]
+                if config not in models:
+                    models[config] = load(config)
+        return models[config]
 
     def _compute(self) -> None:
         # One thread, since torch starts helpers and keeps buffers for each thread that computes.
@@ -131,6 +189,12 @@ class Engine:
 
 def _embed(model: Embedder, texts: list[str], *, is_query: bool) -> Vectors:
     return model.embed_question(texts[0])[None] if is_query else model.embed_passages(texts)
+
+
+def _score(model: CrossEncoderModel, question: str, passages: list[str], deadline: float) -> Vectors:
+    if time.monotonic() > deadline:
+        raise RerankError("too late")
+    return np.array(model.score(question, passages), np.float32)[:, None]
 
 
 def _end_with_parent() -> None:

@@ -13,7 +13,7 @@ from embeddings.base import Embedder, EmbedderConfig, EmbeddingError, Vectors, l
 
 _PROJECT = Path(__file__).resolve().parents[1]
 # A tokenizer of bytes has this many pieces, any other has more.
-_SMALLEST_VOCABULARY = 256
+SMALLEST_VOCABULARY = 256
 
 
 class LocalEmbedder(Embedder):
@@ -96,7 +96,7 @@ def _load(config: EmbedderConfig) -> Any:
         raise _unusable(config, f"无法加载（{reason}）", f"cannot be loaded ({reason})") from error
     # Without its files transformers makes up a tokenizer that knows no word: all texts would have about one vector.
     get_vocabulary = getattr(model.tokenizer, "get_vocab", None)
-    if get_vocabulary is not None and len(get_vocabulary()) < _SMALLEST_VOCABULARY:
+    if get_vocabulary is not None and len(get_vocabulary()) < SMALLEST_VOCABULARY:
         raise _unusable(config, "缺少分词器文件", "has no tokenizer")
     return model
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evals.datasets import Question
-from evals.quote import Corpus, load_corpus
+from evals.quote import Corpus, KnowledgeBase, load_corpus
 from server.llm.evidence import Evidence, Unit, UnitFeatures, cut, describe, take_apart, weigh
 from server.llm.quoting import Passage
 
@@ -31,7 +31,7 @@ Objective = Callable[[Numbers], tuple[float, Numbers, Numbers]]
 TOP_K = 3
 PENALTY = 1.0
 # The needed evidence is set so that this share of the unanswerable questions of the tuning half is refused.
-REFUSED_RIGHTLY = 0.91
+REFUSED_RIGHTLY = 0.905
 STEPS = 50
 SMALLEST_STEP = 1e-4
 
@@ -47,9 +47,9 @@ def main() -> None:
     choices = [choice for corpus in corpora for choice in unit_choices(corpus)]
     print("UNIT_WEIGHTS =", UnitFeatures(*fit_choice(choices).round(1).tolist()))
 
-    answerable = [evidence(corpus, answerable=True) for corpus in corpora]
-    unanswerable = [evidence(corpus, answerable=False) for corpus in corpora]
-    weights = fit_logistic(np.vstack(answerable), np.vstack(unanswerable)).round(1)
+    answerable = [evidence(corpus, base) for corpus in corpora for base in ("all", "own half")]
+    unanswerable = [evidence(corpus, "other half") for corpus in corpora]
+    weights = fit_logistic(np.vstack(answerable), np.vstack(unanswerable)).round(2)
     print("EVIDENCE_WEIGHTS =", Evidence(*weights.tolist()))
     print(f"EVIDENCE_NEEDED = {np.quantile(unanswerable[0] @ weights, REFUSED_RIGHTLY):.1f}")
 
@@ -57,7 +57,7 @@ def main() -> None:
 def unit_choices(corpus: Corpus) -> list[tuple[Numbers, Numbers]]:
     """For each tuning question with an answer among its hits: features of all units, and which ones are right."""
     choices = []
-    for question, passages in _tuning_cases(corpus, answerable=True):
+    for question, passages in _tuning_cases(corpus, "all"):
         asked = take_apart(question.text)
         units = cut(asked, [passage.text for passage in passages])
         right = np.array([_is_right(corpus, question, passages, unit) for unit in units], dtype=np.float64)
@@ -71,18 +71,19 @@ def unit_choices(corpus: Corpus) -> list[tuple[Numbers, Numbers]]:
     return choices
 
 
-def evidence(corpus: Corpus, *, answerable: bool) -> Numbers:
-    """The evidence for each tuning question, asked of all passages or of the half that cannot answer it."""
+def evidence(corpus: Corpus, base: KnowledgeBase) -> Numbers:
+    """The evidence for each tuning question."""
     rows = []
-    for question, passages in _tuning_cases(corpus, answerable=answerable):
+    for question, passages in _tuning_cases(corpus, base):
         asked = take_apart(question.text)
         units = cut(asked, [passage.text for passage in passages])
-        rows.append(weigh(asked, units, [passage.distance for passage in passages]))
+        distances = [passage.distance for passage in passages]
+        rows.append(weigh(asked, units, distances, [passage.strength for passage in passages]))
     return np.array(rows)
 
 
-def _tuning_cases(corpus: Corpus, *, answerable: bool) -> list[tuple[Question, list[Passage]]]:
-    hits = corpus.hits("all" if answerable else "other half", TOP_K)
+def _tuning_cases(corpus: Corpus, base: KnowledgeBase) -> list[tuple[Question, list[Passage]]]:
+    hits = corpus.hits(base, TOP_K)
     cases = zip(corpus.dataset.questions, hits, corpus.tuning_questions, strict=True)
     return [(question, passages) for question, passages, tuning in cases if tuning]
 

@@ -18,9 +18,11 @@ import numpy as np
 
 from embeddings import EmbedderConfig, load_embedder
 from embeddings.base import Vectors
-from evals.datasets import embed_passages, embed_questions, nearest
+from evals.datasets import embed_passages, embed_questions
+from evals.ranking import Ranking
+from server.core.chinese import fold
 from server.kb.anchors import describe_context
-from server.kb.ingest import embedded_text
+from server.kb.embedding import embedded_text
 from server.kb.loaders import load
 from server.kb.loaders.base import LoadLimits
 from server.kb.splitters import Chunking, split
@@ -73,18 +75,19 @@ def load_cases(top_k: int) -> list[Case]:
     embedder = load_embedder(EmbedderConfig(name="e5-small", kind="bundled"))
     vectors: Vectors = embed_passages(embedder, contents)
     asked = embed_questions(embedder, [row["query"] for row in rows])
-    order, distances = nearest(asked, vectors, top_k)
+    ranking = Ranking(contents, vectors)
+    found = [ranking.nearest(row["query"], vector, top_k) for row, vector in zip(rows, asked, strict=True)]
     return [
         Case(
             row["query"],
             row["answer"],
             row["part"],
             [
-                Passage(number, texts[index], distance, contexts[index])
-                for number, (index, distance) in enumerate(zip(indices, values, strict=True), start=1)
+                Passage(number, texts[hit.chunk_id], hit.score, contexts[hit.chunk_id], hit.strength)
+                for number, hit in enumerate(hits, start=1)
             ],
         )
-        for row, indices, values in zip(rows, order.tolist(), distances.tolist(), strict=True)
+        for row, hits in zip(rows, found, strict=True)
     ]
 
 
@@ -100,7 +103,7 @@ def _passages() -> Iterator[tuple[str, str, str]]:
 def ask(case: Case) -> Outcome:
     """Answer one question."""
     start = time.perf_counter()
-    quotes = quote(case.question, case.hits)
+    quotes = quote(case.question, case.hits, fold=fold)
     return Outcome(case, quotes, (time.perf_counter() - start) * 1000)
 
 

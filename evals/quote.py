@@ -2,7 +2,7 @@
 
     python evals/quote.py /path/to/cmrc2018_dev.json [--limit N] [--top-k 3] [--chunked]
 
-Every question is asked of three knowledge bases, searched by the bundled embedding model alone: one of all passages,
+Every question is asked of three knowledge bases, searched by meaning and by words: one of all passages,
 one of the half of the articles that its own article belongs to, and one of the other half, which cannot answer it.
 The weights were fitted on the tuning half (evals/fit_quote.py), so read the held-out row.
 """
@@ -30,9 +30,10 @@ from evals.datasets import (
     embed_passages,
     embed_questions,
     half_of_articles,
-    nearest,
     read_squad,
 )
+from evals.ranking import Ranking
+from server.core.chinese import fold
 from server.llm.quoting import Passage, quote
 
 KnowledgeBase = Literal["all", "own half", "other half"]
@@ -58,12 +59,15 @@ class Corpus:
         """What retrieval finds for each question; a passage's number is the index of its text."""
         found: list[list[Passage]] = [[] for _ in self.dataset.questions]
         for half in (True, False):
-            asked = np.flatnonzero(self.tuning_questions == half)
             there = np.flatnonzero(_members(self.tuning_texts, base, own_half=half))
-            order, distances = nearest(self.question_vectors[asked], self.text_vectors[there], top_k)
-            for question, indices, values in zip(asked, there[order], distances, strict=True):
-                pairs = zip(indices.tolist(), values.tolist(), strict=True)
-                found[question] = [Passage(index, self.texts[index], value) for index, value in pairs]
+            ranking = Ranking([self.texts[index] for index in there], self.text_vectors[there])
+            asked = np.flatnonzero(self.tuning_questions == half)
+            for question in tqdm(asked.tolist(), desc=base, leave=False):
+                text, vector = self.dataset.questions[question].text, self.question_vectors[question]
+                found[question] = [
+                    Passage(int(there[hit.chunk_id]), hit.text, hit.score, strength=hit.strength)
+                    for hit in ranking.nearest(text, vector, top_k)
+                ]
         return found
 
 
@@ -107,7 +111,7 @@ def ask(questions: Iterable[Question], hits: Iterable[list[Passage]], label: str
     rows = []
     for question, passages in tqdm(list(zip(questions, hits, strict=True)), desc=label, leave=False):
         start = time.perf_counter()
-        quotes = quote(question.text, passages)
+        quotes = quote(question.text, passages, fold=fold)
         elapsed = (time.perf_counter() - start) * 1000
         # No gold answer may be found across the seam of two quotes.
         text = "\0".join(item.text for item in quotes)

@@ -1,7 +1,7 @@
 """Export pyproject.toml to the three pinned requirement files (`make lock`).
 
 requirements-lite.txt  what `startup.py --lite` needs
-requirements.txt       the same and the `full` extra: every package the project is built on
+requirements.txt       the same and the extras `full` and `ocr`: every package the project is built on
 requirements-dev.txt   the lite set and the tools that tests and checks need
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EXPORTS = {
     "requirements-lite.txt": [],
-    "requirements.txt": ["--extra", "full"],
+    "requirements.txt": ["--extra", "full", "--extra", "ocr"],
     "requirements-dev.txt": ["--group", "dev"],
 }
 HEADER = "# Exported from pyproject.toml by `make lock`. Install with: pip install --no-deps -r {name}\n"

@@ -26,6 +26,7 @@ from server.chat.template_routes import Templates
 from server.core.http import BodyLimits, install_error_handlers
 from server.core.middleware import RequestContext
 from server.core.settings import Settings
+from server.evaluation.deps import Evaluation
 from server.kb.loaders import SUFFIXES, can_read
 from server.pages import mount_pages
 from server.services import Services, open_services
@@ -48,6 +49,9 @@ def create_app(
             app.state.authenticator = opened.authenticator
             app.state.kb = opened.kb
             app.state.upkeep = opened.upkeep
+            app.state.jobs = opened.jobs
+            app.state.history = opened.history
+            app.state.exports, app.state.imports = opened.exports, opened.imports
             app.state.desk = Desk(
                 opened.database,
                 opened.vault,
@@ -63,6 +67,7 @@ def create_app(
             app.state.sessions = Sessions(opened.database, opened.runtime.clock, opened.attachments)
             app.state.session_files = SessionFiles(opened.database, opened.attachments, settings)
             app.state.feedback = Feedback(opened.database, opened.kb, opened.runtime.clock)
+            app.state.evaluation = Evaluation.over(opened.database, opened.chat, opened.runtime)
             app.state.raw = RawAnswers(opened.chat.means, opened.chat.limits)
             app.state.search = opened.search
             app.state.templates = Templates(opened.prompts, opened.runtime)
@@ -98,7 +103,11 @@ def create_app(
         docs_url=None,  # see pages.py
         redoc_url=None,
     )
-    app.state.body_limits = BodyLimits(json=settings.server.max_json_size, form=settings.kb.max_upload_size)
+    app.state.body_limits = BodyLimits(
+        json=settings.server.max_json_size,
+        form=settings.kb.max_upload_size,
+        package=settings.kb.max_package_size,
+    )
     install_error_handlers(app, http_200_errors=settings.compat.http_200_errors)
     include_routers(app, settings)
     mount_pages(
@@ -106,6 +115,7 @@ def create_app(
         demo=settings.auth.demo,
         wecom=settings.wecom.client if settings.wecom.corp_id else "",
         file_types=sorted(suffix for suffix in SUFFIXES if can_read(suffix)),
+        max_file_size=int(min(settings.kb.max_file_size, settings.kb.max_upload_size)),
     )
     app.add_middleware(Door)
     if settings.server.cors_origins:

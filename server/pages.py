@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import anyio
 import fastapi_offline
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.datastructures import Headers, QueryParams
@@ -67,7 +67,7 @@ for _suffix, _type in {".js": "text/javascript", ".mjs": "text/javascript", ".wo
 
 
 class Pages(StaticFiles):
-    """Static files; a path of the page itself (`/h5/401`) gives its index."""
+    """Static files; a path of the page itself (`/h5/401`), and whatever is no file, gives its index."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         is_file = True
@@ -75,7 +75,7 @@ class Pages(StaticFiles):
             response = await self._packed(path, scope) or await super().get_response(path, scope)
         except HTTPException as error:
             if error.status_code != 404 or Path(path).suffix:
-                raise
+                raise HTTPException(error.status_code, error.detail, headers=_HEADERS) from None
             response, is_file = await super().get_response("index.html", scope), False
         response.headers.update(_HEADERS)
         if path.startswith(_DRAWING):
@@ -125,22 +125,27 @@ def mount_pages(
     demo: bool,
     wecom: str = "",
     file_types: Sequence[str] = (),
+    max_file_size: int = 0,
     folders: Sequence[Path] = FOLDERS,
 ) -> None:
     """Serve the page under /h5/ and send the root and /h5 there; serve the documentation without any other host's help.
 
-    `wecom`: the client whose people sign on by WeCom, if any; `file_types`: endings of the files that can be uploaded;
+    `wecom`: the client whose people sign on by WeCom, if any; `file_types`: endings of the files that can be uploaded, `max_file_size` their bytes;
     `folders`: where the page may be; the first that has one is served.
     """
     _mount_documentation(app)
     folder = next((folder for folder in folders if (folder / "index.html").is_file()), None)
     if folder is None:
         return
-    _say_what_is_on(app, {"demo": demo, "wecom": wecom, "file_types": list(file_types)})
-    app.mount("/h5", Pages(directory=folder, html=True), name="h5")
+    _say_what_is_on(
+        app, {"demo": demo, "wecom": wecom, "file_types": list(file_types), "max_file_size": max_file_size}
+    )
+    app.mount("/h5", Pages(directory=folder), name="h5")
 
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/h5/", 307)
+    async def root(request: Request) -> RedirectResponse:
+        # `?client=` says who may show the page in a frame.
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/h5/{query}", 307)
 
     for path in ("/", "/h5"):
         app.add_api_route(path, root, include_in_schema=False)

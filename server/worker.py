@@ -1,17 +1,22 @@
-"""The worker process: the services it needs, the loop over waiting documents, and the housekeeping."""
+"""The worker process: the services it needs, the loops over waiting documents and evaluations, and the housekeeping."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from server.chat.aside import Asides
 from server.chat.housekeeping import Housekeeping
 from server.core.settings import Settings
+from server.evaluation.asking import Asking
+from server.evaluation.runner import Runner
 from server.kb.ingest import Ingest
 from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
 from server.kb.rebuild import Rebuilds
-from server.kb.sweep import sweep
+from server.kb.reconcile import Reconciling
+from server.kb.store_keeper import StoreKeeper
+from server.kb.word_indexing import WordIndexing
 from server.kb.worker import Worker
 from server.services import Services, open_services
 
@@ -22,22 +27,51 @@ log = logging.getLogger(__name__)
 async def open_worker(services: Services) -> AsyncIterator[Worker]:
     """A worker over the services, with a parser of its own."""
     settings = services.settings.ingest
-    limits = LoadLimits(settings.max_pages, settings.max_chars, settings.max_unpacked_size)
-    parser = Parser(limits, timeout=settings.parse_timeout, memory=settings.parse_memory)
-    ingest = Ingest(services.database, services.files, parser, services.embedders, services.runtime)
+    limits = LoadLimits(
+        settings.max_pages, settings.max_chars, settings.max_unpacked_size, settings.max_ocr_pages
+    )
+    parser = Parser(
+        limits,
+        timeout=settings.parse_timeout,
+        memory=settings.parse_memory,
+        page_timeout=settings.ocr_page_timeout,
+    )
+    keep = services.settings.kb.keep_versions
+    ingest = Ingest(services.database, services.files, parser, services.embedders, services.runtime, keep)
     try:
         rebuilds = Rebuilds(services.database, services.files, services.runtime)
-        yield Worker(services.database, ingest, settings, services.runtime.clock, rebuilds)
+        words = WordIndexing(services.database, services.runtime)
+        keeper = open_keeper(services)
+        yield Worker(services.database, ingest, settings, services.runtime.clock, rebuilds, words, keeper)
     finally:
         await parser.close()
+
+
+def open_keeper(services: Services) -> StoreKeeper:
+    return StoreKeeper(
+        services.database, services.files, services.runtime, services.slots, services.settings.vector_store
+    )
+
+
+def evaluations(services: Services) -> Runner:
+    """What does runs over question sets, beside the worker."""
+    runtime = services.runtime
+    asking = Asking(services.database, services.kb, Asides(services.chat, runtime.clock))
+    return Runner(services.database, asking, services.settings, runtime.clock, runtime.lanes)
+
+
+def reconciling(services: Services) -> Reconciling:
+    return Reconciling(services.database, services.files, services.runtime, services.history)
 
 
 async def run(settings: Settings) -> None:
     """Work until cancelled."""
     async with open_services(settings) as services, open_worker(services) as worker:
-        await sweep(services.database, services.files, services.runtime.lanes)
         log.info("worker ready", extra={"owner": worker.owner})
         housekeeping = Housekeeping(services.database, services.attachments, services.runtime.clock)
         async with asyncio.TaskGroup() as group:
+            group.create_task(reconciling(services).run())
             group.create_task(housekeeping.run())
             group.create_task(worker.run())
+            group.create_task(open_keeper(services).run())
+            group.create_task(evaluations(services).run())

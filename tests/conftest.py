@@ -3,6 +3,7 @@ behind a real socket. Nothing is patched; what differs is passed in."""
 
 import asyncio
 import functools
+import gc
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from Crypto.PublicKey import RSA
 from fastapi import FastAPI
 from sqlalchemy import delete
 
+from embeddings import EMBEDDERS
 from server.app import create_app
 from server.auth.api_token import new_key_pair
 from server.auth.models import User
@@ -32,6 +34,9 @@ from server.worker import open_worker
 from tests.support.api import Caller, serving
 from tests.support.databases import KINDS, database_server
 
+# The bundled model is read once by each test process.
+EMBEDDERS["bundled"] = functools.cache(EMBEDDERS["bundled"])
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
@@ -40,18 +45,65 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=KINDS, default="sqlite", help="the database to run against")
 
 
+# Each a minute or about, on two cores.
+_LONG = {
+    name: place
+    for place, name in enumerate(
+        (
+            "test_identity_commands.py",
+            "test_processes.py",
+            "test_faults_at_the_start.py",
+            "test_answers_killed.py",
+            "test_main_job.py",
+            "test_matrix.py",
+            "test_makers.py",
+            "test_readme.py",
+            "test_worker.py",
+            "test_local_models.py",
+            "test_upkeep.py",
+            "test_knowledge_bases.py",
+            "test_import_odd.py",
+            "test_rekey_killed.py",
+            "test_evaluation_killed.py",
+            "test_crashloop.py",
+            "test_nth_fault.py",
+        )
+    )
+}
+_WHEN_ASKED_FOR = {
+    "full": "needs the full package set: make test-full",
+    "crash": "takes minutes: make crashloop",
+    "milvus": "the same as with PostgreSQL: make test-milvus",
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What uses the database is marked by itself, and tests of the full set run only when asked for."""
+    """What uses the database is marked by itself, and some run only when they are asked for.
+
+    Files that take long come first, so that at the end no process waits for another that has one of them left.
+    """
+    items.sort(key=lambda item: _LONG.get(item.path.name, len(_LONG)))
     for item in items:
-        if "database_url" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
-            "one_database"
-        ):
+        if "database_url" in getattr(item, "fixturenames", ()) and not _on_sqlite_alone(item):
             item.add_marker(pytest.mark.database)
-    if "full" not in (config.option.markexpr or ""):
-        reason = pytest.mark.skip(reason="needs the full package set: make test-full")
-        for item in items:
-            if item.get_closest_marker("full"):
-                item.add_marker(reason)
+    for mark, reason in _WHEN_ASKED_FOR.items():
+        if mark not in (config.option.markexpr or ""):
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Python's collector need not walk through what all tests have imported, again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def _on_sqlite_alone(item: pytest.Item) -> bool:
+    """The nearer of the two marks decides: a test's own goes before its module's."""
+    named = (mark.name for mark in item.iter_markers() if mark.name in {"database", "one_database"})
+    return next(named, "database") == "one_database"
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +130,16 @@ async def _migrate(url: str) -> None:
     await database.close()
 
 
+@pytest.fixture(scope="session")
+async def sweeper(migrated_url: str) -> AsyncIterator[Database]:
+    """Takes the rows away after each test; one for all, as a connection and its statements cost more than that."""
+    database = Database(migrated_url, DatabaseSettings())
+    yield database
+    await database.close()
+
+
 @pytest.fixture
-async def database_url(migrated_url: str, tmp_path: Path) -> AsyncIterator[str]:
+async def database_url(migrated_url: str, sweeper: Database, tmp_path: Path) -> AsyncIterator[str]:
     """An empty database of this test's own."""
     if migrated_url.startswith("sqlite"):
         path = tmp_path / "info.db"
@@ -87,11 +147,9 @@ async def database_url(migrated_url: str, tmp_path: Path) -> AsyncIterator[str]:
         yield f"sqlite:///{path}"
         return
     yield migrated_url
-    database = Database(migrated_url, DatabaseSettings())
-    async with database.write() as session:
+    async with sweeper.write() as session:
         for table in reversed(Base.metadata.sorted_tables):
             await session.execute(delete(table))
-    await database.close()
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ from server.services import Services
 from tests.conftest import Callers
 from tests.support.api import serving
 
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize(("path", "count"), [("/docs", 4), ("/redoc", 3)])
 async def test_the_documentation_needs_no_other_host(callers: Callers, path: str, count: int) -> None:
@@ -56,7 +59,24 @@ async def test_the_page_lets_nothing_foreign_in(callers: Callers) -> None:
     "path", ["/h5/none.js", "/h5/../configs/config.ini", "/h5/%2e%2e/startup.py", "/docs/assets/x.js"]
 )
 async def test_files_that_are_not_there(callers: Callers, path: str) -> None:
-    assert (await callers.nobody().http.get(path)).status_code == 404
+    answer = await callers.nobody().http.get(path)
+    assert answer.status_code == 404
+    if path.startswith("/h5/n"):
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_wrong_method_and_odd_paths_of_the_page(callers: Callers) -> None:
+    http = callers.nobody().http
+    wrong = await http.post("/h5/")
+    assert wrong.status_code == 405
+    assert wrong.headers["x-content-type-options"] == "nosniff"
+    # A directory is no reason to send anybody anywhere.
+    for path in ("/h5//evil.example/%2e%2e", "/h5/assets", "/h5/drawing"):
+        answer = await http.get(path, headers={"Host": "evil.example"})
+        assert (answer.status_code, "location" in answer.headers) == (200, False), path
+        assert "<html" in answer.text
+    assert (await http.get("/h5?client=oa")).headers["location"] == "/h5/?client=oa"
 
 
 @pytest.mark.parametrize("path", ["/health/", "/docs/", "/auth/sessions/", "/knowledge_base/list_files/"])
@@ -95,6 +115,7 @@ class TestSwitches:
         told = (await http.get("/h5/switches.json")).json()
         assert (told["demo"], told["wecom"]) == (is_on, "")
         assert {".pdf", ".docx", ".txt"} <= set(told["file_types"])
+        assert told["max_file_size"] == app.state.settings.kb.max_file_size
         if not is_on:
             refusal = (await http.get("/sso?client=0", headers={"Accept-Language": "en"})).headers["location"]
             assert "demo%20is%20off" in refusal

@@ -78,6 +78,7 @@ async def test_a_knowledge_base_is_deleted_while_it_is_changed(editor: Caller) -
             ("/knowledge_base/update_zh_name", name | {"kb_zh_name": "名"}),
             ("/knowledge_base/update_info", name | {"kb_info": "说明"}),
             ("/knowledge_base/update_chunking", name | {"chunk_size": 300}),
+            ("/knowledge_base/update_retrieval", name | {"words": 0.3}),
             ("/knowledge_base/rename", name | {"new_name": "kb2"}),
         ]
         deleting = [("/knowledge_base/delete_knowledge_base", each) for each in ("kb", "kb2", "kb")]

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from server.core.i18n import Text
-from server.kb.retriever import Hit
+from server.kb.hits import Hit
 from server.llm.base import ChatMessage, ChatModel
 from server.search.base import WebPage
 

@@ -10,7 +10,7 @@ from server.agent.base import Found, Report, Result, Tool, ToolFailed, Used
 from server.agent.budget import Budget
 from server.core import strict_json
 from server.core.errors import AppError
-from server.kb.retriever import Hit
+from server.kb.hits import Hit
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +74,13 @@ class Calls:
         lines, new = [self._budget.fit(result.text)] if result.text else [], []
         for found in result.found:
             source = found.source
-            if lines and not self._budget.has_room(source.text):
+            if lines and not self._budget.has_room(source.reading):
                 break  # what the model does not see must not be cited
             key = source.chunk_id if isinstance(source, Hit) else source
             if key not in self._numbers:
                 self._numbers[key] = len(self._numbers) + 1
                 new.append(found)
-            lines.append(self._budget.fit(f"[{self._numbers[key]}] {source.place('zh')}\n{source.text}"))
+            lines.append(self._budget.fit(f"[{self._numbers[key]}] {source.place('zh')}\n{source.reading}"))
         return "\n\n".join(lines), new
 
 

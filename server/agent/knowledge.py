@@ -9,12 +9,15 @@ from server.agent.base import Arguments, Found, Result, Tool, ToolFailed
 from server.auth.principal import Principal
 from server.core.errors import AppError
 from server.core.i18n import Text
+from server.kb.hits import Hit
 from server.kb.models import KnowledgeBase
 from server.kb.service import KBService
 
 TITLE = Text("知识库查询", "knowledge search")
 # Knowledge bases that one call searches at most, and that a model is told of.
 MAX_KBS = 20
+# Characters that are read of the large passage that a hit is part of.
+_LARGE = 2000
 # What it calls the files of the conversation; no knowledge base that somebody makes can be called so.
 ATTACHED = "*attached"
 
@@ -31,8 +34,8 @@ class KnowledgeQuery(Arguments):
 class Knowledge:
     """What one caller's knowledge bases hold."""
 
-    def __init__(self, service: KBService, kbs: Sequence[KnowledgeBase], threshold: float) -> None:
-        self._service, self._threshold = service, threshold
+    def __init__(self, service: KBService, caller: Principal, kbs: Sequence[KnowledgeBase]) -> None:
+        self._service, self._caller = service, caller
         self.kbs = {ATTACHED if kb.session_id else kb.name: kb for kb in kbs[:MAX_KBS]}
 
     def describe(self) -> str:
@@ -42,25 +45,37 @@ class Knowledge:
         )
 
     async def search(self, query: str, names: Sequence[str] = (), top_k: int = 4) -> list[Found]:
-        """The nearest passages of all of these, closest first. Raises ToolFailed, AppError."""
+        """The passages of all of these that fit best, best first. Raises ToolFailed, AppError."""
         unknown = [name for name in names if name not in self.kbs]
         if unknown or not self.kbs:
             known = ", ".join(self.kbs) or "(none)"
             raise ToolFailed(f"no such knowledge base: {', '.join(unknown)[:200]}; there are: {known}")
-        found: list[Found] = []
-        failure: AppError | None = None
-        for name in dict.fromkeys(names) or self.kbs:
+        chosen = [self.kbs[name] for name in dict.fromkeys(names) or self.kbs]
+        try:
+            hits = await self._search(chosen, query, top_k)
+        except AppError:
+            # One that is broken does not hide the others.
+            hits = await self._search(await self._sound(chosen, query), query, top_k)
+        called = {kb.id: name for name, kb in self.kbs.items()}
+        return [Found(hit, called[hit.kb_id]) for hit in hits]
+
+    async def _search(self, kbs: Sequence[KnowledgeBase], query: str, top_k: int) -> list[Hit]:
+        hits, _ = await self._service.search_all(kbs, query, viewer=self._caller, top_k=top_k)
+        return await self._service.widening.widen(hits, {}, _LARGE)
+
+    async def _sound(self, kbs: Sequence[KnowledgeBase], query: str) -> list[KnowledgeBase]:
+        """Those that can be searched. Raises AppError when none can."""
+        sound, failure = [], None
+        for kb in kbs:
             try:
-                hits, _ = await self._service.search_in(
-                    self.kbs[name], query, top_k=top_k, threshold=self._threshold
-                )
-            except AppError as error:  # one that is broken does not hide the others
+                await self._search([kb], query, 1)
+            except AppError as error:
                 failure = error
             else:
-                found += [Found(hit, name) for hit in hits]
-        if failure is not None and not found:
+                sound.append(kb)
+        if failure is not None and not sound:
             raise failure
-        return sorted(found, key=lambda passage: passage.source.score)[:top_k]
+        return sound
 
     def tool(self) -> Tool[KnowledgeQuery]:
         async def call(given: KnowledgeQuery) -> Result:
@@ -72,8 +87,8 @@ class Knowledge:
 
 
 async def open_knowledge(
-    service: KBService, caller: Principal, threshold: float, also: Sequence[KnowledgeBase] = ()
+    service: KBService, caller: Principal, also: Sequence[KnowledgeBase] = ()
 ) -> Knowledge:
-    """The knowledge bases that the caller sees and that have documents, behind those of the conversation."""
+    """The knowledge bases that the caller sees, with documents that they see, behind those of the conversation."""
     seen = [kb for kb, count in await service.list_all(caller) if count]
-    return Knowledge(service, [*also, *seen], threshold)
+    return Knowledge(service, caller, [*also, *seen])

@@ -20,16 +20,13 @@ from server.search.engines import SearchEngines
 class Toolbox:
     """Gives each caller the tools they may use. There is no shell among them, and nothing that writes."""
 
-    def __init__(
-        self, kb: KBService, search: SearchEngines, clock: Clock, settings: AgentSettings, threshold: float
-    ) -> None:
-        """`threshold`: the distance up to which a passage counts. Raises SettingsError."""
+    def __init__(self, kb: KBService, search: SearchEngines, clock: Clock, settings: AgentSettings) -> None:
+        """Raises SettingsError."""
         engine = settings.search_engine
         if engine and engine not in search.names():
             known = ", ".join(search.names())
             raise SettingsError(f"[agent] search_engine: {engine} is no search engine; use one of: {known}")
         self._kb, self._search, self._clock, self._settings = kb, search, clock, settings
-        self._threshold = threshold
         self._fetcher = Fetcher(settings.tool_timeout)
 
     def now(self) -> str:
@@ -37,7 +34,7 @@ class Toolbox:
 
     async def knowledge(self, caller: Principal, also: Sequence[KnowledgeBase] = ()) -> Knowledge:
         """What the caller sees, and `also` what belongs to the conversation."""
-        return await open_knowledge(self._kb, caller, self._threshold, also)
+        return await open_knowledge(self._kb, caller, also)
 
     def tools(self, knowledge: Knowledge) -> list[Tool[Any]]:
         settings = self._settings

@@ -1,6 +1,6 @@
 """HTTP: how people come in, and out."""
 
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 from urllib.parse import parse_qs
 
 from fastapi import Cookie, Depends, Request, Response
@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from server.auth.cookies import check_origin, clear_session_cookie, set_session_cookie
 from server.auth.demo import Demo
 from server.auth.deps import Anybody, address_of, find_credential
-from server.auth.handover import send_on, turn_away
+from server.auth.handover import send_on, tell_where, turn_away
 from server.auth.principal import Principal, Scope
 from server.auth.schemas import (
     LoginOut,
@@ -22,7 +22,7 @@ from server.auth.schemas import (
 )
 from server.auth.service import KEY_PREFIX, Authenticator
 from server.auth.sessions import TICKET_LIFE
-from server.auth.signon import SignOn
+from server.auth.signon import Arrival, SignOn
 from server.auth.users import DEMO_CLIENT, find_account
 from server.auth.wecom_login import WecomLogin
 from server.auth.wecom_routes import send_to_wecom
@@ -35,6 +35,8 @@ from server.db.deps import ReadSession
 router = new_router(tags=["SSO"], route_class=SmallBodyRoute)
 sessions_router = new_router(tags=["Sessions"], route_class=SmallBodyRoute)
 users_router = new_router(tags=["User Management"])
+
+T = TypeVar("T", bound=Response)
 
 _VISITOR = "c2l_demo"
 _UNKNOWN_CLIENT = Text(
@@ -102,10 +104,16 @@ async def single_sign_on(
 
 
 @router.post("/sso", response_class=RedirectResponse, status_code=303, openapi_extra=_PASSPHRASE_FORM)
-async def single_sign_on_by_form(request: Request, visitor: Visitor = None) -> RedirectResponse:
-    """The same from a form, which keeps the passphrase out of addresses and histories."""
+async def single_sign_on_by_form(request: Request, visitor: Visitor = None) -> Response:
+    """The same from a form, which keeps the passphrase out of addresses and histories.
+
+    A page that asks for JSON (`Accept: application/json`) is told instead of led on: `data.location`, or the refusal.
+    """
     fields = parse_qs((await request.body()).decode("utf-8", "replace"))
     client, secret = (fields.get(name, [""])[0] for name in ("client", "secret"))
+    if "application/json" in request.headers.get("accept", "") and (client or DEMO_CLIENT) == DEMO_CLIENT:
+        arrival, cookie = await _visit(request, secret, visitor)
+        return _remember(tell_where(arrival, request), cookie)
     return await _enter(request, client or DEMO_CLIENT, secret, visitor, 303)
 
 
@@ -118,12 +126,20 @@ async def _enter(
         return await send_to_wecom(request, wecom)
     if client != DEMO_CLIENT:
         return turn_away(request, _UNKNOWN_CLIENT, status)
-    demo = cast("Demo", request.app.state.demo)
     try:
-        arrival, cookie = await demo.enter(secret, visitor, address_of(request))
+        arrival, cookie = await _visit(request, secret, visitor)
     except AppError as error:
         return turn_away(request, error.text, status)
-    answer = send_on(arrival, request, status)
+    return _remember(send_on(arrival, request, status), cookie)
+
+
+async def _visit(request: Request, secret: str, visitor: str | None) -> tuple[Arrival, str]:
+    demo = cast("Demo", request.app.state.demo)
+    return await demo.enter(secret, visitor, address_of(request))
+
+
+def _remember(answer: T, cookie: str) -> T:
+    """A visitor of the demo comes back to their own chats."""
     answer.set_cookie(_VISITOR, cookie, max_age=30 * 86400, httponly=True, samesite="lax", path="/sso")
     return answer
 

@@ -11,7 +11,15 @@ from fastapi.sse import format_sse_event
 from server.auth.deps import Chatter
 from server.auth.principal import Principal
 from server.chat import sources
-from server.chat.answer_schemas import AnswerOut, AnswerState, AskAnswer, PassageOut, SourceOut
+from server.chat.answer_schemas import (
+    AnswerOut,
+    AnswerState,
+    AskAnswer,
+    CheckOut,
+    PassageOut,
+    PlaceOut,
+    SourceOut,
+)
 from server.chat.answers import Answers
 from server.chat.deps import Answering, AnswersDep, Lang, ShownDep
 from server.chat.reading import Position, Reader
@@ -63,6 +71,8 @@ async def get_answer(
             outcome=message.outcome,
             error_code=message.error_code,
             sources=[SourceOut(**source) for source in sources.tell(told.sources or [], language)],
+            checks=[CheckOut(**check) for check in told.checks or []],
+            nearest=[PlaceOut(**place) for place in sources.tell_places(told.nearest, language)],
             follow_ups=told.follow_ups,
             feedback_score=message.feedback_score,
             create_time=message.created_at,
@@ -124,7 +134,9 @@ def _ask(body: AskAnswer, engine: str) -> Ask:
         query=body.query,
         mode=body.mode,
         knowledge_base_name=body.knowledge_base_name or "",
+        other_knowledge_bases=tuple(body.other_knowledge_bases),
         session_id=body.session_id,
+        session_is_new=body.session_is_new,
         message_id=body.message_id,
         history=None,
         history_count=body.history_count,
@@ -134,6 +146,7 @@ def _ask(body: AskAnswer, engine: str) -> Ask:
         max_tokens=body.max_tokens,
         top_k=body.top_k,
         score_threshold=body.score_threshold,
+        filters=body.filters.wanted if body.filters else None,
         search_engine_name=engine,
         again=body.regenerate,
     )

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from server.chat.prompts import Mode
-from server.chat.schemas import Id32, MaxTokens, Temperature
+from server.chat.schemas import Id32, MaxTokens, OtherKnowledgeBases, Temperature
+from server.kb.label_schemas import FiltersIn
 from server.kb.schemas import Query, TopK
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -26,8 +27,12 @@ class AskAnswer(BaseModel):
     """The question."""
     session_id: Id32
     """The conversation it belongs to; made when it is new. What was said before comes from there."""
+    session_is_new: bool = True
+    """False: there is one already; should it have been deleted meanwhile, it does not come back: 404 `session_not_found`."""
     knowledge_base_name: str | None = None
     """Where the answer is to be found; needed by `knowledge_base_chat`."""
+    other_knowledge_bases: OtherKnowledgeBases = ()
+    """Looked in too; `*`: in all that the caller sees. Of many, the few that fit the question best are searched."""
     search_engine_name: Annotated[str, Field(max_length=64)] | None = None
     """For `search_engine_chat`, one of `/server/list_search_engines`; left out: the first of them."""
     model_name: str | None = None
@@ -39,8 +44,10 @@ class AskAnswer(BaseModel):
     """Rounds of the conversation that are remembered at most."""
     top_k: TopK = 3
     """Passages at most."""
-    score_threshold: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
+    score_threshold: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     """Passages farther away are left out."""
+    filters: FiltersIn | None = None
+    """For `knowledge_base_chat`."""
     regenerate: bool = False
     """Answer the question of this message once more, in its place; its words and its session stay what they are."""
 
@@ -48,6 +55,10 @@ class AskAnswer(BaseModel):
     def _names_its_kb(self) -> "AskAnswer":
         if self.mode == "knowledge_base_chat" and not self.knowledge_base_name:
             raise ValueError("knowledge_base_name is needed for knowledge_base_chat")
+        if self.mode != "knowledge_base_chat" and self.filters is not None:
+            raise ValueError("filters are for knowledge_base_chat")
+        if self.mode != "knowledge_base_chat" and self.other_knowledge_bases:
+            raise ValueError("other_knowledge_bases are for knowledge_base_chat")
         return self
 
 
@@ -77,6 +88,25 @@ class SourceOut(_Described):
     url: str | None = None
 
 
+class CheckOut(_Described):
+    """A sentence that cites: [start, end) of the answer, in code points."""
+
+    start: int
+    end: int
+    numbers: list[int]
+    """The sources that it cites."""
+    verified: bool
+    """They have most of its words, and all of its numbers and names."""
+    reason: str | None
+    """What they lack: number, name, overlap (of words); or language: they are in another one, so it could not be checked."""
+
+
+class PlaceOut(_Described):
+    file_name: str
+    place: str
+    """Where in the file, in words."""
+
+
 class AnswerOut(_Described):
     message_id: str
     session_id: str | None
@@ -86,9 +116,14 @@ class AnswerOut(_Described):
     state: str
     """writing, done, failed, or cut."""
     outcome: str | None
-    """answered, or not_found: not in the knowledge base. None until it is done."""
+    """answered; partly: not everything in it is borne out by its sources; not_found: not in the knowledge base. None until it is
+    done."""
     error_code: str | None
     sources: list[SourceOut]
+    checks: list[CheckOut]
+    """Of each sentence that cites, whether its sources bear it out."""
+    nearest: list[PlaceOut]
+    """Where to look, when nothing was near enough to be a source."""
     follow_ups: list[str]
     """Questions that may be asked next, three at most."""
     feedback_score: int | None

@@ -1,8 +1,8 @@
 """Answers that go on without a reader.
 
 A task of this process writes each, and whoever wants reads along: from memory in this process, from the row in another.
-The row gets the text so far twice a second, all answers in one commit, and with it a new lease: a row whose lease ended
-has no writer any more. Nobody's reading holds up the writing, and nobody's leaving ends it.
+The row gets the text so far twice a second, a long one less often, all answers in one commit, and with it a new lease: a
+row whose lease ended has no writer any more. Nobody's reading holds up the writing, and nobody's leaving ends it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from server.core.errors import SessionNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import ChatSettings
-from server.db.session import PASSING_FAULTS, Database
+from server.db.session import PASSING_FAULTS, Database, tell_fault
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 _STORE_PERIOD, _POLL = 0.5, 0.3
 # Seconds after which a lease is renewed although nothing was said.
 _RENEWAL = 5.0
+# A row is written whole. A text of more characters than these is stored less often, so that what is written in a second
+# does not grow with it.
+_LONG, _MAX_STORE_PERIOD = 8000, 5.0
 # Seconds that whoever stops an answer waits for its end, and how often they look.
 _STOP_PATIENCE, _STOP_POLL = 2.0, 0.05
 # Seconds that the end of the process gives answers to end by themselves.
@@ -66,7 +69,10 @@ class Writing:
     def unstored(self, now: float) -> dict[str, Any] | None:
         """What the row does not have yet; the lease alone from time to time. Counts as stored from now on."""
         length, changes = self._stored
-        if (len(self.told.text), self.told.changes) == self._stored and now - self._stored_at < _RENEWAL:
+        patience = 0.0 if self.told.changes != changes else _store_period(len(self.told.text))
+        if (len(self.told.text), self.told.changes) == self._stored:
+            patience = _RENEWAL
+        if now - self._stored_at < patience:
             return None
         values: dict[str, Any] = {"id": self.told.message_id, "attempt": self.told.attempt}
         if len(self.told.text) != length or self.told.replaced:
@@ -79,6 +85,11 @@ class Writing:
     def forget_stored(self) -> None:
         """What was to be stored was not."""
         self._stored = (-1, -1)
+
+
+def _store_period(chars: int) -> float:
+    """Seconds between two times that a text of this length is stored; 0: whenever one looks."""
+    return 0.0 if chars <= _LONG else min(_MAX_STORE_PERIOD, _STORE_PERIOD * chars / _LONG)
 
 
 class Answers:
@@ -236,8 +247,8 @@ class Answers:
             await self._store(seen)
             async with self._database.read() as session:
                 wanted = await repository.list_wanted(session, [one.told.message_id for one in seen])
-        except PASSING_FAULTS:
-            log.warning("answers so far not stored", exc_info=True)
+        except PASSING_FAULTS as error:
+            tell_fault("answers so far not stored", error, log)
             for writing in seen:
                 writing.forget_stored()
             return

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from server.kb.retriever import Hit
+from server.kb.hits import Hit
 from server.search.base import WebPage
 
 
@@ -18,8 +18,8 @@ def cite_file(number: int, hit: Hit, address: str) -> str:
 
 
 def note_unread(names: Sequence[str]) -> list[str]:
-    """What stands behind the citations when files of the conversation are still being read."""
-    return [f"附件还在处理，这次回答没有用到：{'、'.join(names)}"] if names else []
+    """What stands behind the citations when files of the conversation cannot be searched yet, or now."""
+    return [f"附件还不能检索，这次回答没有用到：{'、'.join(names)}"] if names else []
 
 
 def cite_page(number: int, page: WebPage) -> str:

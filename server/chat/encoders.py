@@ -169,12 +169,20 @@ def _sse(event: Told, language: Language) -> tuple[str, dict[str, Any]]:
                 "completion_tokens": event.completion_tokens,
             }
         case Finished():
-            # What is stored has an id.
-            return "finished", {"message_id": event.message_id} if event.message_id else {}
+            # What is stored has an id; what was looked up was checked.
+            data: dict[str, Any] = {"message_id": event.message_id} if event.message_id else {}
+            return "finished", data | _checked(event)
         case Failed():
             return "failed", {"error": error_object(event.error, language)}
         case Cut():
             return "cut", {"message_id": event.message_id}
+
+
+def _checked(event: Finished) -> dict[str, Any]:
+    # Where there is no answer, no citation is looked at.
+    if event.checks is None and event.outcome != "not_found":
+        return {}
+    return {"outcome": event.outcome, "checks": list(event.checks or ())}
 
 
 def _tool_lines(use: ToolUse, language: Language) -> list[str]:
@@ -199,7 +207,7 @@ def _source(number: int, hit: Source, language: Language) -> dict[str, Any]:
         "anchor": hit.anchor,
         "text": hit.text,
         "score": hit.score,
-    } | ({"attached": True} if hit.session_id else {})
+    } | ({"attached": True} if hit.session_id else {"kb_name": hit.kb_name})
 
 
 def error_object(error: AppError, language: Language) -> dict[str, str]:

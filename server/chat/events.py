@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from server.core.errors import AppError
 from server.core.i18n import Text
-from server.kb.retriever import Hit
+from server.kb.hits import Hit
 from server.search.base import WebPage
 
 Source = Hit | WebPage
@@ -66,7 +67,11 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """`outcome` and `checks`: see `checking.judge`; None where nothing was looked up."""
+
     message_id: str
+    outcome: str | None = None
+    checks: Sequence[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from server.auth.repository import delete_expired, delete_unseen_users
 from server.auth.users import DEMO_CLIENT, VISITOR_PREFIX
 from server.chat.repository import delete_conversations
 from server.core.clock import Clock
-from server.db.session import PASSING_FAULTS, Database
+from server.db.session import PASSING_FAULTS, Database, tell_fault
 from server.kb.attachments import Attachments
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ class Housekeeping:
         while True:
             try:
                 await self.clean()
-            except PASSING_FAULTS:
-                log.warning("housekeeping was interrupted", exc_info=True)
+            except PASSING_FAULTS as error:
+                tell_fault("housekeeping was interrupted", error, log)
             await asyncio.sleep(_PERIOD.total_seconds())
 
     async def clean(self) -> None:

@@ -59,7 +59,7 @@ class Message(Base):
     trace: Mapped[dict[str, Any]] = mapped_column(JSON)
     # The passages it is made of, as `sources.to_json` has them; None: not known (yet).
     sources: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    # What readers are told beside the text: stage, tools, tokens, why it failed. `Telling.progress`.
+    # What readers are told beside the text: stage, tools, tokens, checks, why it failed. `Telling.progress`.
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     # writing | done | cut (the reader went away or was disabled, stopped it, or the process was killed) | failed
     state: Mapped[str] = mapped_column(String(16), default="writing")
@@ -69,7 +69,7 @@ class Message(Base):
     writing_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     # For the process that writes it.
     stop_wanted: Mapped[bool] = mapped_column(default=False)
-    # answered | not_found, once it is done.
+    # answered | partly | not_found, once it is done.
     outcome: Mapped[str | None] = mapped_column(String(16), default=None)
     # Questions that are recommended to whoever asked this one.
     follow_ups: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)

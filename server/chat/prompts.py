@@ -76,11 +76,17 @@ class Prompts:
         question: str,
         sources: Sequence[tuple[int, str, str]],
         kind: Grounded = "knowledge_base_chat",
+        *,
+        refusal: str = "根据已知资料无法回答该问题",
     ) -> str:
-        """A prompt with passages: (number, place, text) each. Without any, the `Empty` template."""
+        """A prompt with passages: (number, place, text) each. Without any, the `Empty` template.
+
+        `refusal`: what the model is to say when they have no answer.
+        """
         context = "\n\n".join(f"[{number}] {place}\n{text}" for number, place, text in sources)
         fence = f"-----{secrets.token_hex(8)}-----"
-        return self._render(kind, name if sources else EMPTY, question=question, context=context, fence=fence)
+        given = {"question": question, "context": context, "fence": fence, "refusal": refusal}
+        return self._render(kind, name if sources else EMPTY, **given)
 
     def render_agent(
         self,

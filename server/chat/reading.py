@@ -47,6 +47,8 @@ class Reader:
         self._language = language
         self._has = has
         self._begun = False
+        # How long the text was when they came.
+        self._first: int | None = None
         self._stage: tuple[str, int | None] | None = None
         self._sources: list[dict[str, Any]] | None = None
         self._usage: dict[str, int] | None = None
@@ -82,8 +84,11 @@ class Reader:
     def _text(self, told: Telling) -> Iterator[Frame]:
         now, has = Position(len(told.text), told.version), self._has
         is_other = has is not None and has.version != now.version
-        # What a killed process said last may have been read without having been stored.
-        is_shorter = has is not None and has.chars > now.chars and told.state != "writing"
+        # What a killed process said last may have been read without having been stored. While it is written, another process
+        # may have told more than is stored yet: only a text that has grown since, and is still shorter, never was so long.
+        has_grown = self._first is not None and now.chars > self._first
+        self._first = now.chars if self._first is None else self._first
+        is_shorter = has is not None and has.chars > now.chars and (has_grown or told.state != "writing")
         if is_other or is_shorter:
             self._has = now
             yield Frame("replace", {"text": str(told.text)}, str(now))
@@ -93,8 +98,9 @@ class Reader:
 
     def _end(self, told: Telling) -> Frame:
         if told.state == "done":
-            data = {"message_id": told.message_id, "outcome": told.outcome}
-            return Frame("finished", data | {"follow_ups": told.follow_ups})
+            data = {"message_id": told.message_id, "outcome": told.outcome, "follow_ups": told.follow_ups}
+            nearest = sources.tell_places(told.nearest, self._language)
+            return Frame("finished", data | {"checks": told.checks or [], "nearest": nearest})
         if told.state == "failed":
             error = told.error or {"code": "internal_error", "zh": "", "en": "", "request_id": ""}
             message = Text(error["zh"], error["en"]).in_language(self._language)

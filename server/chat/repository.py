@@ -1,6 +1,6 @@
 """SQL about conversations. Functions take the session first and never commit."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +23,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.principal import Principal
 from server.chat.models import Message, Session
+from server.db.batches import batches
 from server.kb.attachment_repository import delete_kbs
 
-# Bound parameters per statement: SQLite's old limit is 999.
-_BATCH = 500
 # A rating from here on is a good one.
 GOOD = 60
 # Messages in the order in which they came; no two are equal.
@@ -83,7 +82,7 @@ async def list_sessions(
     ids = list(await session.scalars(select(Session.id).where(mine, has_words).order_by(*order)))
     wanted = ids[offset : offset + limit]
     rows: dict[str, Session] = {}
-    for batch in _batches(wanted):
+    for batch in batches(wanted, _IN_MEMORY):
         rows |= {row.id: row for row in await session.scalars(select(Session).where(Session.id.in_(batch)))}
     return [rows[session_id] for session_id in wanted if session_id in rows], len(ids)
 
@@ -94,7 +93,7 @@ async def find_first_hits(
     """(question, answer) of each session's first message that has these words."""
     found: dict[str, tuple[str, str]] = {}
     rank = func.row_number().over(partition_by=Message.session_id, order_by=_AGE)
-    for batch in _batches(session_ids):
+    for batch in batches(session_ids, _IN_MEMORY):
         hits = select(Message.id, rank.label("rank")).where(Message.session_id.in_(batch), _says(words))
         first = hits.subquery()
         query = select(Message.session_id, Message.query, Message.response)
@@ -113,10 +112,6 @@ def _contains(column: InstrumentedAttribute[str], words: str) -> ColumnElement[b
     other = "".join(letter for letter in words if not letter.isascii())
     cases = {words.lower(), words.upper()} if other.lower() != other.upper() else {words}
     return or_(*(column.icontains(case, autoescape=True) for case in sorted(cases)))
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _IN_MEMORY] for start in range(0, len(ids), _IN_MEMORY))
 
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:
@@ -241,9 +236,9 @@ async def store_progress(session: AsyncSession, parts: Sequence[dict[str, Any]])
 async def list_wanted(session: AsyncSession, ids: Sequence[str]) -> set[tuple[str, int]]:
     """(id, attempt) of those of these messages that are there, and whose answer nobody has stopped."""
     wanted: set[tuple[str, int]] = set()
-    for start in range(0, len(ids), _BATCH):
+    for batch in batches(ids):
         query = select(Message.id, Message.attempt).where(
-            Message.id.in_(ids[start : start + _BATCH]), Message.stop_wanted.is_(False)
+            Message.id.in_(batch), Message.stop_wanted.is_(False)
         )
         wanted |= {(message_id, attempt) for message_id, attempt in await session.execute(query)}
     return wanted

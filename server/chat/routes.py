@@ -35,8 +35,10 @@ async def knowledge_base_chat(
     ask = Ask(
         mode="knowledge_base_chat",
         knowledge_base_name=body.knowledge_base_name,
+        other_knowledge_bases=tuple(body.other_knowledge_bases),
         top_k=body.top_k,
         score_threshold=body.score_threshold,
+        filters=body.filters.wanted if body.filters else None,
         **_common(body),
     )
     return await respond(request, answering, caller, ask, stream=body.stream)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from server.auth.principal import Principal
 from server.auth.repository import list_standing
 from server.core.errors import CallerDisabled
-from server.db.session import PASSING_FAULTS, Database
+from server.db.session import PASSING_FAULTS, Database, tell_fault
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -95,8 +95,8 @@ class RunningAnswers:
         try:
             async with self._database.read() as session:
                 standing = await list_standing(session, {run.caller for run in seen})
-        except PASSING_FAULTS:
-            log.warning("callers of running answers not checked", exc_info=True)
+        except PASSING_FAULTS as error:
+            tell_fault("callers of running answers not checked", error, log)
             return
         for run in seen:
             if run.caller not in standing:

@@ -1,10 +1,12 @@
 """Shapes of chat requests; field names, defaults and limits are the contract's."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from server.core.contract import ContractBody
+from server.kb.label_schemas import FiltersIn
 from server.kb.schemas import Query, TopK
 
 Id32 = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{32}$")]
@@ -76,6 +78,9 @@ class ChatRequest(ContractBody):
     """A template of `configs/prompts`."""
 
 
+OtherKnowledgeBases = Annotated[Sequence[Annotated[str, Field(max_length=64)]], Field(max_length=20)]
+
+
 class SearchEngineChatRequest(ChatRequest):
     search_engine_name: Annotated[str, Field(max_length=64)]
     """One of `/server/list_search_engines`."""
@@ -88,7 +93,11 @@ class SearchEngineChatRequest(ChatRequest):
 class KnowledgeBaseChatRequest(ChatRequest):
     knowledge_base_name: str
     """Where the answer is to be found."""
+    other_knowledge_bases: OtherKnowledgeBases = ()
+    """Looked in too; `*`: in all that the caller sees. Of many, the few that fit the question best are searched."""
     top_k: TopK = 3
     """Passages at most."""
-    score_threshold: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
-    """Passages farther away are left out; squared L2 distance of unit vectors: 0 is the same, 2 has nothing in common."""
+    score_threshold: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    """Passages farther away are left out; squared L2 distance of unit vectors: 0 is the same, 2 has nothing in common.
+    Left out: what the knowledge base was calibrated to, or else `[kb] score_threshold`."""
+    filters: FiltersIn | None = None

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from server.auth.principal import Principal
 from server.chat import history, repository
 from server.chat.abandoned import LEASE, Abandoned
+from server.chat.checking import judge
 from server.chat.events import Cut, Event, Failed, Finished, Said, Started
 from server.chat.history import Round
 from server.chat.limits import Limits
@@ -29,6 +30,9 @@ from server.core.errors import (
     CallerDisabled,
     Conflict,
     Deadlock,
+    EmbeddingMismatch,
+    EmbeddingUnavailable,
+    ModelNotFound,
     Overtaken,
     SessionNotFound,
 )
@@ -95,9 +99,10 @@ class ChatService:
         check_length(ask.query, self._settings.max_query_chars)
         model = self.means.gateway.get(ask.model_name)
         await self._lanes.run("io", self.means.prompts.check, ask.mode, ask.prompt_name)
-        kb = None
+        kb, others = None, []
         if ask.mode == "knowledge_base_chat":
             kb = await self._kb.get(caller, ask.knowledge_base_name)
+            others = await self._kb.find_others(caller, kb, ask.other_knowledge_bases)
         recommended = None
         if ask.mode in _RECOMMENDED_IN:
             recommended = await self._kb.questions.find_asked(caller, kb, ask.query)
@@ -109,18 +114,27 @@ class ChatService:
         rounds = await self._rounds(caller, ask)
         pages = await self._search_web(caller, ask) if ask.mode == "search_engine_chat" else None
         told = await self._store_question(caller, ask, model.name, kb, recommended)
-        return Turn(caller, ask, told.message_id, model, kb, attached, pages, rounds, self._clock.now(), told)
+        return Turn(
+            caller, ask, told.message_id, model, kb, others, attached, pages, rounds, self._clock.now(), told
+        )
 
     async def _attached(self, caller: Principal, ask: Ask) -> Attached | None:
-        """The files of the conversation. Raises SessionNotFound, EmbeddingUnavailable, EmbeddingMismatch."""
+        """The files of the conversation. Raises SessionNotFound."""
         if ask.mode == "search_engine_chat" or not (ask.session_id or ask.message_id):
             return None
         async with self._database.read() as session:
             found, message = await _find_own(session, caller, ask)
             session_id = message.session_id if message is not None else found.id if found else None
             attached = await find_attached(session, session_id) if session_id else None
-        if attached is not None and attached.is_ready:
+        if attached is None or not attached.is_ready:
+            return attached
+        try:
             await self._kb.check_searchable(attached.kb)
+        except (EmbeddingUnavailable, EmbeddingMismatch, ModelNotFound) as error:
+            log.warning(
+                "attached files cannot be searched", extra={"kb": attached.kb.id, "reason": error.code}
+            )
+            return attached.without_search()
         return attached
 
     async def _search_web(self, caller: Principal, ask: Ask) -> list[WebPage]:
@@ -140,7 +154,8 @@ class ChatService:
                 async for event in events:
                     turn.told.take(event)
                     yield event
-            turn.told.state, last = "done", Finished(turn.message_id)
+            await self.check(turn)
+            turn.told.state, last = "done", Finished(turn.message_id, turn.told.outcome, turn.told.checks)
         except Stopped:
             last = Cut(turn.message_id)
         except CallerDisabled as error:
@@ -166,6 +181,24 @@ class ChatService:
         if isinstance(last, Finished) and (not stored.done() or stored.exception() is not None):
             last = Failed(AnswerNotStored())
         yield last
+
+    async def check(self, turn: Turn) -> None:
+        """Whether what was said is in the sources. What an editor wrote has none."""
+        told = turn.told
+        if told.outcome == "not_found" or not told.sources or isinstance(turn.model, PresetModel):
+            return
+        passages = {source["number"]: source.get("read") or source["text"] for source in told.sources}
+        refusal = self.means.refusal
+        told.outcome, checks = await self._lanes.run(
+            "io",
+            judge,
+            str(told.text),
+            passages,
+            f"{told.query}\n{turn.question}",
+            (refusal.zh, refusal.en),
+        )
+        told.checks = [check.to_json() for check in checks]
+        told.changes += 1
 
     # ── storing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +234,8 @@ class ChatService:
             found, message = await _lock_own(session, caller, ask)
             # A message that there is stays in its session: a new one would be empty.
             if ask.session_id is not None and found is None and message is None:
+                if not ask.session_is_new:
+                    raise SessionNotFound
                 fresh = self._new_session(caller, ask, ask.session_id)
                 if not await repository.add_session(session, fresh):
                     raise Overtaken
@@ -288,7 +323,11 @@ def _page_param(ask: Ask) -> dict[str, Any]:
     count = 5 if ask.history_count is None else ask.history_count
     param: dict[str, Any] = {"stream": True, "temperature": ask.temperature, "max_tokens": ask.max_tokens}
     param |= {"prompt_name": ask.prompt_name, "history_count": count, "top_k": ask.top_k}
-    param |= {"knowledge_base_name": ask.knowledge_base_name, "score_threshold": ask.score_threshold}
+    param["knowledge_base_name"] = ask.knowledge_base_name
+    if ask.other_knowledge_bases:
+        param["other_knowledge_bases"] = list(ask.other_knowledge_bases)
+    if ask.score_threshold is not None:
+        param["score_threshold"] = ask.score_threshold
     return param if ask.model_name is None else param | {"model_name": ask.model_name}
 
 

@@ -12,9 +12,11 @@ from server.chat.session_files import Taken
 from server.chat.session_schemas import AttachedFile, AttachForm, DeleteFile, TakenFile
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
-from server.kb.downloads import hand_out
+from server.core.pagination import Page, PageParams
+from server.kb.downloads import Near, hand_out, read_out
 from server.kb.models import Document, Job
-from server.kb.service import Upload
+from server.kb.schemas import ReadPassage
+from server.kb.uploads import Upload
 
 router = new_router(tags=["Session Management"])
 SessionId = Annotated[Id32, Query()]
@@ -61,6 +63,19 @@ async def download_attached_file(
 ) -> Response:
     """The file as it came, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
     return hand_out(await files.content(caller, session_id, document_id, preview=preview), request)
+
+
+@router.get("/session/files/passages")
+async def read_attached_file(
+    caller: Chatter,
+    files: SessionFilesDep,
+    paging: Annotated[PageParams, Query()],
+    session_id: SessionId,
+    document_id: str,
+    near: Near = None,
+) -> Envelope[Page[ReadPassage]]:
+    """What was read of the file, in reading order; `near`: the page that has the passage of this id."""
+    return Envelope(data=read_out(await files.read(caller, session_id, document_id, paging, near), paging))
 
 
 @router.post("/session/files/delete")

@@ -7,13 +7,16 @@ from server.auth.principal import Principal
 from server.chat.sessions import own_session
 from server.core.errors import AppError, Conflict, KBNotFound, SessionNotFound
 from server.core.i18n import Text
+from server.core.pagination import PageParams
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb.access import check_queue
 from server.kb.attachments import Attachments
 from server.kb.files import name_key
 from server.kb.models import Document, Job, KnowledgeBase
-from server.kb.service import Content, Upload
+from server.kb.passages import ReadText
+from server.kb.service import Content
+from server.kb.uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class SessionFiles:
     async def _open(self, caller: Principal, session_id: str) -> KnowledgeBase:
         async with self._database.read() as session:
             await own_session(session, caller, session_id)
-            await check_queue(session, self._settings)
+            await check_queue(session, caller.client_id, self._settings)
             found = await self._attachments.find(session, session_id)
         if found is not None:
             return found
@@ -84,6 +87,13 @@ class SessionFiles:
         """Raises DocumentNotFound."""
         await self._check(caller, session_id)
         return await self._attachments.content(session_id, document_id, preview=preview)
+
+    async def read(
+        self, caller: Principal, session_id: str, document_id: str, paging: PageParams, near: int | None
+    ) -> ReadText:
+        """Raises DocumentNotFound."""
+        await self._check(caller, session_id)
+        return await self._attachments.read(session_id, document_id, paging, near)
 
     async def _check(self, caller: Principal, session_id: str) -> None:
         async with self._database.read() as session:

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from server.auth.deps import Chatter, Editor
 from server.auth.principal import Principal
 from server.chat import sources
-from server.chat.answer_schemas import SourceOut
+from server.chat.answer_schemas import CheckOut, PlaceOut, SourceOut
 from server.chat.deps import FeedbackDep, Lang, SessionsDep
 from server.chat.export import render_head, render_messages
 from server.chat.failures import describe_failure
@@ -187,6 +187,11 @@ def _message_out(row: Message, language: Language) -> MessageOut:
         feedback_score=row.feedback_score,
         outcome=row.outcome,
         sources=[SourceOut(**source) for source in sources.tell(row.sources or [], language)],
+        checks=[CheckOut(**check) for check in (row.progress or {}).get("checks") or []],
+        nearest=[
+            PlaceOut(**place)
+            for place in sources.tell_places((row.progress or {}).get("nearest") or [], language)
+        ],
         follow_ups=row.follow_ups or [],
     )
 

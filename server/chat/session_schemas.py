@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from server.chat.answer_schemas import SourceOut
+from server.chat.answer_schemas import CheckOut, PlaceOut, SourceOut
 from server.chat.schemas import Id32
 from server.core import strict_json
 from server.core.contract import ContractBody, at_most
@@ -156,7 +156,12 @@ class MessageOut(BaseModel):
     error_code: str | None
     feedback_score: int | None
     outcome: str | None
-    """answered, or not_found: not in the knowledge base. None until it is done, and of older messages."""
+    """answered; partly: not everything is borne out by its sources; not_found: not in the knowledge base. None until it is done,
+    and of older messages."""
+    checks: list[CheckOut]
+    """Of each sentence that cites, whether its sources bear it out."""
+    nearest: list[PlaceOut]
+    """Where to look, when nothing was near enough to be a source."""
     sources: list[SourceOut]
     """What the numbers of the answer point to; empty for older messages, which have `docs`."""
     follow_ups: list[str]

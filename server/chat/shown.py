@@ -4,6 +4,7 @@ from typing import Any
 
 from server.auth.principal import Principal
 from server.chat import sources
+from server.chat.models import Message
 from server.chat.quoted import quoted_ranges
 from server.chat.telling import Telling
 from server.core.errors import NotFound
@@ -31,6 +32,21 @@ class ShownSources:
             shown |= await self._today(caller, kept, language)
         quote = await self._lanes.run("io", quoted_ranges, shown["text"], str(told.text))
         return shown | {"quote": quote}
+
+    async def name_candidates(
+        self, caller: Principal, message: Message, language: Language
+    ) -> list[dict[str, Any]]:
+        """Where the passages stand that the search of an answer considered; of those alone that the caller may see today."""
+        told: list[dict[str, Any]] = (message.trace or {}).get("candidates", [])
+        found = await self._passages.find_all(caller, [one["chunk"] for one in told], message.session_id)
+        return [
+            {
+                "chunk_id": chunk.id,
+                "file_name": document.file_name,
+                "place": describe_place(document.file_name, chunk.anchor, language),
+            }
+            for chunk, document in found.values()
+        ]
 
     async def _today(self, caller: Principal, kept: dict[str, Any], language: Language) -> dict[str, Any]:
         """What is another now."""

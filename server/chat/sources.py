@@ -6,6 +6,7 @@ from typing import Any
 from server.chat.events import Source
 from server.core.i18n import Language
 from server.kb.anchors import describe_place
+from server.kb.hits import Hit
 from server.search.base import WebPage
 
 
@@ -27,6 +28,8 @@ def _to_json(number: int, source: Source) -> dict[str, Any]:
         "kb_id": source.kb_id,
         "kb_name": source.kb_name,
     }
+    if source.reading != source.text:
+        kept["read"] = source.reading
     # Files of the conversation have a knowledge base that nobody is told of.
     return kept | {"kb_name": None, "attached": True} if source.session_id else kept
 
@@ -36,8 +39,22 @@ def tell(kept: Sequence[dict[str, Any]], language: Language) -> list[dict[str, A
     return [_tell(source, language) for source in kept]
 
 
+def places(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Where passages stand, each place once: what an answer without sources leaves to look at."""
+    found = [{"file_name": hit.file_name, "anchor": hit.anchor} for hit in hits]
+    return [place for index, place in enumerate(found) if place not in found[:index]]
+
+
+def tell_places(kept: Sequence[dict[str, Any]], language: Language) -> list[dict[str, Any]]:
+    """For a reader."""
+    return [
+        {"file_name": one["file_name"], "place": describe_place(one["file_name"], one["anchor"], language)}
+        for one in kept
+    ]
+
+
 def _tell(source: dict[str, Any], language: Language) -> dict[str, Any]:
     if "url" in source:
         return source
-    told = {name: value for name, value in source.items() if name != "kb_id"}
+    told = {name: value for name, value in source.items() if name not in ("kb_id", "read")}
     return told | {"place": describe_place(source["file_name"], source["anchor"], language)}

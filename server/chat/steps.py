@@ -2,22 +2,27 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from server.agent.knowledge import TITLE as KNOWLEDGE_TITLE
 from server.agent.service import Agents
 from server.chat import history
 from server.chat.agent_steps import AgentSteps, cite, sources_of
 from server.chat.citations import cite_file, cite_page, note_unread
+from server.chat.condense import condense
 from server.chat.events import Event, FinalAnswer, Source, Sources, TextDelta, ToolUse, Usage
 from server.chat.preset import PresetModel
 from server.chat.prompts import Grounded, Prompts
+from server.chat.sources import places
 from server.chat.turn import Turn
 from server.chat.web import WebSearch
+from server.core.i18n import Text
 from server.core.threads import Lanes
+from server.kb.hits import Hit
 from server.kb.models import KnowledgeBase
 from server.kb.service import KBService
 from server.llm.base import ChatMessage, ChatModel, ModelRequest
@@ -31,6 +36,8 @@ AnySource = TypeVar("AnySource", bound=Source)
 _ANSWER_ROOM = 1024
 # Questions that are recommended after an answer, and seconds that its end waits for them.
 _FOLLOW_UPS, _FOLLOW_UP_PATIENCE = 3, 0.3
+# Passages that are named when none is near enough, and a squared distance that no two unit vectors have.
+_NEAREST, _ANYTHING = 3, 4.1
 NO_DOCS = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
 NO_DOCS_QUOTED = "<span style='color:red'>未找到相关文档</span>"
 
@@ -46,6 +53,9 @@ class Means:
     agents: Agents
     lanes: Lanes
     address: str
+    # What is said when the sources have no answer; and whether it is all that is said when there are none.
+    refusal: Text
+    only_from_sources: bool = False
 
 
 class Steps:
@@ -54,6 +64,7 @@ class Steps:
     def __init__(self, means: Means) -> None:
         self._kb, self._agents, self._prompts = means.kb, means.agents, means.prompts
         self._lanes, self._address = means.lanes, means.address
+        self._refusal, self._only_from_sources = means.refusal, means.only_from_sources
         self._agent = AgentSteps(means.agents, means.prompts, means.lanes, means.address)
 
     async def of(self, turn: Turn) -> AsyncGenerator[Event, None]:
@@ -71,6 +82,9 @@ class Steps:
             yield Sources(hits, turn.docs, turn.unread_names)
         if _is_grounded(turn) and not hits and not isinstance(turn.model, PresetModel):
             turn.told.outcome = "not_found"
+            turn.told.nearest = await self._nearest(turn)
+            if self._only_from_sources:
+                turn.model = QuoteModel(self._refusal)
         async with self._following_up(turn), aclosing(self._say(turn, hits)) as said:
             async for event in said:
                 yield event
@@ -118,21 +132,44 @@ class Steps:
 
     async def _find_in(self, turn: Turn, kbs: list[KnowledgeBase]) -> Sequence[Source]:
         ask = turn.ask
-        hits, traces = await self._kb.search_all(
-            kbs, ask.query, top_k=ask.top_k, threshold=ask.score_threshold
+        if kbs:
+            turn.question = await condense(ask.query, turn.rounds, turn.model)
+        question = turn.question or ask.query
+        hits, trace = await self._kb.search_all(
+            kbs,
+            question,
+            viewer=turn.caller,
+            top_k=ask.top_k,
+            threshold=ask.score_threshold,
+            filters=ask.filters,
         )
-        for trace in reversed(traces):
-            turn.trace = trace.to_json() | ({"beside": turn.trace} if turn.trace else {})
-        hits = _within(hits, self._room(turn))
+        trace.question = question if question != ask.query else None
+        turn.trace = trace.to_json()
+        hits = await self._kb.read_widely(kbs, _within(hits, self._room(turn)), self._spare(turn, hits))
         turn.docs = [cite_file(number, hit, self._address) for number, hit in enumerate(hits, start=1)]
         if not hits:
             turn.docs = [_no_docs(turn.model)]
-            count = await self._kb.count_unread(turn.kb) if turn.kb else 0
+            asked = [turn.kb, *turn.others] if turn.kb else []
+            count = sum([await self._kb.count_unread(kb, turn.caller) for kb in asked])
             if count:
                 turn.docs.append(f"还有 {count} 个文件正在处理，完成后请再问一次")
             turn.unread = count + len(turn.unread_names)
         turn.docs += note_unread(turn.unread_names)
         return hits
+
+    async def _nearest(self, turn: Turn) -> list[dict[str, Any]]:
+        """Where to look when nothing is near enough; only who stays to look is told."""
+        if not turn.kbs or not turn.ask.detached:
+            return []
+        hits, _ = await self._kb.search_all(
+            turn.kbs,
+            turn.question or turn.ask.query,
+            viewer=turn.caller,
+            top_k=_NEAREST,
+            threshold=_ANYTHING,
+            filters=turn.ask.filters,
+        )
+        return places(hits)
 
     async def _find_everywhere(self, turn: Turn) -> Sequence[Source]:
         """For an agent whose model cannot call tools: what it would have looked up first, in all knowledge bases."""
@@ -154,23 +191,34 @@ class Steps:
             kind: Grounded = "search_engine_chat" if turn.pages is not None else "knowledge_base_chat"
             # An agent's own templates are for those that call tools, and a chat's know of no passages.
             name = "default" if ask.mode in ("agent_chat", "llm_chat") else ask.prompt_name
-            sources = [(number, hit.place("zh"), hit.text) for number, hit in enumerate(hits, start=1)]
+            passages = [(number, hit.place("zh"), hit.reading) for number, hit in enumerate(hits, start=1)]
+            refusal = self._refusal.in_language("en" if ask.query.isascii() else "zh")
             prompt = await self._lanes.run(
-                "templates", self._prompts.render_grounded, name, ask.query, sources, kind
+                "templates",
+                lambda: self._prompts.render_grounded(name, ask.query, passages, kind, refusal=refusal),
             )
         room = turn.model.context_tokens - (ask.max_tokens or _ANSWER_ROOM)
         earlier = history.fit(turn.rounds, room - history.estimate_tokens(prompt))
-        passages = [
-            Passage(number, hit.text, hit.score, hit.context) for number, hit in enumerate(hits, start=1)
+        # What is quoted stands in what is cited, so that these are not widened.
+        quotable = [
+            Passage(
+                number, hit.text, hit.score, hit.context, hit.strength if isinstance(hit, Hit) else math.nan
+            )
+            for number, hit in enumerate(hits, start=1)
         ]
         return ModelRequest(
             messages=[*earlier, ChatMessage("user", prompt)],
-            question=ask.query,
-            passages=passages if _is_grounded(turn) else None,
+            question=turn.question or ask.query,
+            passages=quotable if _is_grounded(turn) else None,
             unread=turn.unread,
+            spelling=self._kb.spelling(turn.kbs, turn.question or ask.query),
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
         )
+
+    def _spare(self, turn: Turn, hits: Sequence[Source]) -> int:
+        """Characters that each hit may be read with: half of the room is kept for what was said before."""
+        return self._room(turn) // 2 // max(1, len(hits))
 
     def _room(self, turn: Turn) -> int:
         """Tokens for passages: what the question and the answer leave."""

@@ -61,7 +61,12 @@ class Telling:
     state: str = "writing"
     # Why it failed: code, zh, en, request_id.
     error: dict[str, str] | None = None
+    # answered, partly, not_found: see `checking.judge`.
     outcome: str = "answered"
+    # Sentences that cite, as `Check.to_json` has them; None: not checked.
+    checks: list[dict[str, Any]] | None = None
+    # Of an answer without sources: what comes nearest, by file name and anchor.
+    nearest: list[dict[str, Any]] = field(default_factory=list)
     follow_ups: list[str] = field(default_factory=list)
     changes: int = 0
 
@@ -118,6 +123,8 @@ class Telling:
             "usage": self.usage,
             "replaced": self.replaced,
             "error": self.error,
+            "checks": self.checks,
+            "nearest": self.nearest,
         }
 
 
@@ -142,6 +149,8 @@ def told(row: Message) -> Telling:
         state=row.state,
         error=error,
         outcome=row.outcome or "answered",
+        checks=progress.get("checks"),
+        nearest=progress.get("nearest") or [],
         follow_ups=row.follow_ups or [],
     )
 

@@ -10,6 +10,7 @@ from server.chat.history import Given, Round
 from server.chat.prompts import Mode
 from server.chat.telling import Telling
 from server.kb.attachments import Attached
+from server.kb.filters import Filters
 from server.kb.models import KnowledgeBase
 from server.llm.base import ChatModel
 from server.search.base import WebPage
@@ -22,7 +23,11 @@ class Ask:
     query: str
     mode: Mode
     knowledge_base_name: str = ""
+    # Looked in too; `*`: all that the caller sees.
+    other_knowledge_bases: tuple[str, ...] = ()
     session_id: str | None = None
+    # May it be made, if there is none?
+    session_is_new: bool = True
     message_id: str | None = None
     # None: as the server remembers the session.
     history: Sequence[Given] | None = ()
@@ -32,7 +37,10 @@ class Ask:
     temperature: float = 0.7
     max_tokens: int | None = None
     top_k: int = 3
-    score_threshold: float = 1.0
+    # None: as the knowledge base was calibrated.
+    score_threshold: float | None = None
+    # What a passage's document must be like.
+    filters: Filters | None = None
     search_engine_name: str = ""
     split_result: bool = False
     # Its answer goes on without a reader: the message is new, or `again` asks for another answer to the one that is there.
@@ -49,6 +57,7 @@ class Turn:
     message_id: str
     model: ChatModel
     kb: KnowledgeBase | None
+    others: list[KnowledgeBase]
     # The files of the conversation, if it has any.
     attached: Attached | None
     # What the web had, when it was asked.
@@ -59,15 +68,17 @@ class Turn:
     told: Telling
     docs: list[str] = field(default_factory=list)
     unread: int = 0
+    # What was searched for: the question with what earlier ones say for it.
+    question: str = ""
     trace: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kbs(self) -> list[KnowledgeBase]:
         """What is searched for it."""
         own = [self.attached.kb] if self.attached and self.attached.is_ready else []
-        return own if self.kb is None else [self.kb, *own]
+        return own if self.kb is None else [self.kb, *self.others, *own]
 
     @property
     def unread_names(self) -> list[str]:
-        """Files of the conversation that are still being read, and are missing in this answer."""
+        """Files of the conversation that cannot be searched yet, or now, and are missing in this answer."""
         return self.attached.unread if self.attached else []

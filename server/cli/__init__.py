@@ -5,7 +5,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from server.cli import api_keys, audit, clients, console, knowledge_bases, master_key, serve, tokens, users
+from server.cli import (
+    api_keys,
+    audit,
+    clients,
+    console,
+    evaluation,
+    knowledge_bases,
+    master_key,
+    serve,
+    tokens,
+    users,
+)
 from server.core.configuration import load_settings
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
@@ -47,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(prints=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, clients, users, api_keys, knowledge_bases, tokens, master_key, audit):
+    for module in (serve, clients, users, api_keys, knowledge_bases, evaluation, tokens, master_key, audit):
         module.add_commands(commands)
     return parser

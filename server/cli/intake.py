@@ -10,10 +10,10 @@ from server.auth.users import DEMO_CLIENT
 from server.cli.report import Report
 from server.cli.task import Task
 from server.core.errors import AppError, EmbeddingUnavailable, ModelNotFound
-from server.kb import repository
+from server.kb import job_repository
 from server.kb.folders import FoundFile
 from server.kb.models import KnowledgeBase
-from server.kb.service import Upload
+from server.kb.uploads import Upload
 from server.services import Services
 from server.worker import open_worker
 
@@ -70,7 +70,7 @@ class Intake:
         try:
             with file.path.open("rb") as stream:
                 upload = Upload(file.name, file.path.stat().st_size, stream)
-                await self._services.kb.upload(
+                await self._services.kb.uploads.take(
                     kb, upload, self._services.kb.choose_chunking(kb=kb), override=override
                 )
         except AppError as error:
@@ -85,7 +85,7 @@ class Intake:
         database, settings = self._services.database, self._services.settings.ingest
         since = self._services.runtime.clock.now()
         async with database.read() as session:
-            total = await repository.count_open_jobs(session)
+            total = await job_repository.count_open_jobs(session)
         with tqdm(total=total, desc="reading documents", unit="file", disable=None) as bar:
             async with open_worker(self._services) as worker:
                 left = total
@@ -95,9 +95,9 @@ class Intake:
                             settings.poll.total_seconds()
                         )  # another one is at it, or a pause is on
                     async with database.read() as session:
-                        left = await repository.count_open_jobs(session)
+                        left = await job_repository.count_open_jobs(session)
                     bar.update(total - left - bar.n)
         async with database.read() as session:
-            for document, kb in await repository.list_failed_since(session, since):
+            for document, kb in await job_repository.list_failed_since(session, since):
                 reason = (document.error_text or {}).get("en", document.error_code or "")
                 self._report.refuse("documents", f"{kb.name}/{document.file_name} could not be read", reason)

@@ -26,7 +26,7 @@ from server.tables import Base
 
 _FILES_GONE, _SET_ASIDE = "deleted, as their files are gone", "set aside in orphans/ for a week"
 # Folders of ours beside those of knowledge bases.
-_OWN_FOLDERS = {"import", "orphans", "secrets"}
+_OWN_FOLDERS = {"import", "orphans", "packages", "secrets"}
 _AT_REST = (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED)
 
 
@@ -270,4 +270,4 @@ class Maintenance:
 
     async def _documents(self, kb: KnowledgeBase) -> list[Document]:
         async with self._services.database.read() as session:
-            return (await repository.list_documents(session, kb.id))[0]
+            return (await repository.list_documents(session, kb, viewer=None))[0]

@@ -21,8 +21,9 @@ from server.core.errors import SettingsError
 from server.core.settings import ROOT, Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.db.sqlite_file import LOOKED_THROUGH, file_of, find_damage
 from server.kb.models import DocumentState, KnowledgeBase, Question
-from server.kb.service import Upload
+from server.kb.uploads import Upload
 from server.services import Services, open_services
 from server.worker import open_worker
 
@@ -40,6 +41,7 @@ async def prepare(settings: Settings, *, samples: bool | None) -> None:
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.database_url, settings.database)
     _check_not_lost(database, data_dir)
+    _check_sound(database)
     _make_private(database)
     try:
         await upgrade_schema(database)
@@ -66,6 +68,18 @@ def _check_not_lost(database: Database, data_dir: Path) -> None:
         raise SettingsError(
             f"{path}: the database is gone, but documents are still in {data_dir}; restore it from your backup, "
             "or move the kb_* folders away to start anew"
+        )
+
+
+def _check_sound(database: Database) -> None:
+    """Raises SettingsError for a file with damage inside, which SQLite itself notices only when it comes across it."""
+    path = file_of(database)
+    if path is None or not path.exists() or path.stat().st_size > LOOKED_THROUGH:
+        return
+    if damage := find_damage(path, quick=True):
+        raise SettingsError(
+            f"{path}: the database is damaged ({damage[0]}); restore your backup: move {path.parent} away, then "
+            "`python -m server kb restore BACKUP`"
         )
 
 
@@ -107,7 +121,7 @@ async def make_sample_kb(services: Services) -> None:
     for path in paths:
         with path.open("rb") as file:
             upload = Upload(path.name, path.stat().st_size, file)
-            await services.kb.upload(kb, upload, services.kb.choose_chunking())
+            await services.kb.uploads.take(kb, upload, services.kb.choose_chunking())
     with tqdm(total=len(paths), desc="sample documents", unit="file", disable=None) as bar:
         async with open_worker(services) as worker:
             while await worker.step():

@@ -33,8 +33,16 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
         listener = socket.socket(fileno=options.fd)
     else:
         listener = listen(settings.server.host, settings.server.port)
+    app = create_app(settings)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # A page that watches jobs would be waited for.
+            app.state.jobs.watch.close()
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http=ImpatientProtocol,
         log_config=None,
         access_log=False,
@@ -44,7 +52,7 @@ def run_api(settings: Settings, options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=20,
         timeout_keep_alive=30,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     server.run(sockets=[listener])
     return 0 if server.started else 3
 

@@ -25,6 +25,7 @@ from server.core.settings import (
     EmbeddingSettings,
     LLMModelSettings,
     LLMSettings,
+    RerankModelSettings,
     Settings,
     parse_path,
 )
@@ -36,7 +37,11 @@ OLD_FILE = ROOT / "config.ini"
 # The name of a model, which is also a folder's name.
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.A)
 # Sections that hold any number of named sub-sections.
-_NAMED: dict[str, type[BaseModel]] = {"embedding": EmbeddingModelSettings, "llm": LLMModelSettings}
+_NAMED: dict[str, type[BaseModel]] = {
+    "embedding": EmbeddingModelSettings,
+    "llm": LLMModelSettings,
+    "rerank": RerankModelSettings,
+}
 
 _VARIABLE = "environment variable"
 
@@ -191,6 +196,9 @@ def _add_known_embeddings(nested: dict[str, dict[str, Any]]) -> None:
 def _explain(error: ValidationError, source: _Source) -> Iterator[str]:
     for item in error.errors(include_url=False, include_input=False):
         location = [str(part) for part in item["loc"]]
+        if len(location) == 3 and location[1] == "models":  # what spans several keys of a section
+            yield f"{source.of_section(f'{location[0]}.{location[2]}')}: [{location[0]}.{location[2]}] {item['msg'].removeprefix('Value error, ')}"
+            continue
         section = (
             f"{location[0]}.{location[2]}" if len(location) > 3 and location[1] == "models" else location[0]
         )
@@ -239,6 +247,11 @@ def _check_relations(settings: Settings, source: _Source) -> None:
             else f"no section [embedding.{name}]; add it"
         )
         raise SettingsError(f"{where} = {name}: {lacking}")
+    rerank = settings.rerank
+    if rerank.default and rerank.default not in rerank.models:
+        raise SettingsError(
+            f"{source.of('rerank', 'default')}: no section [rerank.{rerank.default}]; add it, or leave it empty"
+        )
     _check_wecom(settings, source)
 
 

@@ -1,5 +1,6 @@
 """Connections whose other end is slow on purpose or gone: they are closed, not kept."""
 
+import socket
 from asyncio import TimerHandle, Transport
 from typing import Any
 
@@ -7,6 +8,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Seconds for a request's line and headers, from the first byte or from the connection's start.
 HEAD_PATIENCE = 15
+# Seconds in which the other end takes nothing of what was sent: then the system ends the connection, which uvicorn keeps
+# for as long as there is something left to send.
+WRITE_PATIENCE = 60
 # The extension of a request's scope that has the other end's address, also where a proxy's header says another one.
 PEER = "chat2llm.peer"
 
@@ -23,6 +27,9 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        where = transport.get_extra_info("socket")
+        if where is not None and where.family in (socket.AF_INET, socket.AF_INET6):
+            where.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_PATIENCE * 1000))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

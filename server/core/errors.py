@@ -6,13 +6,13 @@
      │   │                                               400  upload_broken
      │   └─ Invalid                                        422  invalid_input, bad_json, bad_filename,
      │       │                                                  name_too_long, empty_file, untrusted_page,
-     │       │                                                  bad_encoding
+     │       │                                                  bad_encoding, nothing_to_evaluate, bad_package, parse_timeout
      │       └─ BadKBName                                  422  bad_kb_name
      ├─ Unauthenticated                                    401  invalid_token, token_missing, token_expired,
      │   │                                                      sign_on_failed
      │   └─ CallerDisabled                                 401  caller_disabled
      ├─ Forbidden                                          403  forbidden, foreign_origin
-     ├─ NotFound                                           404  not_found
+     ├─ NotFound                                           404  not_found, passage_not_found
      │   ├─ KBNotFound                                     404  kb_not_found
      │   ├─ DocumentNotFound                               404  document_not_found
      │   ├─ SessionNotFound                                404  session_not_found
@@ -22,7 +22,9 @@
      │   ├─ SearchEngineNotFound                           404  search_engine_not_found
      │   └─ SearchEngineNotReady  (its key is missing)     404  search_engine_not_ready
      ├─ Conflict                                           409  conflict, in_progress, not_local, answer_running, too_many_files,
-     │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search, cut_otherwise
+     │   │                                                    rebuild_held_up, rebuild_cancelled, taken_out_of_search, cut_otherwise,
+     │   │                                                    evaluation_full, cost_not_accepted, job_ended, nothing_to_retry, cancelled,
+     │   │                                                    current_version, last_passage, not_read, not_ready, content_gone
      │   ├─ AlreadyExists                                  409  already_exists
      │   │   └─ KBExists                                   409  already_exists
      │   ├─ Overtaken                                      409  conflict
@@ -30,11 +32,12 @@
      ├─ TooLarge                                           413  too_large
      ├─ UnsupportedFile                                    415  unsupported_file, type_mismatch, unsupported_encoding
      ├─ TooManyRequests                                    429  too_many_requests, user_quota
-     ├─ Busy                                               503  busy, database_unreachable
+     ├─ Busy                                               503  busy, database_unreachable, database_damaged
      │   ├─ Deadlock                                       503  busy
-     │   └─ EmbeddingUnavailable                           503  embedding_unavailable
+     │   ├─ EmbeddingUnavailable                           503  embedding_unavailable
+     │   └─ StoreUnavailable  (a server of vectors)        503  vector_store_unavailable, vector_store_filling
      ├─ AnswerNotStored                                    503  answer_not_stored
-     ├─ StorageFull                                        507  disk_full, database_read_only
+     ├─ StorageFull                                        507  disk_full, database_read_only, storage_unavailable
      ├─ PromptBroken                                       500  prompt_broken
      └─ UpstreamError  (a model provider, a search engine, WeCom)  502  upstream_error
          ├─ ModelUnavailable  (a package it needs is missing)  502  model_unavailable
@@ -270,6 +273,12 @@ class EmbeddingUnavailable(Busy):
     """The embedding model is not there or does not answer."""
 
     code = "embedding_unavailable"
+
+
+class StoreUnavailable(Busy):
+    """pgvector or Milvus: the package is missing, the server is away, or it lacks something."""
+
+    code = "vector_store_unavailable"
 
 
 class AnswerNotStored(AppError):

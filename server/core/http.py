@@ -32,7 +32,7 @@ CONTRACT_PREFIXES = (
     "/chat/", "/knowledge_base/", "/session/", "/history/", "/user/", "/recommend/", "/llm_model/", "/server/", "/other/",
 )  # fmt: skip
 # Younger paths among them, which are always true.
-_YOUNGER = ("/chat/answers", "/session/files", "/session/pin")
+_YOUNGER = ("/chat/answers", "/session/files", "/session/pin", "/knowledge_base/evaluation")
 # Where old pages are told their own codes for the name of a knowledge base.
 _NAMED_PREFIX = "/knowledge_base/"
 # What is told of a wrong body: so many mistakes, so many characters of each name in it and of each explanation. Names
@@ -77,10 +77,11 @@ def error_body(status: int, code: str, message: str, data: object = None) -> dic
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """The largest bodies in bytes: of JSON routes, and of uploads. Stands in `app.state.body_limits`."""
+    """The largest bodies in bytes: of JSON routes, of uploads, of packages. Stands in `app.state.body_limits`."""
 
     json: int
     form: int
+    package: int = 0
 
 
 class StrictRequest(Request):
@@ -122,11 +123,21 @@ class StrictRequest(Request):
         return self._form
 
 
+def _as_people_say(size: int) -> str:
+    """Bytes, as people say them."""
+    for unit, factor in (("MB", 1024**2), ("KB", 1024)):
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size} B"
+
+
 class StrictRoute(APIRoute):
     """A route that bounds the body, asks who calls before it reads it, and reads JSON strictly."""
 
     # Bytes of a body, where a route needs less than what BodyLimits lets through.
     max_body: int | None = None
+    # Its form brings the package of a knowledge base.
+    takes_package = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -139,9 +150,11 @@ class StrictRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             limits = cast("BodyLimits", request.app.state.body_limits)
-            limit = self.max_body or (limits.form if is_form else limits.json)
+            of_form = limits.package if self.takes_package else limits.form
+            limit = self.max_body or (of_form if is_form else limits.json)
             if int(request.headers.get("content-length") or 0) > limit:
-                raise TooLarge(Text(f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes"))
+                size = _as_people_say(limit)
+                raise TooLarge(Text(f"请求体超过 {size}", f"the body is larger than {size}"))
             if request.headers.get("content-encoding", "identity").lower() != "identity":
                 raise UnsupportedFile(
                     Text("请求体不能压缩后发送", "the body must not be compressed"),
@@ -176,6 +189,12 @@ def new_router(*, tags: Sequence[str], route_class: type[StrictRoute] = StrictRo
         # Scripts of old send JSON without saying so. What a foreign page sends that way is stopped by its Origin.
         strict_content_type=False,
     )
+
+
+class PackageRoute(StrictRoute):
+    """For routes that take the package of a knowledge base."""
+
+    takes_package = True
 
 
 _FRAMEWORK = {

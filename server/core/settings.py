@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     SecretStr,
     field_validator,
+    model_validator,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,9 +270,70 @@ class KBSettings(Section):
     max_file_size: Size = ByteSize(100 * 1024**2)
     max_upload_size: Size = ByteSize(200 * 1024**2)
     max_upload_files: int = Field(default=100, ge=1, le=1000)
+    max_package_size: Size = ByteSize(2 * 1024**3)
+    keep_versions: int = Field(default=5, ge=0, le=1000)
+    min_free: Size = ByteSize(512 * 1024**2)
     top_k: int = Field(default=3, ge=1, le=50)
     score_threshold: float = Field(default=1.0, ge=0, le=4)
     index_memory: ByteSize = ByteSize(2 * 1024**3)
+
+
+class VectorStoreSettings(Section):
+    """`[vector_store]`"""
+
+    default: Literal["faiss", "pg", "milvus"] = "faiss"
+    faiss_flat: int = Field(default=50_000, ge=0)
+    faiss_sq8: int = Field(default=1_000_000, ge=0)
+    faiss_lists: Literal["auto", "always", "never"] = "auto"
+    faiss_recall: float = Field(default=0.99, ge=0.5, le=1)
+    pg_url: str = ""
+    pg_schema: str = Field(default="chat2llm_vectors", pattern=r"^[a-z_][a-z0-9_]{0,40}$")
+    pg_exact: int = Field(default=20_000, ge=0)
+    milvus_uri: str = ""
+    milvus_token: SecretStr | None = None
+    milvus_database: str = Field(default="default", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")
+    timeout: Duration = timedelta(seconds=10)
+
+    _secret = field_validator("milvus_token")(_check_secret)
+
+
+class RetrievalSettings(Section):
+    words: float = Field(default=0.5, ge=0, le=1)
+    fusion: Literal["score", "rank"] = "score"
+    collapse: bool = True
+    diversity: float = Field(default=0.0, ge=0, le=0.9)
+    expand: int = Field(default=600, ge=0, le=8000)
+
+
+class RerankModelSettings(Section):
+    """`[rerank.NAME]`"""
+
+    kind: Literal["cross-encoder", "api"]
+    path: str = ""
+    max_length: int = Field(default=0, ge=0, le=32768)
+    batch_size: int = Field(default=8, ge=1, le=256)
+    device: str = "cpu"
+    url: str = ""
+    model: str = ""
+    api_key: SecretStr | None = None
+    max_chars: int = Field(default=2000, ge=100, le=20_000)
+
+    _secret = field_validator("api_key")(_check_secret)
+
+    @model_validator(mode="after")
+    def _check(self) -> "RerankModelSettings":
+        if self.kind == "cross-encoder" and not self.path:
+            raise ValueError("a cross-encoder needs the path of its folder")
+        if self.kind == "api":
+            check_url(self.url, secret=self.api_key is not None)
+        return self
+
+
+class RerankSettings(Section):
+    default: str = ""
+    candidates: int = Field(default=30, ge=2, le=100)
+    timeout: Duration = timedelta(seconds=2)
+    models: dict[str, RerankModelSettings] = Field(default_factory=dict)
 
 
 class IngestSettings(Section):
@@ -280,11 +342,14 @@ class IngestSettings(Section):
     lease: Duration = timedelta(seconds=30)
     poll: Duration = timedelta(milliseconds=500)
     parse_timeout: Duration = timedelta(seconds=120)
+    ocr_page_timeout: Duration = timedelta(seconds=20)
+    max_ocr_pages: int = Field(default=300, ge=1, le=5000)
     parse_memory: ByteSize = ByteSize(2 * 1024**3)
     max_pages: int = Field(default=5000, ge=1)
     max_chars: int = Field(default=20_000_000, ge=1000)
     max_unpacked_size: ByteSize = ByteSize(512 * 1024**2)
     max_queue: int = Field(default=10_000, ge=1)
+    max_queue_per_client: int = Field(default=5_000, ge=1)
 
 
 class EmbeddingModelSettings(Section):
@@ -419,6 +484,11 @@ class ChatSettings(Section):
     max_answer_time: Duration = timedelta(minutes=10)
     max_answer_chars: int = Field(default=200_000, ge=1)
     max_running_answers: int = Field(default=8, ge=1)
+    refusal: str = Field(default="知识库里没有找到能回答这个问题的内容。", min_length=2, max_length=500)
+    refusal_en: str = Field(
+        default="The knowledge base has nothing that answers this question.", min_length=2, max_length=500
+    )
+    only_from_sources: bool = False
 
 
 class CompatSettings(Section):
@@ -439,6 +509,9 @@ class Settings(Section):
     h5: H5Settings = H5Settings()
     wecom: WecomSettings = WecomSettings()
     kb: KBSettings = KBSettings()
+    vector_store: VectorStoreSettings = VectorStoreSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    rerank: RerankSettings = RerankSettings()
     ingest: IngestSettings = IngestSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     llm: LLMSettings = LLMSettings()

@@ -10,12 +10,14 @@ import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
-Lane = Literal["model", "search", "index", "io", "crypto", "keys", "templates"]
+Lane = Literal["model", "rerank", "search", "index", "stores", "io", "crypto", "keys", "templates"]
 
 LIMITS: dict[Lane, int] = {
     "model": 1,  # a local embedding model uses all cores by itself
+    "rerank": 2,  # waiting for the engine process, which has one thread that computes
     "search": 4,
     "index": 1,  # one writer of an index
+    "stores": 16,  # servers of vectors: threads that wait
     "io": 8,
     "templates": 4,  # programs of the operator's: one that never ends takes none of what files need
     "crypto": 1,  # RSA: one core at most, and what runs there may use plain caches

@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DatabaseError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
@@ -31,7 +32,7 @@ from server.db.sqlite import Turns, create_sqlite_engine, database_busy
 log = logging.getLogger(__name__)
 
 # What work in the background outlives: it comes round again.
-PASSING_FAULTS = (SQLAlchemyError, Busy, Overtaken)
+PASSING_FAULTS = (SQLAlchemyError, Busy, Overtaken, StorageFull)
 
 # What a user writes → the async driver behind it.
 DRIVERS = {
@@ -74,6 +75,14 @@ def async_url(url: str) -> URL:
     if driver.startswith(("mysql", "mariadb")):
         query.setdefault("charset", "utf8mb4")
     return parsed.set(drivername=driver, query=query)
+
+
+def tell_fault(words: str, error: Exception, teller: logging.Logger, **fields: object) -> None:
+    """One of PASSING_FAULTS in the log, where it may come again and again: a database that is held or away is one line, and
+    only what nobody foresaw comes with its trace."""
+    is_foreseen = isinstance(error, AppError)
+    reason = error.code if isinstance(error, AppError) else type(error).__name__
+    teller.warning(words, extra={"reason": reason, **fields}, exc_info=None if is_foreseen else error)
 
 
 class Database:
@@ -119,7 +128,7 @@ def refusals() -> Iterator[None]:
     """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
         refusal = _refusal_of(error)
         if refusal is None:
             raise
@@ -162,6 +171,16 @@ def _code_of(error: DBAPIError) -> object:
 def _refusal_of(error: DBAPIError) -> AppError | None:
     original = error.orig
     words = str(original)
+    if "image is malformed" in words:
+        return Busy(
+            Text(
+                "数据库文件已损坏，请管理员运行 kb verify 并从备份恢复",
+                "the database file is damaged; your operator must look (`kb verify`) and restore a backup",
+            ),
+            code="database_damaged",
+        )
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
     code = _code_of(error)
     if code in _DEADLOCK_CODES:
         return Deadlock(database_busy().text, retry_after=1)
@@ -170,6 +189,14 @@ def _refusal_of(error: DBAPIError) -> AppError | None:
     if code in _FULL_CODES or "disk is full" in words:
         return StorageFull(
             Text("磁盘已满，请管理员腾出空间", "the disk is full; your operator must make room")
+        )
+    if "disk I/O error" in words:
+        return StorageFull(
+            Text(
+                "数据库所在磁盘读写出错，请管理员检查",
+                "the database's disk fails; your operator must look at it",
+            ),
+            code="storage_unavailable",
         )
     if "readonly database" in words:
         return StorageFull(

@@ -9,10 +9,14 @@ from typing import Any
 import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from server.core.errors import Busy
 from server.core.i18n import Text
+
+# So many times the patience with a lock is the patience with a queue that moves.
+_LONGEST = 6
 
 
 def create_sqlite_engine(url: URL, lock_timeout: float, **options: Any) -> AsyncEngine:
@@ -44,24 +48,57 @@ def _begin(connection: Any) -> None:
 
 class Turns:
     """SQLite has one writer. In a process they take turns, in the order in which they came: its own way of waiting is to
-    sleep and try again, which leaves the database idle and lets late comers pass."""
+    sleep and try again, which leaves the database idle and lets late comers pass.
+
+    A queue that moves is no lock that somebody holds: in a busy process most of a turn goes by while its few statements wait
+    for the event loop, and a hundred at once take longer than one may wait for a lock.
+    """
 
     def __init__(self, timeout: float) -> None:
-        """`timeout`: seconds until whoever waits is sent away."""
+        """`timeout`: seconds without anybody's turn coming to its end until whoever waits is sent away."""
         self._timeout, self._lock = timeout, asyncio.Lock()
+        self._moved_at = 0.0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for one's turn to write. Raises Busy."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise database_busy() from None
+        await self._wait()
         try:
             yield
+        except OperationalError:  # another process holds the database: nothing has moved
+            raise
+        except BaseException:
+            self._moved_at = asyncio.get_running_loop().time()
+            raise
+        else:
+            self._moved_at = asyncio.get_running_loop().time()
         finally:
             self._lock.release()
+
+    async def _wait(self) -> None:
+        waiting = asyncio.ensure_future(self._lock.acquire())
+        try:
+            await self._while_it_moves(waiting)
+        except asyncio.CancelledError:
+            self._give_up(waiting)
+            raise
+        if not waiting.done():
+            self._give_up(waiting)
+            raise database_busy()
+
+    def _give_up(self, waiting: asyncio.Future[Any]) -> None:
+        """If one's turn came in this very moment, it is the next one's."""
+        if not waiting.cancel():
+            self._lock.release()
+
+    async def _while_it_moves(self, waiting: asyncio.Future[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        came_at = now = loop.time()
+        while not waiting.done() and now < (
+            end := min(max(came_at, self._moved_at) + self._timeout, came_at + _LONGEST * self._timeout)
+        ):
+            await asyncio.wait({waiting}, timeout=end - now)
+            now = loop.time()
 
 
 async def _connect(database: str, **options: Any) -> "Connection":

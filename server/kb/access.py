@@ -6,7 +6,7 @@ from server.auth.principal import Principal
 from server.core.errors import BadKBName, Conflict, Forbidden, KBNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import Settings
-from server.kb import rebuild_repository, repository
+from server.kb import job_repository, rebuild_repository, repository
 from server.kb.files import check_kb_name
 from server.kb.models import Document, KnowledgeBase
 
@@ -58,11 +58,20 @@ async def lock_own_kb(session: AsyncSession, caller: Principal, name: str) -> Kn
     return locked
 
 
-async def check_queue(session: AsyncSession, settings: Settings) -> None:
-    """Raises TooManyRequests when too many documents wait for the worker."""
-    if await repository.count_waiting_jobs(session) >= settings.ingest.max_queue:
+async def check_queue(session: AsyncSession, client_id: str, settings: Settings) -> None:
+    """Raises TooManyRequests when too many documents wait for the worker, of this client or of all."""
+    limits = settings.ingest
+    if await job_repository.count_waiting_jobs(session) >= limits.max_queue:
         raise TooManyRequests(
             Text("排队处理的文件太多，请稍后再上传", "too many documents are waiting; upload later"),
+            retry_after=60,
+        )
+    if await job_repository.count_waiting_jobs(session, client_id) >= limits.max_queue_per_client:
+        raise TooManyRequests(
+            Text(
+                f"您已有 {limits.max_queue_per_client} 个文件在排队处理，等处理掉一些再上传",
+                f"{limits.max_queue_per_client} of your documents are waiting; upload more when some are done",
+            ),
             retry_after=60,
         )
 

@@ -4,18 +4,21 @@ Whose a conversation is, whoever calls has made sure of; and it holds the conver
 knowledge base or deletes it, so that neither is left without the other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.core.errors import DocumentNotFound
+from server.core.pagination import PageParams
 from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import attachment_repository, repository
 from server.kb.files import FileStore
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase
-from server.kb.service import Accepted, Content, KBService, Upload
+from server.kb.passages import ReadText, read_page
+from server.kb.service import Content, KBService
+from server.kb.uploads import Accepted, Upload
 
 # No knowledge base that somebody makes can be called so: files.check_kb_name.
 _NAME = "*{}"
@@ -28,8 +31,14 @@ class Attached:
     kb: KnowledgeBase
     # Is there something to be searched?
     is_ready: bool
-    # Names of the files that are still being read.
+    # Names of the files that are missing: they are still being read.
     unread: list[str]
+    # And of the others.
+    read: list[str]
+
+    def without_search(self) -> "Attached":
+        """For as long as its embedding model is not there: a question is answered without these files, and says so."""
+        return replace(self, is_ready=False, unread=[*self.unread, *self.read], read=[])
 
 
 async def find_attached(session: AsyncSession, session_id: str) -> Attached | None:
@@ -40,8 +49,8 @@ async def find_attached(session: AsyncSession, session_id: str) -> Attached | No
         return None
     at_rest = (DocumentState.READY, DocumentState.FAILED)
     unread = dict.fromkeys(row.file_name for row in documents if row.state not in at_rest)
-    is_ready = any(row.state == DocumentState.READY for row in documents)
-    return Attached(kb, is_ready, list(unread)) if is_ready or unread else None
+    read = dict.fromkeys(row.file_name for row in documents if row.state == DocumentState.READY)
+    return Attached(kb, bool(read), list(unread), list(read)) if read or unread else None
 
 
 class Attachments:
@@ -72,8 +81,11 @@ class Attachments:
         return found or draft
 
     async def add(self, kb: KnowledgeBase, upload: Upload) -> Accepted:
-        """As any upload; what had the name before is replaced. Raises Conflict when there are too many, KBNotFound."""
-        return await self._kb.upload(kb, upload, self._kb.choose_chunking(), override=True)
+        """As any upload; what had the name before is replaced. Raises Conflict when there are too many, KBNotFound,
+        TooManyRequests."""
+        return await self._kb.uploads.take(
+            kb, upload, self._kb.choose_chunking(), override=True, is_queued=True
+        )
 
     async def list_all(self, session_id: str) -> list[tuple[Document, Job | None]]:
         """The newest version of each file with its last job, by the time of the upload."""
@@ -102,6 +114,11 @@ class Attachments:
         async with self._database.read() as session:
             document = await self._find(session, session_id, document_id)
         return await self._kb.open(document, preview=preview)
+
+    async def read(self, session_id: str, document_id: str, paging: PageParams, near: int | None) -> ReadText:
+        """What was read of a file. Raises DocumentNotFound."""
+        async with self._database.read() as session:
+            return await read_page(session, await self._find(session, session_id, document_id), paging, near)
 
     async def _find(self, session: AsyncSession, session_id: str, document_id: str) -> Document:
         kb = await attachment_repository.find_kb(session, session_id)

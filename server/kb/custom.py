@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from server.core import strict_json
+from server.kb.anchors import QUESTION
 from server.kb.loaders.clean import clean_label, clean_text
 
 # Of one file.
@@ -17,7 +18,7 @@ MAX_PASSAGES = 10_000
 MAX_CHARS = 20_000
 _MAX_KEYS, _MAX_VALUE = 32, 500
 # What the server says itself about a hit, or means something else inside.
-_RESERVED = {"source", "document_id", "chunk_id", "atomic"}
+_RESERVED = {"source", "document_id", "chunk_id", "atomic", "qa", QUESTION}
 
 Passages = list[dict[str, Any]]
 

@@ -11,6 +11,10 @@ from server.core.i18n import Language, negotiate
 from server.core.settings import CompatSettings, Settings
 from server.core.tasks import BackgroundTasks
 from server.kb.files import MAX_KB_NAME
+from server.kb.history import History
+from server.kb.jobs import Jobs
+from server.kb.package_export import Exports
+from server.kb.package_import import Imports
 from server.kb.service import KBService
 from server.kb.upkeep import Upkeep
 
@@ -32,6 +36,22 @@ async def _service(request: Request) -> KBService:
 
 async def _upkeep(request: Request) -> Upkeep:
     return cast("Upkeep", request.app.state.upkeep)
+
+
+async def _jobs(request: Request) -> Jobs:
+    return cast("Jobs", request.app.state.jobs)
+
+
+async def _history(request: Request) -> History:
+    return cast("History", request.app.state.history)
+
+
+async def _exports(request: Request) -> Exports:
+    return cast("Exports", request.app.state.exports)
+
+
+async def _imports(request: Request) -> Imports:
+    return cast("Imports", request.app.state.imports)
 
 
 async def _stream(request: Request) -> StreamContext:
@@ -61,6 +81,10 @@ async def _compat(request: Request) -> CompatSettings:
 
 KB = Annotated[KBService, Depends(_service)]
 UpkeepDep = Annotated[Upkeep, Depends(_upkeep)]
+JobsDep = Annotated[Jobs, Depends(_jobs)]
+HistoryDep = Annotated[History, Depends(_history)]
+ExportsDep = Annotated[Exports, Depends(_exports)]
+ImportsDep = Annotated[Imports, Depends(_imports)]
 Streaming = Annotated[StreamContext, Depends(_stream)]
 Compat = Annotated[CompatSettings, Depends(_compat)]
 Lang = Annotated[Language, Depends(_language)]

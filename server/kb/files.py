@@ -12,13 +12,12 @@ import os
 import re
 import shutil
 import unicodedata
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from server.core.durable import sync_folder
-from server.core.errors import BadKBName, BadRequest, Invalid, StorageFull, TooLarge, UnsupportedFile
+from server.core.errors import BadKBName, BadRequest, StorageFull, TooLarge
 from server.core.i18n import Text
 from server.kb.segments import SegmentError, read_segment
 
@@ -29,8 +28,8 @@ MAX_FILE_NAME_BYTES, MAX_FILE_NAME = 200, 255
 MAX_KB_NAME = 64
 # In place of a model's name: whatever model.
 ANY_MODEL = "*"
-# Below this the disk counts as full: uploads are refused before anything is written.
-MIN_FREE_BYTES = 512 * 1024**2
+# Unless the settings say otherwise: below this the disk counts as full.
+MIN_FREE = 512 * 1024**2
 # Tries to remove a folder that others may still be writing to.
 _REMOVALS = 5
 
@@ -38,12 +37,6 @@ _KB_NAME = re.compile(r"[\w\- ]+")
 _SEPARATORS = re.compile(r'[\\:*?"<>|]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-# The part that makes a zip a document of Office.
-_OFFICE_PARTS = {".docx": "word/document.xml", ".xlsx": "xl/workbook.xml", ".pptx": "ppt/presentation.xml"}
-_OTHER_ZIPS = {".epub", ".odt"}
-_OLE_SUFFIXES = {".msg"}
 
 
 def check_kb_name(name: str) -> str:
@@ -113,47 +106,6 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def check_type(path: Path, suffix: str, size: int) -> None:
-    """Does the content look like its suffix says? Raises Invalid (empty) or UnsupportedFile (another type)."""
-    if size == 0:
-        raise Invalid(Text("文件是空的（0 字节）", "the file is empty (0 bytes)"), code="empty_file")
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if not _looks_like(head, path, suffix):
-        raise UnsupportedFile(
-            Text(
-                f"文件内容不是 {suffix} 格式，请检查扩展名",
-                f"the content is not {suffix}; check the file's extension",
-            ),
-            code="type_mismatch",
-        )
-
-
-def _looks_like(head: bytes, path: Path, suffix: str) -> bool:
-    is_zip, is_ole = head.startswith(b"PK\x03\x04"), head.startswith(_OLE)
-    if suffix == ".pdf":
-        return b"%PDF-" in head[:1024]
-    if suffix in _OFFICE_PARTS:
-        # An encrypted Office file is an OLE container; the loader says so.
-        return is_ole or (is_zip and _has_part(path, _OFFICE_PARTS[suffix]))
-    if suffix in _OTHER_ZIPS:
-        return is_zip
-    if suffix in _OLE_SUFFIXES:
-        return is_ole
-    return not (
-        is_zip or is_ole or head.startswith((b"%PDF-", b"\x7fELF", b"MZ\x90", b"\x89PNG", b"\xff\xd8\xff"))
-    ) and (head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) * 100 <= len(head))
-
-
-def _has_part(path: Path, part: str) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return part in archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        # Damaged rather than mistyped: the loader finds out and says so.
-        return True
-
-
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file that is safe on disk."""
@@ -166,8 +118,19 @@ class StoredFile:
 class FileStore:
     """The folder of all knowledge bases. Every method blocks; call it from the `io` lane."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir: Path, min_free: int = MIN_FREE) -> None:
+        """`min_free`: bytes of disk below which no upload is taken; the rest goes on."""
+        self.data_dir, self._min_free = data_dir, min_free
+
+    def check_room(self, size: int = 0) -> None:
+        """Raises StorageFull when so many bytes are to be refused before anything is written."""
+        if self.free() < size + self._min_free:
+            raise StorageFull(_nearly_full(self._min_free))
+
+    def free(self) -> int:
+        """Bytes that may be written."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.data_dir).free
 
     def content_path(self, kb_id: str, document_id: str, suffix: str) -> Path:
         return self.data_dir / kb_id / "content" / f"{document_id}{suffix}"
@@ -177,25 +140,11 @@ class FileStore:
 
     def save(self, source: BinaryIO, target: Path, limit: int | None = None) -> StoredFile:
         """Copy an upload to `target` durably. Raises StorageFull before or while the disk fills up, TooLarge past `limit` bytes."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(target.parent).free < MIN_FREE_BYTES:
-            raise StorageFull(_DISK_FULL)
-        temporary = target.with_name(target.name + ".tmp")
+        self.check_room()
         try:
-            with temporary.open("wb") as file:
-                sha256, size = _copy(source, file, limit)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-            sync_folder(target.parent)
+            sha256, size = write_file(target, source, limit)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
-            if error.errno not in _NO_SPACE:
-                raise
-            raise StorageFull(_DISK_FULL) from error
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            raise storage_refusal(error) from error
         return StoredFile(target, size, sha256)
 
     def copy_content(self, kb_id: str, document_id: str, suffix: str, copy_id: str) -> None:
@@ -207,7 +156,8 @@ class FileStore:
         except FileNotFoundError:
             raise
         except OSError:  # a file system without links
-            shutil.copyfile(source, target)
+            with source.open("rb") as file:
+                write_file(target, file)
         os.utime(target)  # young, as the sweep takes what has no row yet
         sync_folder(target.parent)
 
@@ -226,8 +176,8 @@ class FileStore:
         return same
 
     def remove_document(self, kb_id: str, model: str, document_id: str, suffix: str) -> None:
-        """Remove a document's files; those that are gone already are no fault."""
-        self.content_path(kb_id, document_id, suffix).unlink(missing_ok=True)
+        """Remove a document's files. It is invisible already: what cannot be removed is left to the sweep."""
+        remove_file(self.content_path(kb_id, document_id, suffix))
         self.remove_segments(kb_id, model, document_id)
 
     def remove_everywhere(self, kb_id: str, document_id: str, suffix: str) -> None:
@@ -235,11 +185,12 @@ class FileStore:
         self.remove_document(kb_id, ANY_MODEL, document_id, suffix)
 
     def remove_segments(self, kb_id: str, model: str, document_id: str, keep: str | None = None) -> None:
-        """Remove a document's vectors, of every attempt but the one whose segment is `keep`."""
+        """Remove a document's vectors, of every attempt but the one whose segment is `keep`; beside that, another process may be
+        writing one."""
         folder = ANY_MODEL if model == ANY_MODEL else glob.escape(model)
         for path in (self.data_dir / kb_id / "vector_store").glob(f"{folder}/{document_id}.*"):
-            if path.name != keep:
-                path.unlink(missing_ok=True)
+            if path.name != keep and (keep is None or path.suffix != ".tmp"):
+                remove_file(path)
 
     def remove_kb(self, kb_id: str) -> None:
         """Remove a deleted knowledge base's folder. It is invisible already: what cannot be removed is left to the sweep."""
@@ -251,6 +202,41 @@ class FileStore:
             shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             log.warning("folder not removed", extra={"folder": kb_id})
+
+
+def storage_refusal(error: OSError) -> StorageFull:
+    """What to tell whoever wanted a file to be kept."""
+    if error.errno in NO_SPACE:
+        return StorageFull(_DISK_FULL)
+    return StorageFull(_DISK_BROKEN, code="storage_unavailable")
+
+
+def remove_file(path: Path) -> None:
+    """Remove what no row knows; what cannot be removed now is left to the sweep."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("file not removed", extra={"file": path.name, "reason": error.strerror})
+
+
+def write_file(target: Path, source: BinaryIO, limit: int | None = None) -> tuple[str, int]:
+    """Copy to `target` durably: after a crash there is the whole file or none. Returns what it hashes to, and its size.
+
+    Raises TooLarge past `limit` bytes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(target.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            sha256, size = _copy(source, file, limit)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except BaseException:
+        remove_file(temporary)
+        raise
+    return sha256, size
 
 
 def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> tuple[str, int]:
@@ -266,5 +252,18 @@ def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> tuple[str, i
     return digest.hexdigest(), size
 
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DISK_FULL = Text("磁盘空间不足，文件没有保存", "the disk is full; the file was not stored")
+_DISK_BROKEN = Text(
+    "磁盘读写出错，文件没有保存，请管理员检查磁盘",
+    "the disk fails, and the file was not stored; your operator must look at it",
+)
+
+
+def _nearly_full(least: int) -> Text:
+    megabytes = least // 1024**2
+    return Text(
+        f"磁盘剩余空间不足 {megabytes} MB，暂不接收文件；检索、问答和删除照常。请管理员腾出空间",
+        f"less than {megabytes} MB of disk are left: no files are taken until your operator makes room; searching, asking and "
+        "deleting go on",
+    )

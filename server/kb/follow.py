@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from server.core.errors import AppError, Conflict, KBNotFound, NotFound
@@ -70,8 +71,9 @@ class Follower:
             finished += 1
             yield Progress(file_name, finished, rereading.total, error)
         pending = dict(rereading.documents)
+        since: dict[str, datetime] = {}
         while True:
-            for document_id, ended in (await self._look(rereading, pending)).items():
+            for document_id, ended in (await self._look(rereading, pending, since)).items():
                 finished += 1
                 has_failed = has_failed or ended is not None
                 yield Progress(pending.pop(document_id), finished, rereading.total, ended)
@@ -94,9 +96,11 @@ class Follower:
                 ended[event.file_name] = event.error
         return ended
 
-    async def _look(self, rereading: Rereading, pending: dict[str, str]) -> dict[str, AppError | None]:
+    async def _look(
+        self, rereading: Rereading, pending: dict[str, str], since: dict[str, datetime]
+    ) -> dict[str, AppError | None]:
         """Which of these have ended, and why not as they should. One that gave way to another version of its file is
-        replaced by that in `pending`."""
+        replaced by that in `pending`; `since`: from when they are, as far as they were seen."""
         states: dict[str, rebuild_repository.DocumentEnd] = {}
         ids = list(pending)
         for start in range(0, len(ids), _BATCH):
@@ -105,17 +109,19 @@ class Follower:
         ended: dict[str, AppError | None] = {}
         for document_id in ids:
             if document_id in states:
-                state, reason, chunking = states[document_id]
+                state, reason, chunking, since[document_id] = states[document_id]
                 if state in (DocumentState.READY, DocumentState.FAILED, DocumentState.STORED):
                     is_other = rereading.chunking is not None and chunking != rereading.chunking
                     ended[document_id] = _outcome(state, reason, is_other=is_other)
             elif (successor := await self._successor(rereading, pending[document_id])) is None:
                 ended[document_id] = _deleted()
+            elif not rereading.plan and _is_older(successor, since.get(document_id)):
+                ended[document_id] = _cancelled()  # what it was to replace is there still
             else:
-                pending[successor] = pending.pop(document_id)
+                pending[successor.id] = pending.pop(document_id)
         return ended
 
-    async def _successor(self, rereading: Rereading, file_name: str) -> str | None:
+    async def _successor(self, rereading: Rereading, file_name: str) -> Document | None:
         """The version that took the place of one that is gone; None: the file was deleted."""
         if rereading.plan is not None:
             await self._has_changed(rereading)
@@ -128,7 +134,7 @@ class Follower:
         order: Sequence[Slot] = (Slot.NEXT, Slot.LIVE)
         if rereading.plan is not None:
             order = (Slot.REBUILD, *order)
-        return next((versions[slot].id for slot in order if slot in versions), None)
+        return next((versions[slot] for slot in order if slot in versions), None)
 
     async def _has_changed(self, rereading: Rereading) -> bool:
         """Is the change of the model done? Raises KBNotFound, Conflict when it was called off."""
@@ -167,6 +173,18 @@ def _outcome(state: str, reason: dict[str, Any] | None, *, is_other: bool) -> Ap
 
 def _deleted() -> NotFound:
     return NotFound(Text("处理期间被删除", "it was deleted meanwhile"), code="document_not_found")
+
+
+def _is_older(version: Document, since: datetime | None) -> bool:
+    """Was it searched before the one that is gone came?"""
+    is_ready = version.state == DocumentState.READY
+    return is_ready and since is not None and version.created_at < since
+
+
+def _cancelled() -> Conflict:
+    return Conflict(
+        Text("处理被取消，仍是原来的版本", "it was cancelled; the version before it stays"), code="cancelled"
+    )
 
 
 def _held_up(rereading: Rereading) -> Conflict:

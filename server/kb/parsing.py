@@ -13,15 +13,16 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from langchain_core.documents import Document
 
-from server.kb.loaders.base import LoadError, LoadLimits
+from server.kb.loaders.base import Findings, LoadError, LoadLimits
 from server.kb.loaders.errors import out_of_memory, parse_crashed, parse_timeout
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,17 @@ _ENVIRONMENT = {
 }
 
 
+# Is told how many pages of how many are read: pages(done, total). Of files that have pages, and not of each page.
+Pages = Callable[[int, int], None]
+
+
+class Reading(NamedTuple):
+    """What a file says, and what was found beside it."""
+
+    documents: list[Document]
+    findings: Findings
+
+
 class _ChildDiedError(Exception):
     """The child ended in the middle of a file; `status` is its return code, `frames` where it was."""
 
@@ -72,17 +84,25 @@ class _ChildDiedError(Exception):
 class Parser:
     """Reads one file at a time in one child, which it starts when needed and replaces when worn or killed.
 
-    `loaders` names the module whose `load` the child calls.
+    A file has `timeout` to be read in, and each page whose text must be recognised `page_timeout` more. `loaders` names the
+    module whose `load` the child calls.
     """
 
     def __init__(
-        self, limits: LoadLimits, *, timeout: timedelta, memory: int, loaders: str = "server.kb.loaders"
+        self,
+        limits: LoadLimits,
+        *,
+        timeout: timedelta,
+        memory: int,
+        page_timeout: timedelta = timedelta(seconds=20),
+        loaders: str = "server.kb.loaders",
     ) -> None:
-        self._seconds = timeout.total_seconds()
+        self._seconds, self._page_seconds = timeout.total_seconds(), page_timeout.total_seconds()
         self._config = {
             "limits": asdict(limits),
             "memory": memory,
             "cpu_seconds": math.ceil(self._seconds) + 1,  # behind the wall limit, for a parent that hangs
+            "slow_seconds": self._page_seconds,
             "loaders": loaders,
         }
         self._max_rss = memory // 4
@@ -91,18 +111,35 @@ class Parser:
         self._endings: set[asyncio.Task[None]] = set()
 
     async def parse(self, path: Path, suffix: str) -> list[Document]:
+        """Read a file, for its text alone. Raises LoadError."""
+        return (await self.read(path, suffix)).documents
+
+    async def read(self, path: Path, suffix: str, pages: Pages | None = None) -> Reading:
         """Read a file. Raises LoadError, `parse_timeout` and `parse_crashed` included."""
         async with self._lock:
+            seconds = self._seconds
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._seconds) as limit:
+
+                    def begin_page(at: int, of: int, *, is_slow: bool) -> None:
+                        nonlocal seconds
+                        if pages is not None:
+                            pages(at, of)
+                        if is_slow:
+                            seconds += self._page_seconds
+                            limit.reschedule((limit.when() or 0.0) + self._page_seconds)
+
                     await self._end_unfit_child()  # it may have died since the last file
                     if self._child is None:
                         self._child = await _Child.start(self._config, self._max_rss)
-                    return await self._child.parse(path, suffix)
+                    reading = await self._child.read(path, suffix, begin_page)
+                    if pages is not None and reading.findings.pages:
+                        pages(reading.findings.pages, reading.findings.pages)
+                    return reading
             except TimeoutError:
-                raise parse_timeout(self._seconds) from None
+                raise parse_timeout(seconds) from None
             except _ChildDiedError as death:
-                raise death.reason(self._seconds) from None
+                raise death.reason(seconds) from None
             finally:
                 await self._end_unfit_child()
 
@@ -148,7 +185,7 @@ class _Child:
                 limit=_MAX_LINE,
                 cwd=folder,
                 env={**_ENVIRONMENT, "HOME": str(folder), "TMPDIR": str(folder)},
-                start_new_session=True,  # so that what it starts (pandoc) is killed with it
+                start_new_session=True,  # so that what it starts (pandoc, LibreOffice) is killed with it
             )
         finally:
             stderr.close()
@@ -160,7 +197,7 @@ class _Child:
         is_idle = not self._is_busy and self._process.returncode is None
         return is_idle and self._files < _MAX_FILES_PER_CHILD and self._rss <= self._max_rss
 
-    async def parse(self, path: Path, suffix: str) -> list[Document]:
+    async def read(self, path: Path, suffix: str, begin_page: Callable[..., None]) -> Reading:
         """Raises LoadError or _ChildDiedError."""
         self._is_busy = True
         self._files += 1
@@ -169,23 +206,28 @@ class _Child:
         texts: list[list[str]] = []
         metadata: list[dict[str, Any]] = []
         while True:
-            reply = await self._read()
+            reply = await self._next_reply()
             if "text" in reply:
                 texts.append([reply["text"]])
                 metadata.append(reply["metadata"])
             elif "more" in reply:
                 texts[-1].append(reply["more"])
+            elif "at" in reply:
+                begin_page(reply["at"], reply["of"], is_slow=reply["slow"])
             else:
                 break
         self._is_busy, self._rss = False, reply["rss"]
+        findings = Findings(**reply["findings"])
         if "error" in reply:
-            raise LoadError(*reply["error"])
-        return [
+            code, zh, en = reply["error"]
+            raise LoadError(code, zh, en, findings)
+        documents = [
             Document(page_content="".join(parts), metadata=data)
             for parts, data in zip(texts, metadata, strict=True)
         ]
+        return Reading(documents, findings)
 
-    async def _read(self) -> dict[str, Any]:
+    async def _next_reply(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line.endswith(b"\n"):

@@ -56,6 +56,12 @@ async def list_enabled(session: AsyncSession, client_id: str, scope: Scope) -> l
     return [(number, key) for number, key in await session.execute(query)]
 
 
+async def list_unanswered(session: AsyncSession, kb_id: str, limit: int) -> list[str]:
+    """Enabled questions of a knowledge base that its documents are to answer, those that were asked most first."""
+    query = select(Question.query).where(Question.kb_id == kb_id, Question.enabled, Question.answer.is_(None))
+    return list(await session.scalars(query.order_by(Question.tap_count.desc(), Question.id).limit(limit)))
+
+
 async def list_most_asked(
     session: AsyncSession, client_id: str, kb_id: str, limit: int
 ) -> list[tuple[str, str]]:

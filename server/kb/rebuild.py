@@ -6,7 +6,6 @@ up: it is mended or deleted, or the change is begun anew. Nothing gets lost to s
 """
 
 import logging
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +15,9 @@ from embeddings import Fingerprint
 from server.core.errors import NotFound
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import rebuild_repository, repository
+from server.kb import job_repository, rebuild_repository, repository, version_repository
 from server.kb.files import FileStore
-from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
+from server.kb.models import Document, DocumentState, KnowledgeBase, Slot, fingerprint_of
 from server.kb.splitters import Chunking
 from server.kb.versions import Versions
 
@@ -43,7 +42,7 @@ class Rebuilds:
 
         Returns what stands in `KnowledgeBase.rebuild` until it is done.
         """
-        plan = {"model": model, "fingerprint": fingerprint.to_json(), "chunking": asdict(chunking)}
+        plan = {"model": model, "fingerprint": fingerprint_of(fingerprint), "chunking": chunking.to_json()}
         stale: list[Document] = []
         async with self._database.write() as session:
             kb = await rebuild_repository.lock_kb(session, kb_id)
@@ -95,10 +94,12 @@ class Rebuilds:
             if kb is None or kb.rebuild is None:
                 return
             chunking: dict[str, Any] = kb.rebuild["chunking"]
+            model = kb.embed_model
             missing, stale, is_complete = await self._compare(session, kb_id)
             await repository.delete_documents(session, [row.id for row in stale])
-            old = await self._switch(session, kb) if is_complete else []
+            old, unfit = await self._switch(session, kb) if is_complete else ([], [])
         await self._versions.drop(kb_id, [*stale, *old])
+        await self._versions.drop_vectors(kb_id, model, unfit)
         for document in missing:
             await self._add_version(document, chunking)
 
@@ -118,8 +119,9 @@ class Rebuilds:
         is_ready = all(row.state == DocumentState.READY for row in fresh.values())
         return missing, stale, is_ready and not missing
 
-    async def _switch(self, session: AsyncSession, kb: KnowledgeBase) -> list[Document]:
-        """The one commit. Returns the versions that were searched until now."""
+    async def _switch(self, session: AsyncSession, kb: KnowledgeBase) -> tuple[list[Document], list[str]]:
+        """The one commit. Returns the versions that were searched until now, which become no earlier versions, as it is not the
+        files that have changed; and the segments of those there are, which are of no use any more."""
         assert kb.rebuild is not None
         live = await rebuild_repository.list_slot(session, kb.id, Slot.LIVE)
         old = [row for row in live.values() if row.state == DocumentState.READY]
@@ -128,17 +130,18 @@ class Rebuilds:
         kb.embed_model, kb.fingerprint = kb.rebuild["model"], kb.rebuild["fingerprint"]
         kb.rebuild = None
         kb.generation += 1
+        unfit = await version_repository.forget_vectors(session, kb)
         # Perhaps it was the model they failed for.
         await self._try_again(session, await rebuild_repository.list_failed(session, kb.id))
         log.info(
             "embedding model changed", extra={"kb": kb.id, "model": kb.embed_model, "documents": len(old)}
         )
-        return old
+        return old, unfit
 
     async def _try_again(self, session: AsyncSession, documents: list[Document]) -> None:
         for row in documents:
             row.state, row.error_code, row.error_text = DocumentState.WAITING, None, None
-            repository.add_job(session, row, self._clock.now())
+            await job_repository.add_job(session, row, self._clock.now())
 
     async def _add_version(self, document: Document, chunking: dict[str, Any]) -> None:
         try:
@@ -151,11 +154,12 @@ class Rebuilds:
         async with self._database.write() as session:
             kb = await rebuild_repository.lock_kb(session, document.kb_id)
             is_wanted = kb is not None and kb.rebuild is not None
+            await repository.take_over(session, version, document.id)
             if is_wanted and await repository.add_document(session, version):
                 if document.custom_docs:
                     passages = await repository.get_custom_passages(session, document.id)
                     await repository.set_custom_passages(session, version.id, passages)
-                repository.add_job(session, version, version.created_at)
+                await job_repository.add_job(session, version, version.created_at)
                 return
         await self._versions.drop(document.kb_id, [version])
 

@@ -1,6 +1,7 @@
 """SQL about a change of the embedding model. Functions take the session first and never commit."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, select, update
@@ -10,11 +11,12 @@ from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
 
 
 class DocumentEnd(NamedTuple):
-    """`reason` of a failure, and what the document is cut by."""
+    """`reason` of a failure, what the document is cut by, and since when there is this version."""
 
     state: str
     reason: dict[str, Any] | None
     chunking: dict[str, Any] | None
+    created_at: datetime
 
 
 async def list_rebuilding(session: AsyncSession) -> list[str]:
@@ -65,9 +67,9 @@ async def list_failed(session: AsyncSession, kb_id: str) -> list[Document]:
 
 
 async def list_states(session: AsyncSession, ids: Sequence[str]) -> dict[str, DocumentEnd]:
-    """How documents stand, by id; those that were deleted are missing."""
-    query = select(Document.id, Document.state, Document.error_text, Document.chunking)
-    rows = await session.execute(query.where(Document.id.in_(ids)))
+    """How documents stand, by id; those that were deleted, or gave way to another version, are missing."""
+    query = select(Document.id, Document.state, Document.error_text, Document.chunking, Document.created_at)
+    rows = await session.execute(query.where(Document.id.in_(ids), Document.slot.is_not(None)))
     return {row_id: DocumentEnd(*how) for row_id, *how in rows}
 
 

@@ -1,32 +1,32 @@
 """SQL about knowledge bases. Functions take the session first and never commit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.models import Client
-from server.core.ids import new_id
+from server.db.batches import batches
+from server.kb.filters import Filters
 from server.kb.models import (
+    SEARCHED,
     Chunk,
     CustomPassages,
     Document,
     DocumentState,
+    DocumentTerms,
     Job,
-    JobKind,
     JobState,
     KnowledgeBase,
     Slot,
 )
+from server.kb.visibility import Viewer, may_see, visible
 
-# Bound parameters per statement: SQLite's old limit is 999.
-_BATCH = 500
-# All but those of files that are attached to conversations: attachments.py.
-_SHOWN = KnowledgeBase.session_id.is_(None)
+# All but those of files that are attached to conversations (attachments.py), and what is still being imported.
+SHOWN = and_(KnowledgeBase.session_id.is_(None), ~KnowledgeBase.importing)
 
 
 # ── knowledge bases ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -43,7 +43,7 @@ async def find_kb(session: AsyncSession, client_id: str, name: str) -> Knowledge
     query = select(KnowledgeBase).where(
         KnowledgeBase.name == name,
         or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared),
-        _SHOWN,
+        SHOWN,
     )
     found = list(await session.scalars(query.order_by(KnowledgeBase.created_at)))
     return next((kb for kb in found if kb.client_id == client_id), found[0] if found else None)
@@ -54,7 +54,7 @@ async def find_kbs_named(
 ) -> dict[str, KnowledgeBase]:
     """As `find_kb`, of many names at once."""
     found: dict[str, KnowledgeBase] = {}
-    for batch in _batches(sorted(names)):
+    for batch in batches(sorted(names)):
         query = select(KnowledgeBase).where(
             KnowledgeBase.name.in_(batch), or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared)
         )
@@ -67,22 +67,22 @@ async def find_kbs_named(
 async def hold_kbs(session: AsyncSession, ids: Iterable[str]) -> set[str]:
     """Those of these that are there, and that nobody deletes before this transaction ends."""
     held: set[str] = set()
-    for batch in _batches(sorted(ids)):
+    for batch in batches(sorted(ids)):
         query = select(KnowledgeBase.id).where(KnowledgeBase.id.in_(batch)).order_by(KnowledgeBase.id)
         held |= set(await session.scalars(query.with_for_update(read=True, key_share=True)))
     return held
 
 
-async def list_kbs(session: AsyncSession, client_id: str) -> list[tuple[KnowledgeBase, int]]:
-    """What a client's readers see, own ones first, each with its number of live documents."""
+async def list_kbs(session: AsyncSession, client_id: str, viewer: Viewer) -> list[tuple[KnowledgeBase, int]]:
+    """What a client's readers see, own ones first, each with the number of live documents that the viewer sees."""
+    is_own = KnowledgeBase.client_id == client_id
+    is_seen = or_(and_(is_own, visible(viewer, client_id)), and_(~is_own, visible(viewer, None)))
     count = (
         select(func.count())
-        .where(Document.kb_id == KnowledgeBase.id, Document.slot == Slot.LIVE)
+        .where(Document.kb_id == KnowledgeBase.id, Document.slot == Slot.LIVE, is_seen)
         .scalar_subquery()
     )
-    query = select(KnowledgeBase, count).where(
-        or_(KnowledgeBase.client_id == client_id, KnowledgeBase.shared), _SHOWN
-    )
+    query = select(KnowledgeBase, count).where(or_(is_own, KnowledgeBase.shared), SHOWN)
     rows = (await session.execute(query.order_by(KnowledgeBase.created_at))).all()
     return sorted(((kb, number) for kb, number in rows), key=lambda row: row[0].client_id != client_id)
 
@@ -91,7 +91,7 @@ async def find_kbs(
     session: AsyncSession, names: Sequence[str] | None, client_id: str | None
 ) -> list[KnowledgeBase]:
     """Those of some names (None: all) and of one client (None: of all), for an operator."""
-    query = select(KnowledgeBase).where(_SHOWN).order_by(KnowledgeBase.client_id, KnowledgeBase.name)
+    query = select(KnowledgeBase).where(SHOWN).order_by(KnowledgeBase.client_id, KnowledgeBase.name)
     if names is not None:
         query = query.where(KnowledgeBase.name.in_(names))
     if client_id is not None:
@@ -128,10 +128,14 @@ async def get_generation(session: AsyncSession, kb_id: str) -> int | None:
 
 
 async def list_documents(
-    session: AsyncSession, kb_id: str, *, offset: int = 0, limit: int | None = None
+    session: AsyncSession, kb: KnowledgeBase, viewer: Viewer, *, offset: int = 0, limit: int | None = None
 ) -> tuple[list[Document], int]:
-    """Live documents and pending replacements, by name; and how many there are."""
-    mine = and_(Document.kb_id == kb_id, Document.slot.in_((Slot.LIVE, Slot.NEXT)))
+    """Live documents and pending replacements that the viewer sees, by name; and how many there are."""
+    mine = and_(
+        Document.kb_id == kb.id,
+        Document.slot.in_((Slot.LIVE, Slot.NEXT)),
+        visible(viewer, kb.client_id),
+    )
     total = await session.scalar(select(func.count()).select_from(Document).where(mine))
     query = (
         select(Document).where(mine).order_by(Document.name_key, Document.slot).offset(offset).limit(limit)
@@ -147,6 +151,14 @@ async def find_documents(session: AsyncSession, kb_id: str, key: str) -> dict[st
     return {str(document.slot): document for document in await session.scalars(query)}
 
 
+async def find_seen(
+    session: AsyncSession, kb: KnowledgeBase, viewer: Viewer, key: str
+) -> dict[str, Document]:
+    """Those of them that the viewer sees."""
+    versions = await find_documents(session, kb.id, key)
+    return {slot: row for slot, row in versions.items() if may_see(viewer, kb.client_id, row.visible_to)}
+
+
 async def count_files(session: AsyncSession, kb_id: str, *, but: str) -> int:
     """How many files are in it, beside the one of this key."""
     names = select(Document.name_key).where(Document.kb_id == kb_id, Document.slot.is_not(None)).distinct()
@@ -156,6 +168,31 @@ async def count_files(session: AsyncSession, kb_id: str, *, but: str) -> int:
 
 async def find_document(session: AsyncSession, document_id: str) -> Document | None:
     return await session.get(Document, document_id)
+
+
+async def list_restricted(session: AsyncSession, kb_id: str) -> dict[str, frozenset[str]]:
+    """Documents that not everybody may see, in all versions but the archived: their ids, and those of who may."""
+    query = select(Document.id, Document.visible_to).where(
+        Document.kb_id == kb_id, Document.slot.is_not(None), Document.visible_to.is_not(None)
+    )
+    return {document_id: frozenset(users or ()) for document_id, users in await session.execute(query)}
+
+
+async def label(
+    session: AsyncSession, kb_id: str, versions: Iterable[Document], labels: Mapping[str, Any]
+) -> None:
+    """Say something else of all versions of a file; every search heeds it. The knowledge base is locked."""
+    for row in versions:
+        row.label(labels)
+    if labels:
+        await bump_generation(session, kb_id)
+
+
+async def take_over(session: AsyncSession, version: Document, document_id: str) -> None:
+    """Say of a new version what is said of that document at this moment. The knowledge base is locked: nobody changes it."""
+    newest = await session.get(Document, document_id, populate_existing=True)
+    if newest is not None:
+        version.take_over(newest)
 
 
 async def add_document(session: AsyncSession, document: Document) -> bool:
@@ -175,11 +212,14 @@ async def get_custom_passages(session: AsyncSession, document_id: str) -> list[d
 
 
 async def rechunk_waiting(session: AsyncSession, document_id: str, chunking: dict[str, Any]) -> bool:
-    """Change what a document will be cut by; False when a worker has it, or nobody waits for it any more."""
+    """Change what a document will be cut by; False when a worker has it, or nobody waits for it any more. The knowledge base
+    is locked."""
     query = select(Job.id).where(Job.document_id == document_id, Job.state == JobState.WAITING)
     if await session.scalar(query.with_for_update()) is None:
         return False
-    await session.execute(update(Document).where(Document.id == document_id).values(chunking=chunking))
+    await forget_words(session, document_id)  # they are of passages that were cut otherwise
+    values = {"chunking": chunking, "state": DocumentState.WAITING}
+    await session.execute(update(Document).where(Document.id == document_id).values(**values))
     return True
 
 
@@ -187,35 +227,83 @@ async def set_state(session: AsyncSession, document_id: str, state: DocumentStat
     await session.execute(update(Document).where(Document.id == document_id).values(state=state))
 
 
-async def fail_document(session: AsyncSession, document_id: str, code: str, text: dict[str, str]) -> None:
+async def wait_again(session: AsyncSession, document_id: str) -> None:
+    """For the next try. What is found by its words stays so."""
+    is_found = and_(Document.state == DocumentState.EMBEDDING, Document.slot == Slot.LIVE)
+    query = update(Document).where(Document.id == document_id, ~is_found)
+    await session.execute(query.values(state=DocumentState.WAITING))
+
+
+async def fail_document(
+    session: AsyncSession,
+    document_id: str,
+    code: str,
+    text: dict[str, str],
+    findings: dict[str, Any] | None = None,
+) -> None:
+    """What was found by its words is not any more: the caller has raised the generation, which locks the knowledge base.
+
+    `findings`: of the reading that failed; without them, those of the reading before stay.
+    """
+    await forget_words(session, document_id)
     values = {"state": DocumentState.FAILED, "error_code": code, "error_text": text}
+    values |= {"findings": findings} if findings is not None else {}
     await session.execute(update(Document).where(Document.id == document_id).values(**values))
+
+
+async def revive_document(session: AsyncSession, document_id: str) -> bool:
+    """Have a document that failed wait for its next reading; False when it has not, or somebody else did so."""
+    values = {"state": DocumentState.WAITING, "error_code": None, "error_text": None}
+    failed = and_(Document.id == document_id, Document.state == DocumentState.FAILED)
+    result = await session.execute(update(Document).where(failed).values(**values))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+async def forget_words(session: AsyncSession, document_id: str) -> None:
+    """Take out the passages of a document that is found by words alone."""
+    is_found = and_(
+        Document.state == DocumentState.EMBEDDING,
+        Document.slot == Slot.LIVE,
+        Document.segment.is_(None),  # one that has lost it keeps what people made of its passages
+    )
+    bare = {"chunk_count": 0, "char_count": 0, "disabled_count": 0}
+    query = update(Document).where(Document.id == document_id, is_found).values(**bare)
+    if (await session.execute(query)).rowcount:  # type: ignore[attr-defined]
+        await delete_chunks(session, [document_id])
 
 
 async def delete_documents(session: AsyncSession, ids: Iterable[str]) -> None:
     """Delete rows; their chunks and jobs go with them."""
-    for batch in _batches(list(ids)):
+    for batch in batches(list(ids)):
         await session.execute(delete(Document).where(Document.id.in_(batch)))
 
 
 async def delete_chunks(session: AsyncSession, ids: Iterable[str]) -> None:
-    """Delete the chunks of documents."""
-    for batch in _batches(list(ids)):
+    """Delete the chunks of documents, and the counts of their words."""
+    for batch in batches(list(ids)):
         await session.execute(delete(Chunk).where(Chunk.document_id.in_(batch)))
+        await session.execute(delete(DocumentTerms).where(DocumentTerms.document_id.in_(batch)))
 
 
 async def shelve_documents(session: AsyncSession, ids: Sequence[str]) -> None:
     """Make documents `stored`: their files stay, their chunks and jobs go."""
     await delete_chunks(session, ids)
-    for batch in _batches(list(ids)):
+    for batch in batches(list(ids)):
         await session.execute(delete(Job).where(Job.document_id.in_(batch)))
-        bare = {"state": DocumentState.STORED, "segment": None, "segment_sha256": None, "chunk_count": 0}
+        bare = {
+            "state": DocumentState.STORED,
+            "segment": None,
+            "segment_sha256": None,
+            "chunk_count": 0,
+            "disabled_count": 0,
+            "edits": None,
+        }
         await session.execute(update(Document).where(Document.id.in_(batch)).values(**bare))
 
 
 @dataclass(frozen=True, slots=True)
 class ReadySegment:
-    """A searchable document as an index needs it: its segment and its chunk ids in segment order."""
+    """A searchable document as an index needs it: its segment and the ids of its enabled chunks, in segment order."""
 
     document_id: str
     name: str
@@ -232,16 +320,47 @@ async def list_ready_segments(session: AsyncSession, kb_id: str) -> dict[str, st
 
 
 async def load_segments(session: AsyncSession, document_ids: Iterable[str]) -> list[ReadySegment]:
-    """Segments of documents and the chunk ids of their rows."""
+    """Segments of documents and the chunk ids of their rows. A document whose segment is exchanged just now is left out: ids of
+    the new one are no rows of the old."""
     segments: dict[str, ReadySegment] = {}
-    for batch in _batches(sorted(document_ids)):
+    for batch in batches(sorted(document_ids)):
         query = select(Document.id, Document.segment, Document.segment_sha256).where(Document.id.in_(batch))
         for document_id, name, sha256 in await session.execute(query):
             segments[document_id] = ReadySegment(document_id, name or "", sha256 or "", [])
-        rows = select(Chunk.document_id, Chunk.id).where(Chunk.document_id.in_(batch))
+        rows = select(Chunk.document_id, Chunk.id).where(Chunk.document_id.in_(batch), Chunk.enabled)
         for document_id, chunk_id in await session.execute(rows.order_by(Chunk.document_id, Chunk.position)):
-            segments[document_id].chunk_ids.append(chunk_id)
+            if document_id in segments:
+                segments[document_id].chunk_ids.append(chunk_id)
+        now = {document_id: name for document_id, name, _ in await session.execute(query)}
+        for document_id in batch:
+            if document_id in segments and now.get(document_id) != segments[document_id].name:
+                del segments[document_id]
     return list(segments.values())
+
+
+async def filter_documents(session: AsyncSession, kb_id: str, filters: Filters) -> set[str]:
+    """Ids of the searchable documents that are as the filters say."""
+    query = select(Document.id, Document.tags, Document.properties).where(
+        Document.kb_id == kb_id, Document.state.in_(SEARCHED), Document.slot == Slot.LIVE
+    )
+    if filters.files:
+        query = query.where(Document.file_name.in_(sorted(filters.files)))
+    if filters.suffixes:
+        query = query.where(Document.suffix.in_(sorted(filters.suffixes)))
+    if filters.since is not None:
+        query = query.where(Document.created_at >= filters.since)
+    if filters.until is not None:
+        query = query.where(Document.created_at < filters.until)
+    rows = await session.execute(query)
+    return {document_id for document_id, *labels in rows if filters.match(*labels)}
+
+
+async def list_ready(session: AsyncSession, kb_id: str) -> set[str]:
+    """Ids of the searchable documents."""
+    query = select(Document.id).where(
+        Document.kb_id == kb_id, Document.state == DocumentState.READY, Document.slot == Slot.LIVE
+    )
+    return set(await session.scalars(query))
 
 
 async def withdraw_document(session: AsyncSession, segment: ReadySegment) -> Document | None:
@@ -267,209 +386,15 @@ async def list_stored_names(session: AsyncSession) -> set[str]:
     return names
 
 
-# ── chunks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def add_chunks(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
-    for start in range(0, len(rows), _BATCH):
-        await session.execute(insert(Chunk), list(rows[start : start + _BATCH]))
-
-
-async def load_chunks(session: AsyncSession, ids: Sequence[int]) -> dict[int, tuple[Chunk, Document]]:
-    """Chunks of documents that are searchable at this moment, by id."""
-    query = (
-        select(Chunk, Document)
-        .join(Document, Document.id == Chunk.document_id)
-        .where(Chunk.id.in_(ids), Document.state == DocumentState.READY, Document.slot == Slot.LIVE)
-    )
-    return {chunk.id: (chunk, document) for chunk, document in await session.execute(query)}
-
-
-async def find_same_chunk(
-    session: AsyncSession, kb_id: str, key: str, text: str
-) -> tuple[Chunk, Document] | None:
-    """The passage with this text in the searchable version of a file."""
-    query = (
-        select(Chunk, Document)
-        .join(Document, Document.id == Chunk.document_id)
-        .where(Document.kb_id == kb_id, Document.name_key == key, Document.slot == Slot.LIVE)
-        .where(Document.state == DocumentState.READY, Chunk.text == text)
-    )
-    found = (await session.execute(query.order_by(Chunk.position).limit(1))).first()
-    return None if found is None else (found[0], found[1])
-
-
-async def load_neighbours(session: AsyncSession, chunk: Chunk) -> dict[int, str]:
-    """The texts before and after a passage of its document, by position."""
-    beside = (chunk.position - 1, chunk.position + 1)
-    query = select(Chunk.position, Chunk.text).where(
-        Chunk.document_id == chunk.document_id, Chunk.position.in_(beside)
-    )
-    return {row.position: row.text for row in await session.execute(query)}
-
-
-@dataclass(frozen=True, slots=True)
-class KnownVector:
-    """Where a vector of an unchanged chunk can be copied from."""
-
-    segment: str
-    sha256: str
-    position: int
-
-
-async def find_known_vectors(
-    session: AsyncSession, kb_id: str, hashes: Sequence[str], *, rebuild: bool = False
-) -> dict[str, KnownVector]:
-    """Content hashes that a searchable document of the knowledge base has embedded already; with `rebuild`, one of the
-    versions under its next embedding model."""
-    of_the_model = Document.slot == Slot.REBUILD if rebuild else Document.slot == Slot.LIVE
-    known: dict[str, KnownVector] = {}
-    for batch in _batches(list(hashes)):
-        query = (
-            select(Chunk.content_hash, Chunk.position, Document.segment, Document.segment_sha256)
-            .join(Document, Document.id == Chunk.document_id)
-            .where(
-                Chunk.kb_id == kb_id,
-                Chunk.content_hash.in_(batch),
-                Document.state == DocumentState.READY,
-                of_the_model,
-            )
-        )
-        for content_hash, position, segment, sha256 in await session.execute(query):
-            known[content_hash] = KnownVector(segment or "", sha256 or "", position)
-    return known
-
-
-# ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def add_job(session: AsyncSession, document: Document, now: datetime, kind: JobKind = JobKind.INGEST) -> Job:
-    """Have a worker make a document searchable."""
-    job = Job(id=new_id("job"), kind=kind, kb_id=document.kb_id, document_id=document.id, created_at=now)
-    session.add(job)
-    return job
-
-
-async def has_job_since(session: AsyncSession, document_id: str, kind: JobKind, since: datetime) -> bool:
-    query = select(Job.id).where(Job.document_id == document_id, Job.kind == kind, Job.created_at > since)
-    return await session.scalar(query.limit(1)) is not None
-
-
-async def claim_job(
-    session: AsyncSession, owner: str, now: datetime, lease_until: datetime, attempts: int
-) -> Job | None:
-    """Take the oldest job that waits or whose holder gave no sign of life, files of conversations first. Two workers never take the same one.
-
-    A waiting job's `lease_until` is the time before which it is not to be tried again.
-    """
-    free = and_(
-        Job.state.in_((JobState.WAITING, JobState.RUNNING)),
-        or_(Job.lease_until.is_(None), Job.lease_until < now),
-    )
-    waited_for = case((Job.kind == JobKind.ATTACH, 0), else_=1)
-    query = select(Job).where(free, Job.attempts < attempts).order_by(waited_for, Job.created_at, Job.id)
-    job = await session.scalar(query.limit(1).with_for_update(skip_locked=True))
-    if job is not None:
-        job.state, job.lease_owner, job.lease_until = JobState.RUNNING, owner, lease_until
-        job.attempts += 1
-        job.done = job.total = 0
-    return job
-
-
-async def list_abandoned_jobs(session: AsyncSession, now: datetime, attempts: int) -> list[Job]:
-    """Jobs whose holder vanished in the last permitted attempt."""
-    query = select(Job).where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.attempts >= attempts)
-    return list(await session.scalars(query.with_for_update(skip_locked=True)))
-
-
-async def renew_lease(
-    session: AsyncSession,
-    job_id: str,
-    owner: str,
-    lease_until: datetime,
-    progress: tuple[int, int] | None = None,
-) -> bool:
-    """Sign of life, with `(done, total)` or without; False when the lease was lost to another worker."""
-    values: dict[str, Any] = {"lease_until": lease_until}
-    if progress is not None:
-        values["done"], values["total"] = progress
-    return await _update_held_job(session, job_id, owner, values)
-
-
-async def holds_job(session: AsyncSession, job_id: str, owner: str) -> bool:
-    held = and_(Job.id == job_id, Job.lease_owner == owner, Job.state == JobState.RUNNING)
-    return await session.scalar(select(Job.id).where(held).with_for_update()) is not None
-
-
-async def retry_job(session: AsyncSession, job_id: str, owner: str, not_before: datetime) -> bool:
-    """Put a job back into the queue; False when the lease was lost."""
-    values = {"state": JobState.WAITING, "lease_owner": None, "lease_until": not_before}
-    return await _update_held_job(session, job_id, owner, values)
-
-
-async def finish_job(session: AsyncSession, job_id: str, owner: str, state: JobState, now: datetime) -> bool:
-    """End a job; False when the lease was lost."""
-    values = {"state": state, "lease_owner": None, "lease_until": None, "finished_at": now}
-    return await _update_held_job(session, job_id, owner, values)
-
-
-async def _update_held_job(session: AsyncSession, job_id: str, owner: str, values: dict[str, Any]) -> bool:
-    held = and_(Job.id == job_id, Job.lease_owner == owner, Job.state == JobState.RUNNING)
-    result = await session.execute(update(Job).where(held).values(**values))
-    return bool(result.rowcount)  # type: ignore[attr-defined]
-
-
-async def count_unread(session: AsyncSession, kb_id: str) -> int:
+async def count_unread(session: AsyncSession, kb: KnowledgeBase, viewer: Viewer) -> int:
     on_their_way = (DocumentState.WAITING, DocumentState.PARSING, DocumentState.EMBEDDING)
     query = select(func.count()).where(
-        Document.kb_id == kb_id, Document.state.in_(on_their_way), Document.slot != Slot.REBUILD
+        Document.kb_id == kb.id,
+        Document.state.in_(on_their_way),
+        Document.slot != Slot.REBUILD,
+        visible(viewer, kb.client_id),
     )
     return await session.scalar(query) or 0
-
-
-async def count_waiting_jobs(session: AsyncSession) -> int:
-    return (
-        await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.WAITING)) or 0
-    )
-
-
-async def count_open_jobs(session: AsyncSession) -> int:
-    open_states = Job.state.in_((JobState.WAITING, JobState.RUNNING))
-    return await session.scalar(select(func.count()).select_from(Job).where(open_states)) or 0
-
-
-async def list_failed_since(session: AsyncSession, since: datetime) -> list[tuple[Document, KnowledgeBase]]:
-    """Documents that were given up since then."""
-    query = (
-        select(Document, KnowledgeBase)
-        .join(Job, Job.document_id == Document.id)
-        .join(KnowledgeBase, KnowledgeBase.id == Document.kb_id)
-        .where(Job.state == JobState.FAILED, Job.finished_at >= since, Document.state == DocumentState.FAILED)
-        .where(_SHOWN)
-    )
-    return [(document, kb) for document, kb in (await session.execute(query)).unique()]
-
-
-async def list_jobs(
-    session: AsyncSession, kb_ids: Sequence[str], *, offset: int, limit: int
-) -> tuple[list[tuple[Job, Document]], int]:
-    """Jobs of some knowledge bases, newest first, each with its document; and how many there are."""
-    mine = Job.kb_id.in_(kb_ids)
-    total = await session.scalar(select(func.count()).select_from(Job).where(mine)) or 0
-    query = select(Job, Document).join(Document, Document.id == Job.document_id).where(mine)
-    rows = await session.execute(query.order_by(Job.created_at.desc(), Job.id).offset(offset).limit(limit))
-    return [(job, document) for job, document in rows], total
-
-
-async def find_job(session: AsyncSession, job_id: str) -> tuple[Job, Document, KnowledgeBase] | None:
-    query = (
-        select(Job, Document, KnowledgeBase)
-        .join(Document, Document.id == Job.document_id)
-        .join(KnowledgeBase, KnowledgeBase.id == Job.kb_id)
-        .where(Job.id == job_id, _SHOWN)
-    )
-    row = (await session.execute(query)).first()
-    return None if row is None else (row[0], row[1], row[2])
 
 
 async def _insert(session: AsyncSession, row: object) -> bool:
@@ -479,7 +404,3 @@ async def _insert(session: AsyncSession, row: object) -> bool:
     except IntegrityError:
         return False
     return True
-
-
-def _batches(items: list[str]) -> Iterable[list[str]]:
-    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))

@@ -1,4 +1,4 @@
-"""HTTP: knowledge bases, documents, jobs."""
+"""HTTP: knowledge bases and documents."""
 
 from typing import Annotated
 
@@ -6,36 +6,40 @@ from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from server.auth.deps import Editor, Reader
+from server.auth.principal import Principal, Scope
 from server.core.errors import AppError, Conflict, KBNotFound
 from server.core.http import Envelope, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
-from server.kb.deps import KB, BareName, Compat, Lang, UpkeepDep
-from server.kb.downloads import hand_out
+from server.kb.chunk_schemas import chunking_out, edits_out
+from server.kb.deps import KB, BareName, Compat, HistoryDep, Lang, UpkeepDep
+from server.kb.downloads import Near, hand_out, read_out
 from server.kb.files import name_key
 from server.kb.follow import Rereading
-from server.kb.models import Document, DocumentState, Job, KnowledgeBase, Slot
-from server.kb.retriever import Hit
+from server.kb.hits import Hit
+from server.kb.label_schemas import UpdateDocument
+from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
+from server.kb.reading_notes import notes
 from server.kb.schemas import (
     CreateKB,
     DeleteDocs,
     DocumentOut,
     FailedFiles,
     HitOut,
-    JobOut,
     KBOut,
+    ReadPassage,
     SearchDocs,
     UploadedDocument,
     UploadForm,
     UploadOut,
 )
-from server.kb.service import Upload
 from server.kb.splitters import Chunking
 from server.kb.upkeep_routes import reasons, wish_of
+from server.kb.uploads import Upload
+from server.kb.version_schemas import WantedFile
 from server.kb.waiting import Outcomes, failures, outcomes
 
 router = new_router(tags=["Knowledge Base Management"])
-jobs_router = new_router(tags=["Jobs"])
 
 # FastAPI sees no body where a dependency reads it.
 _BARE_NAME = {
@@ -107,7 +111,7 @@ async def list_documents(
     rows, total = await kb.list_documents(
         caller, knowledge_base_name, offset=paging.offset, limit=paging.page_size
     )
-    items = [_document_out(row, language) for row in rows]
+    items = [_document_out(row, caller, language) for row in rows]
     return Envelope(data=Page(items=items, total=total, page=paging.page, page_size=paging.page_size))
 
 
@@ -115,7 +119,12 @@ async def list_documents(
 async def search_docs(caller: Reader, kb: KB, body: SearchDocs, compat: Compat) -> list[HitOut]:
     try:
         hits, _ = await kb.search(
-            caller, body.knowledge_base_name, body.query, top_k=body.top_k, threshold=body.score_threshold
+            caller,
+            body.knowledge_base_name,
+            body.query,
+            top_k=body.top_k,
+            threshold=body.score_threshold,
+            filters=body.filters.wanted if body.filters else None,
         )
     except KBNotFound:
         if compat.http_200_errors:
@@ -139,7 +148,7 @@ async def upload_docs(
 
     A file that is refused stands in `failed_files` with its reason, and the others go on.
     """
-    target = await kb.check_upload(caller, form.knowledge_base_name)
+    target = await kb.uploads.check(caller, form.knowledge_base_name)
     chunking = kb.choose_chunking(wish_of(form), target)
     custom = {name_key(name): (name, passages) for name, passages in form.custom_docs.items()}
     failed: dict[str, AppError] = {}
@@ -152,14 +161,15 @@ async def upload_docs(
                 raise Conflict(Text("同一次上传里有重名文件", "the same name stands twice in this upload"))
             seen.add(name_key(name))
             _, passages = custom.pop(name_key(name), (name, None))
-            upload = Upload(name, file.size or 0, file.file)
-            taken = await kb.upload(
+            upload = Upload(name, file.size or 0, file.file, form.labels)
+            taken = await kb.uploads.take(
                 target,
                 upload,
                 chunking,
                 override=form.override,
                 vectorise=form.to_vector_store,
                 custom=passages,
+                is_queued=True,
             )
         except AppError as error:
             failed[name] = error
@@ -212,6 +222,17 @@ async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) 
     return Envelope(msg=Text("文件删除完成", "files deleted").in_language(language), data=result)
 
 
+@router.post("/knowledge_base/update_document")
+async def update_document(
+    caller: Editor, upkeep: UpkeepDep, body: UpdateDocument, language: Lang
+) -> Envelope[DocumentOut]:
+    """Say something else of a file: its tags, its properties, who may see it. Every search heeds it from the answer on."""
+    row = await upkeep.label(caller, body.knowledge_base_name, body.file_name, body.labels)
+    return Envelope(
+        msg=Text("已更新", "updated").in_language(language), data=_document_out(row, caller, language)
+    )
+
+
 @router.head("/knowledge_base/download_doc", include_in_schema=False)
 @router.get(
     "/knowledge_base/download_doc",
@@ -219,35 +240,33 @@ async def delete_docs(caller: Editor, kb: KB, body: DeleteDocs, language: Lang) 
     responses={304: {"description": "`If-None-Match` names what there is"}},
 )
 async def download_doc(
-    caller: Reader,
-    kb: KB,
-    knowledge_base_name: str,
-    file_name: str,
-    request: Request,
-    *,
-    preview: bool = False,
+    caller: Reader, kb: KB, history: HistoryDep, request: Request, wanted: Annotated[WantedFile, Query()]
 ) -> Response:
-    """The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser."""
-    stored = await kb.content(caller, knowledge_base_name, file_name, preview=preview)
+    """The file as it was uploaded, or the `Range` of it that is asked for."""
+    name, file_name = wanted.knowledge_base_name, wanted.file_name
+    if wanted.document_id is None:
+        stored = await kb.content(caller, name, file_name, preview=wanted.preview)
+    else:
+        version = await history.find(caller, name, file_name, wanted.document_id)
+        stored = await kb.open(version, preview=wanted.preview)
     return hand_out(stored, request)
 
 
-@jobs_router.get("/jobs")
-async def list_jobs(
-    caller: Editor, kb: KB, paging: Paging, language: Lang, knowledge_base_name: str | None = None
-) -> Envelope[Page[JobOut]]:
-    """What the worker has done, does and will do, newest first."""
-    rows, total = await kb.list_jobs(
-        caller, knowledge_base_name, offset=paging.offset, limit=paging.page_size
-    )
-    items = [_job_out(job, document, language) for job, document in rows]
-    return Envelope(data=Page(items=items, total=total, page=paging.page, page_size=paging.page_size))
+@router.get("/knowledge_base/passages")
+async def read_passages(
+    caller: Reader,
+    kb: KB,
+    paging: Paging,
+    knowledge_base_name: str,
+    file_name: str,
+    near: Near = None,
+) -> Envelope[Page[ReadPassage]]:
+    """What was read of a file, in reading order: for files that a browser does not show.
 
-
-@jobs_router.get("/jobs/{job_id}")
-async def get_job(caller: Editor, kb: KB, job_id: str, language: Lang) -> Envelope[JobOut]:
-    job, document = await kb.get_job(caller, job_id)
-    return Envelope(data=_job_out(job, document, language))
+    `near`: the page that has the passage of this id, whatever `page` says. A file that could not be read has none.
+    """
+    read = await kb.passages.read(caller, knowledge_base_name, file_name, paging, near)
+    return Envelope(data=read_out(read, paging))
 
 
 def _kb_out(row: KnowledgeBase, count: int, chunking: Chunking) -> KBOut:
@@ -264,41 +283,34 @@ def _kb_out(row: KnowledgeBase, count: int, chunking: Chunking) -> KBOut:
         chunk_size=chunking.chunk_size,
         chunk_overlap=chunking.chunk_overlap,
         zh_title_enhance=chunking.zh_title_enhance,
+        chunk_method=chunking.chunk_method,
+        parent_size=chunking.parent_size,
     )
 
 
-def _document_out(row: Document, language: Language) -> DocumentOut:
+def _document_out(row: Document, caller: Principal, language: Language) -> DocumentOut:
     return DocumentOut(
         document_id=row.id,
         file_name=row.file_name,
         state=row.state,
+        found_by=row.found_by,
         size=row.size,
         chunks=row.chunk_count,
         chars=row.char_count,
+        disabled_chunks=row.disabled_count,
+        chunking=chunking_out(row),
+        edits=edits_out(row),
         custom_docs=row.custom_docs,
         replaces_ready_version=row.slot == Slot.NEXT,
+        tags=row.tags or [],
+        properties=row.properties or {},
+        visible_to=row.visible_to if caller.may(Scope.KB_WRITE) else None,
+        findings=row.findings or {},
+        warnings=[text.in_language(language) for text in notes(row.findings or {})],
         error_code=row.error_code,
         reason=(row.error_text or {}).get(language),
         create_time=row.created_at,
         ready_time=row.ready_at,
-    )
-
-
-def _job_out(job: Job, document: Document, language: Language) -> JobOut:
-    return JobOut(
-        job_id=job.id,
-        document_id=document.id,
-        file_name=document.file_name,
-        state=job.state,
-        stage=document.state,
-        done=job.done,
-        total=job.total,
-        percent=job.percent(document),
-        attempts=job.attempts,
-        error_code=document.error_code,
-        reason=(document.error_text or {}).get(language),
-        create_time=job.created_at,
-        finish_time=job.finished_at,
     )
 
 
@@ -309,4 +321,4 @@ def _hit_out(hit: Hit) -> HitOut:
         "chunk_id": hit.chunk_id,
         **hit.anchor,
     }
-    return HitOut(page_content=hit.text, metadata=metadata, score=hit.score)
+    return HitOut(page_content=hit.text, metadata=metadata, score=hit.score, marks=list(hit.marks))

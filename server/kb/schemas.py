@@ -1,15 +1,17 @@
 """Shapes of requests and answers about knowledge bases. Field names of the contract paths are the contract's."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from server.core.contract import ContractBody, at_most
 from server.core.settings import MAX_WAIT
 from server.kb.custom import Passages, parse_custom_docs
+from server.kb.label_schemas import FiltersIn, read_labels
 
+ChunkMethod = Literal["recursive", "heading", "row", "qa", "parent_child", "whole"]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TopK = Annotated[int, Field(ge=1), at_most(50)]
 
@@ -38,6 +40,23 @@ class ChunkingFields(ContractBody):
     """Characters that a passage repeats of the one before."""
     zh_title_enhance: bool | None = None
     """Tell each passage which numbered title it stands under."""
+    chunk_method: ChunkMethod | None = None
+    """`recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+    header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+    one around them is read. `whole`: the file is one passage."""
+    parent_size: Annotated[int, Field(ge=40, le=20_000)] | None = None
+    """Characters of the large passages of `parent_child`."""
+
+
+class ChunkingOut(Described):
+    """How a document is cut, or would be."""
+
+    chunk_method: str
+    chunk_size: int
+    chunk_overlap: int
+    zh_title_enhance: bool
+    parent_size: int | None
+    """Only of `parent_child`."""
 
 
 def _seconds(value: object) -> object:
@@ -72,7 +91,8 @@ class CreateKB(ChunkingFields):
     """The name that people see."""
     kb_info: str = Field(default="", max_length=200)
     """What is in it, in a sentence."""
-    vector_store_type: str = "faiss"
+    vector_store_type: str | None = None
+    """`faiss`, `pg` or `milvus`; none means the server's default, `[vector_store] default`."""
     embed_model: str | None = None
     """The name of an `[embedding.NAME]` section; none means the server's default. `recreate_vector_store` changes it."""
 
@@ -91,6 +111,8 @@ class KBOut(Described):
     chunk_size: int
     chunk_overlap: int
     zh_title_enhance: bool
+    chunk_method: str
+    parent_size: int | None
 
 
 class SearchDocs(ContractBody):
@@ -98,16 +120,40 @@ class SearchDocs(ContractBody):
     knowledge_base_name: str
     top_k: TopK = 3
     """Hits at most."""
-    score_threshold: Score = 1.0
-    """Hits farther away are left out; squared L2 distance of unit vectors."""
+    score_threshold: Score | None = None
+    """Hits farther away are left out; squared L2 distance of unit vectors. Left out: what the knowledge base was calibrated to,
+    or else `[kb] score_threshold`."""
+    filters: FiltersIn | None = None
 
 
 class HitOut(BaseModel):
-    """`score`: squared L2 distance of unit vectors, smaller is closer."""
+    """`score`: squared L2 distance of unit vectors, smaller is closer. `marks`: where words of the question stand, each as the
+    place of its first character and the place after its last."""
 
     page_content: str
     metadata: dict[str, Any]
     score: float
+    marks: list[tuple[int, int]]
+
+
+class ReadPassage(Described):
+    """A passage of a file, without what the one before it ends with."""
+
+    chunk_id: int
+    text: str
+    anchor: dict[str, Any]
+    """Where it stands: page, slide, sheet and range, row, heading; only what applies."""
+
+
+class EditsOut(Described):
+    """What became of people's changes to passages when the file was read again."""
+
+    kept: int
+    """Changes that were carried over to the present version."""
+    lost: int
+    """Changes that were not: the passages that they were made of are not there any more."""
+    lost_texts: list[str]
+    """How the first of these begin."""
 
 
 class DocumentOut(Described):
@@ -117,36 +163,34 @@ class DocumentOut(Described):
     file_name: str
     state: str
     """waiting, parsing, embedding, ready, failed, or stored (kept and not searched)."""
+    found_by: list[Literal["words", "meaning"]]
+    """What a search finds it by: words as soon as it is read, meaning as soon as it is embedded."""
     size: int
     """Bytes."""
     chunks: int
     chars: int
+    disabled_chunks: int
+    """Passages that are switched off; `chunks` counts the others."""
+    chunking: ChunkingOut
+    edits: EditsOut
     custom_docs: bool
     """Its passages were given by people, see `docs` of `upload_docs` and `update_docs`."""
     replaces_ready_version: bool
     """A replacement that is not ready yet; the version before it is still searched."""
+    tags: list[str]
+    properties: dict[str, Any]
+    visible_to: list[str] | None
+    """Who sees it beside editors, told to editors only; null: everybody who reads the knowledge base."""
+    findings: dict[str, Any]
+    """What its last reading found beside its text, and nothing of what was not there: `pages`; pages by their numbers: `ocr_pages`
+    (text recognised), `unread_pages` (pictures, no OCR installed), `blank_pages` (pictures without text), `damaged_pages`; counts of what
+    is left out: `hidden_chars`, `hidden_parts` (sheets, slides), `invisible_chars`, `replaced_chars`, `pictures`, `attachments`."""
+    warnings: list[str]
+    """What people should know of it, a sentence each."""
     error_code: str | None
     reason: str | None
     create_time: datetime
     ready_time: datetime | None
-
-
-class JobOut(BaseModel):
-    """Progress of one document: `done` of `total` passages are embedded."""
-
-    job_id: str
-    document_id: str
-    file_name: str
-    state: str
-    stage: str
-    done: int
-    total: int
-    percent: int
-    attempts: int
-    error_code: str | None
-    reason: str | None
-    create_time: datetime
-    finish_time: datetime | None
 
 
 class UploadForm(ChunkingFields, WaitingFields):
@@ -167,15 +211,34 @@ class UploadForm(ChunkingFields, WaitingFields):
     """Custom docs as JSON text, `{"file.txt": [{"page_content", "metadata"}]}`: these passages instead of those that a
     reading of the file would find. A file that is there already may be named too."""
 
+    tags: str = ""
+    """Words that the files are found by: JSON, `["人事", "2024"]`, or between commas. Blank, here and below: as the file that is
+    replaced has it."""
+    properties: str = ""
+    """A JSON object of texts, numbers, true or false, and dates as `YYYY-MM-DD`: `{"部门": "人事", "生效": "2024-03-01"}`."""
+    visible_to: str = ""
+    """Who may see the files beside editors: ids of users of this client, as JSON or between commas; `[]`: nobody; `null`: everybody
+    who reads the knowledge base."""
+
     @field_validator("docs")
     @classmethod
     def _check_docs(cls, value: str) -> str:
         parse_custom_docs(value)
         return value
 
+    @model_validator(mode="after")
+    def _check_labels(self) -> "UploadForm":
+        assert self.labels is not None
+        return self
+
     @property
     def custom_docs(self) -> dict[str, Passages]:
         return parse_custom_docs(self.docs)
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What is said of the files."""
+        return read_labels({"tags": self.tags, "properties": self.properties, "visible_to": self.visible_to})
 
 
 class UploadedDocument(BaseModel):

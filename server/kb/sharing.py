@@ -17,7 +17,7 @@ async def list_own(session: AsyncSession, client_id: str) -> Sequence[tuple[Know
     await get_client(session, client_id)
     return [
         (kb, count)
-        for kb, count in await repository.list_kbs(session, client_id)
+        for kb, count in await repository.list_kbs(session, client_id, viewer=None)
         if kb.client_id == client_id
     ]
 

@@ -42,25 +42,49 @@ _MID_SENTENCE = re.compile(r"[\w，,、；;（(“]$")
 # A passage that looks like a numbered Chinese title, see `is_title`.
 _ENDS_IN_PUNCTUATION = re.compile(r"[^\w\s]\Z")
 _MAX_TITLE = 20
+# What a loader says of a document beside its place.
+_MARKS = ("atomic", "qa")
 # What the contract calls a title in its metadata.
 TITLE_CATEGORY = "cn_Title"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunking:
-    """How a document is cut. `overlap` characters at most are repeated at the start of the next passage."""
+    """How a document is cut. `overlap` characters at most are repeated at the start of the next passage.
+
+    `chunk_method`: one of chunk_methods.METHODS; `parent_size`: of the large passages of `parent_child`.
+    """
 
     chunk_size: int
     chunk_overlap: int
     zh_title_enhance: bool = False
+    chunk_method: str = "recursive"
+    parent_size: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As documents store it: what is as it always was is not said."""
+        told: dict[str, Any] = {
+            "chunk_size": self.chunk_size,
+            "chunk_overlap": self.chunk_overlap,
+            "zh_title_enhance": self.zh_title_enhance,
+        }
+        if self.chunk_method != "recursive":
+            told["chunk_method"] = self.chunk_method
+        if self.parent_size is not None:
+            told["parent_size"] = self.parent_size
+        return told
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A passage and where it stands in the file (the loader's metadata of its first character)."""
+    """A passage and where it stands in the file (the loader's metadata of its first character).
+
+    `parent`: the number of the large passage that it is part of.
+    """
 
     text: str
     anchor: dict[str, Any]
+    parent: int | None = None
 
 
 def cut_text(text: str, chunking: Chunking) -> list[str]:
@@ -74,13 +98,13 @@ def split(documents: Iterable[Document], chunking: Chunking) -> Iterator[Passage
     Records (`atomic`) stay whole unless they are very long; pages are joined where a sentence crosses from one to the next.
     """
     passages = chain.from_iterable(
-        _record(flow[0], chunking) if flow[0].metadata.get("atomic") else _running_text(flow, chunking)
-        for flow in _flows(documents)
+        _record(flow[0], chunking) if flow[0].metadata.get("atomic") else running_text(flow, chunking)
+        for flow in flows(documents)
     )
-    return _enhance(passages) if chunking.zh_title_enhance else passages
+    return enhance(passages) if chunking.zh_title_enhance else passages
 
 
-def _enhance(passages: Iterable[Passage]) -> Iterator[Passage]:
+def enhance(passages: Iterable[Passage]) -> Iterator[Passage]:
     """Tell each passage under a title what it is about; titles are marked in their anchors."""
     title = ""
     for passage in passages:
@@ -93,7 +117,7 @@ def _enhance(passages: Iterable[Passage]) -> Iterator[Passage]:
             yield passage
 
 
-def _flows(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def flows(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Neighbours that are cut as one text: pages inside a sentence. Everything else stands alone."""
     flow: list[Document] = []
     for document in documents:
@@ -117,19 +141,27 @@ def _continues(before: Document, after: Document) -> bool:
 def _record(document: Document, chunking: Chunking) -> Iterator[Passage]:
     text = document.page_content.strip()
     if len(text) <= max(_MAX_RECORD, chunking.chunk_size):
-        yield Passage(text, _anchor(document, document))
+        yield Passage(text, anchor_of(document, document))
         return
     subject = text.partition("\n")[0]
-    for passage in _running_text([document], chunking):
+    for passage in running_text([document], chunking):
         is_told = len(subject) > _MAX_SUBJECT or passage.text.startswith(subject)
         yield passage if is_told else Passage(f"{subject}\n{passage.text}", passage.anchor)
 
 
-def _running_text(documents: list[Document], chunking: Chunking) -> Iterator[Passage]:
+def running_text(documents: list[Document], chunking: Chunking) -> Iterator[Passage]:
     """Each passage is what is new, and in front of it the end of what came before, from a boundary on.
 
     LangChain's own overlap repeats whole pieces only, so that lines longer than the overlap would never overlap.
     """
+    text, starts = join(documents, chunking.chunk_size)
+    for begin, start, end in spans(text, chunking):
+        first, last = (documents[bisect_right(starts, position) - 1] for position in (start, end - 1))
+        yield Passage(text[begin:end].strip(), anchor_of(first, last))
+
+
+def spans(text: str, chunking: Chunking) -> Iterator[tuple[int, int, int]]:
+    """Where each passage of a text begins, where it says something new, and where it ends."""
     splitter = RecursiveCharacterTextSplitter(
         SEPARATORS,
         keep_separator="end",
@@ -137,14 +169,12 @@ def _running_text(documents: list[Document], chunking: Chunking) -> Iterator[Pas
         chunk_size=chunking.chunk_size - chunking.chunk_overlap,
         chunk_overlap=0,
     )
-    text, starts = _join(documents, chunking.chunk_size)
     end = 0
     for piece in splitter.split_text(text):
         start = text.index(piece, end)
         begin = _carry(text, start, chunking.chunk_overlap) if end else start
         end = start + len(piece)
-        first, last = (documents[bisect_right(starts, position) - 1] for position in (start, end - 1))
-        yield Passage(text[begin:end].strip(), _anchor(first, last))
+        yield begin, start, end
 
 
 def _carry(text: str, start: int, overlap: int) -> int:
@@ -156,7 +186,7 @@ def _carry(text: str, start: int, overlap: int) -> int:
     return earliest
 
 
-def _join(documents: list[Document], size: int) -> tuple[str, list[int]]:
+def join(documents: list[Document], size: int) -> tuple[str, list[int]]:
     """One text, and the offset at which each document starts in it."""
     text, starts = "", []
     for document in documents:
@@ -173,9 +203,9 @@ def _slices(text: str, size: int) -> Iterator[str]:
     return (text[start : start + size] for start in range(0, len(text), size))
 
 
-def _anchor(first: Document, last: Document) -> dict[str, Any]:
+def anchor_of(first: Document, last: Document) -> dict[str, Any]:
     """Where a passage stands; `page_end` when it goes on to another page."""
-    anchor = {key: value for key, value in first.metadata.items() if key != "atomic"}
+    anchor = {key: value for key, value in first.metadata.items() if key not in _MARKS}
     if last.metadata.get("page") != anchor.get("page"):
         anchor["page_end"] = last.metadata["page"]
     return anchor

@@ -6,7 +6,7 @@ model one under the new model for all of them (rebuild.py). The worker does it, 
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +17,7 @@ from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import rebuild_repository, repository
+from server.kb import job_repository, rebuild_repository, repository
 from server.kb.access import check_queue, lock_own_kb, own_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.custom import Passages
@@ -26,8 +26,9 @@ from server.kb.files import FileStore, check_kb_name, name_key
 from server.kb.follow import Follower, Rereading
 from server.kb.models import Document, DocumentState, Slot
 from server.kb.rebuild import Rebuilds
-from server.kb.service import check_store, in_work, refuse_while_in_work
 from server.kb.splitters import Chunking
+from server.kb.store_servers import check_store
+from server.kb.uploads import in_work, refuse_while_in_work
 from server.kb.versions import Versions
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,19 @@ class Upkeep:
             kb.chunking = wish.to_json()
         return chunking
 
+    async def label(
+        self, caller: Principal, name: str, file_name: str, labels: Mapping[str, Any]
+    ) -> Document:
+        """Say something else of a file: some of models.LABELS. Returns the version that is shown. Raises DocumentNotFound."""
+        async with self._database.write() as session:
+            kb = await lock_own_kb(session, caller, name)
+            versions = await repository.find_documents(session, kb.id, name_key(file_name))
+            shown = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
+            if shown is None:
+                raise DocumentNotFound(file_name)
+            await repository.label(session, kb.id, versions.values(), labels)
+        return shown
+
     # ── reading again ─────────────────────────────────────────────────────────────────────────────────────────────
 
     async def update_docs(
@@ -92,7 +106,7 @@ class Upkeep:
         given = {name_key(file_name): passages for file_name, passages in (custom or {}).items()}
         async with self._database.read() as session:
             kb = await own_kb(session, caller, name)
-            await check_queue(session, self._settings)
+            await check_queue(session, kb.client_id, self._settings)
         chunking = choose_chunking(wish, kb.chunking, self._settings.kb)
         rereading = Rereading(kb)
         names = {name_key(file_name): file_name for file_name in [*file_names, *(custom or {})]}
@@ -126,16 +140,17 @@ class Upkeep:
         Raises Invalid, NotFound (nothing in it, and not `allow_empty`), ModelNotFound, EmbeddingUnavailable.
         """
         if store is not None:
-            check_store(store)
+            check_store(store, self._settings)
         async with self._database.read() as session:
             kb = await own_kb(session, caller, name)
-            documents, _ = await repository.list_documents(session, kb.id)
+            documents, _ = await repository.list_documents(session, kb, caller)
         if not documents and not allow_empty:
             raise NotFound(Text(f"知识库 {name} 里没有文件", f"there are no files in knowledge base {name}"))
         chunking = choose_chunking(wish, kb.chunking, self._settings.kb)
         embedder = await self._embedders.get(model or kb.embed_model)
         fingerprint = await self._embedders.fingerprint(embedder)
-        if embedder.name != kb.embed_model or not fingerprint.matches(Fingerprint.from_json(kb.fingerprint)):
+        is_the_same = fingerprint.matches(Fingerprint.from_json(kb.fingerprint)) and kb.is_plain
+        if embedder.name != kb.embed_model or not is_the_same:
             plan = await self._rebuilds.begin(kb.id, embedder.name, fingerprint, chunking)
             async with self._database.read() as session:
                 versions = await rebuild_repository.list_slot(session, kb.id, Slot.REBUILD)
@@ -144,7 +159,7 @@ class Upkeep:
             kept = [row for row in documents if row.state == DocumentState.STORED]
             return await self._all_again(rereading, kept, chunking)
         await self._rebuilds.cancel(kb.id)
-        return await self._all_again(Rereading(kb, chunking=asdict(chunking)), documents, chunking)
+        return await self._all_again(Rereading(kb, chunking=chunking.to_json()), documents, chunking)
 
     async def _all_again(
         self, rereading: Rereading, documents: Sequence[Document], chunking: Chunking
@@ -184,9 +199,11 @@ class Upkeep:
         refuse_while_in_work(document.file_name, [document])
         if document.state != DocumentState.READY:
             return await self._itself(document, chunking, custom)
-        version = await self._versions.copy(document, Slot.NEXT, asdict(chunking))
+        version = await self._versions.copy(document, Slot.NEXT, chunking.to_json())
         version.custom_docs = custom is not None
         async with self._database.write() as session:
+            await rebuild_repository.lock_kb(session, document.kb_id)
+            await repository.take_over(session, version, document.id)
             is_added = await repository.add_document(session, version)
             if is_added:
                 await self._queue(session, version, custom)
@@ -197,10 +214,11 @@ class Upkeep:
 
     async def _on_its_way(self, document: Document, chunking: Chunking) -> Document:
         """One that is being read anyway, cut as it is asked for now. Raises Conflict when a worker cuts it otherwise already."""
-        if document.chunking == asdict(chunking):
+        if document.chunking == chunking.to_json():
             return document
         async with self._database.write() as session:
-            if not await repository.rechunk_waiting(session, document.id, asdict(chunking)):
+            await repository.bump_generation(session, document.kb_id)
+            if not await repository.rechunk_waiting(session, document.id, chunking.to_json()):
                 raise in_work(document.file_name)
         return document
 
@@ -210,11 +228,11 @@ class Upkeep:
             if row is None or row.state != document.state:
                 raise in_work(document.file_name)
             row.state, row.error_code, row.error_text = DocumentState.WAITING, None, None
-            row.chunking, row.custom_docs = asdict(chunking), custom is not None
+            row.chunking, row.custom_docs = chunking.to_json(), custom is not None
             await self._queue(session, row, custom)
             return row
 
     async def _queue(self, session: AsyncSession, document: Document, custom: Passages | None) -> None:
         if custom is not None:
             await repository.set_custom_passages(session, document.id, custom)
-        repository.add_job(session, document, self._clock.now())
+        await job_repository.add_job(session, document, self._clock.now())

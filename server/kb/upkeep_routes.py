@@ -14,9 +14,8 @@ from server.core.sse import EventStream
 from server.kb.chunking import ChunkingWish
 from server.kb.deps import Compat, Lang, Streaming, UpkeepDep
 from server.kb.progress import legacy_progress, sse_progress
-from server.kb.schemas import ChunkingFields, FailedFiles
+from server.kb.schemas import ChunkingFields, ChunkingOut, FailedFiles
 from server.kb.upkeep_schemas import (
-    ChunkingOut,
     InfoOut,
     RecreateVectorStore,
     RenameKB,
@@ -124,7 +123,13 @@ async def recreate_vector_store(
 
 
 def wish_of(fields: ChunkingFields) -> ChunkingWish:
-    return ChunkingWish(fields.chunk_size, fields.chunk_overlap, fields.zh_title_enhance)
+    return ChunkingWish(
+        fields.chunk_size,
+        fields.chunk_overlap,
+        fields.zh_title_enhance,
+        fields.chunk_method,
+        fields.parent_size,
+    )
 
 
 def reasons(refused: dict[str, AppError], language: Language) -> dict[str, str]:

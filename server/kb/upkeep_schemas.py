@@ -42,12 +42,6 @@ class UpdateChunking(ChunkingFields):
     knowledge_base_name: str
 
 
-class ChunkingOut(Described):
-    chunk_size: int
-    chunk_overlap: int
-    zh_title_enhance: bool
-
-
 class UpdateDocs(ChunkingFields, WaitingFields):
     """Read files again. `not_refresh_vs_cache` is accepted and changes nothing, see `upload_docs`."""
 

@@ -7,7 +7,7 @@ from server.core.errors import NotFound
 from server.core.i18n import Text
 from server.core.ids import new_id
 from server.core.threads import Lanes
-from server.kb.files import FileStore
+from server.kb.files import FileStore, storage_refusal
 from server.kb.loaders.errors import content_gone
 from server.kb.models import Document, DocumentState, Slot
 
@@ -19,7 +19,7 @@ class Versions:
         self._files, self._lanes, self._clock = files, lanes, clock
 
     async def copy(self, document: Document, slot: Slot, chunking: dict[str, Any]) -> Document:
-        """Raises NotFound when the content is gone."""
+        """Raises NotFound when the content is gone, StorageFull."""
         copy = Document(
             id=new_id("doc"),
             kb_id=document.kb_id,
@@ -37,6 +37,7 @@ class Versions:
             chunk_count=0,
             created_at=self._clock.now(),
         )
+        copy.take_over(document)
         try:
             await self._lanes.run(
                 "io", self._files.copy_content, document.kb_id, document.id, document.suffix, copy.id
@@ -44,9 +45,16 @@ class Versions:
         except FileNotFoundError:
             gone = content_gone()
             raise NotFound(Text(gone.zh, gone.en), code="document_not_found") from None
+        except OSError as error:
+            raise storage_refusal(error) from error
         return copy
 
     async def drop(self, kb_id: str, documents: list[Document]) -> None:
         """Remove the files of versions whose rows are gone or were never added."""
         for row in documents:
             await self._lanes.run("io", self._files.remove_everywhere, kb_id, row.id, row.suffix)
+
+    async def drop_vectors(self, kb_id: str, model: str, segments: list[str]) -> None:
+        """Remove segments of documents that stay."""
+        for name in segments:
+            await self._lanes.run("io", self._files.segment_path(kb_id, model, name).unlink, True)

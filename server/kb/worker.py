@@ -5,27 +5,36 @@ another worker, and the last permitted failure is told to people in `document.er
 """
 
 import asyncio
-import errno
 import logging
 import os
+import secrets
 import socket
+import time
 from datetime import timedelta
 
 from server.core.clock import Clock
-from server.core.errors import AppError, Busy, Overtaken
+from server.core.errors import AppError, Busy, Overtaken, StorageFull
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
-from server.db.session import PASSING_FAULTS, Database
-from server.kb import repository
+from server.db.session import PASSING_FAULTS, Database, tell_fault
+from server.kb import job_repository, repository
+from server.kb.files import NO_SPACE
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
-from server.kb.models import DocumentState, JobState, KnowledgeBase, Slot
+from server.kb.models import JobState, KnowledgeBase, Slot
 from server.kb.rebuild import Rebuilds
+from server.kb.store_keeper import StoreKeeper
+from server.kb.word_indexing import WordIndexing
 
 log = logging.getLogger(__name__)
 
+# Seconds between two writings of how far a job is.
+_TELL = 1.0
 # Pause before the next try of a job that failed for a passing reason, times the number of tries.
 _BACKOFF = timedelta(seconds=5)
+# The same while the disk is full, which uses up no try: when there is room again, everything goes on by itself.
+_FULL_PAUSE = timedelta(seconds=30)
+_TELL_AGAIN = timedelta(minutes=10)
 
 
 class Worker:
@@ -38,10 +47,14 @@ class Worker:
         settings: IngestSettings,
         clock: Clock,
         rebuilds: Rebuilds | None = None,
+        words: WordIndexing | None = None,
+        keeper: StoreKeeper | None = None,
     ) -> None:
         self._database, self._ingest, self._settings, self._clock = database, ingest, settings, clock
-        self._rebuilds = rebuilds
-        self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        self._rebuilds, self._words, self._keeper = rebuilds, words, keeper
+        self._told_full = clock.now() - _TELL_AGAIN
+        # Containers may have the same name, and all of them their process 1.
+        self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -66,17 +79,19 @@ class Worker:
                 await asyncio.sleep(self._settings.poll.total_seconds())
 
     async def step(self) -> bool:
-        """Take one job and bring it to an end; False when none waits."""
+        """Take one job and bring it to an end, or index a document by words; False when there is nothing to do."""
+        if not await self._ingest.has_room():
+            self._tell_full()
+            return False
         await self._give_up_abandoned()
         work = await self._claim()
         if work is None:
             if self._rebuilds:
                 await self._rebuilds.go_on_everywhere()
-            return False
+            return self._words is not None and await self._words.step()
         started = self._clock.now()
-        heartbeat = asyncio.create_task(self._keep_lease(work))
         try:
-            await self._ingest.run(work, lambda done, total: self._report(work, done, total))
+            await self._while_held(work)
         except LeaseLost:
             log.info("job was taken away", extra={"document": work.document.id})
         except Exception as error:  # noqa: BLE001 (whatever a document does, the next one gets its turn)
@@ -86,16 +101,21 @@ class Worker:
             log.info(
                 "document ready", extra={"document": work.document.id, "kb": work.kb.name, "seconds": seconds}
             )
-        finally:
-            heartbeat.cancel()
+        if self._keeper:
+            await self._keeper.keep_up_with(work.kb.id)
         if self._rebuilds and work.document.slot == Slot.REBUILD:
             await self._rebuilds.version_ended(work.kb.id)
         return True
 
+    def _tell_full(self) -> None:
+        if (now := self._clock.now()) >= self._told_full + _TELL_AGAIN:
+            self._told_full = now
+            log.warning("the disk is full: documents wait until there is room")
+
     async def _claim(self) -> Work | None:
         now = self._clock.now()
         async with self._database.write() as session:
-            job = await repository.claim_job(
+            job = await job_repository.claim_job(
                 session, self.owner, now, now + self._settings.lease, self._settings.attempts
             )
             if job is None:
@@ -106,38 +126,80 @@ class Worker:
             assert kb is not None  # both are foreign keys
             if document.slot == Slot.REBUILD and kb.rebuild is not None:
                 kb = kb.rebuilt()
-            return Work(job.id, self.owner, job.attempts, document, kb)
+            return Work(job.id, self.owner, job.attempts, document, kb, job.kind)
+
+    async def _while_held(self, work: Work) -> None:
+        """Do it, as long as it is ours: whoever cancels it or deletes its document takes it away. Raises LeaseLost, and what
+        ingestion raises."""
+        reading = asyncio.ensure_future(
+            self._ingest.run(work, lambda done, total: self._report(work, done, total), work.doing.read_page)
+        )
+        told = time.monotonic()
+        try:
+            while not (await asyncio.wait({reading}, timeout=self._settings.poll.total_seconds()))[0]:
+                age = time.monotonic() - told
+                is_due = age > self._settings.lease.total_seconds() / 3
+                if is_due or (work.doing.is_news and age > _TELL):
+                    told = time.monotonic()
+                    is_held = await self._renew(work)
+                else:
+                    is_held = await self._is_held(work)
+                # A segment that is being written is not left half: publishing looks for itself.
+                if not is_held and not work.doing.is_ending:
+                    raise LeaseLost
+            reading.result()
+        finally:
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait({reading})
 
     async def _report(self, work: Work, done: int, total: int) -> None:
-        until = self._clock.now() + self._settings.lease
+        work.doing.embed(done, total)
+        now = self._clock.now()
         async with self._database.write() as session:
-            if not await repository.renew_lease(session, work.job_id, self.owner, until, (done, total)):
+            if not await job_repository.renew_lease(
+                session, work.job_id, self.owner, now + self._settings.lease, work.doing.to_row(now)
+            ):
                 raise LeaseLost
 
-    async def _keep_lease(self, work: Work) -> None:
-        """Signs of life while a long step gives none."""
-        while True:
-            await asyncio.sleep(self._settings.lease.total_seconds() / 3)
-            until = self._clock.now() + self._settings.lease
-            try:
-                async with self._database.write() as session:
-                    await repository.renew_lease(session, work.job_id, self.owner, until)
-            except PASSING_FAULTS:
-                log.warning("lease not renewed", extra={"document": work.document.id}, exc_info=True)
+    async def _renew(self, work: Work) -> bool:
+        """A sign of life while a long step gives none."""
+        now = self._clock.now()
+        told = work.doing.to_row(now) if work.doing.is_news else None
+        try:
+            async with self._database.write() as session:
+                return await job_repository.renew_lease(
+                    session, work.job_id, self.owner, now + self._settings.lease, told
+                )
+        except PASSING_FAULTS as error:
+            tell_fault("lease not renewed", error, log, document=work.document.id)
+            return True
+
+    async def _is_held(self, work: Work) -> bool:
+        try:
+            async with self._database.read() as session:
+                return await job_repository.holds_job(session, work.job_id, self.owner)
+        except PASSING_FAULTS as error:
+            tell_fault("lease not looked at", error, log, document=work.document.id)
+            return True
 
     async def _fail(self, work: Work, error: Exception) -> None:
         code, text, passing = _classify(error)
-        last = work.attempt >= self._settings.attempts
+        is_full = code in _FULL
+        last = work.attempt >= self._settings.attempts and not is_full
         if passing and not last:
             log.warning(
                 "document will be tried again",
-                exc_info=error,
+                exc_info=None if is_full else error,
                 extra={"document": work.document.id, "code": code},
             )
-            not_before = self._clock.now() + _BACKOFF * work.attempt
+            now = self._clock.now()
+            not_before = now + (_FULL_PAUSE if is_full else _BACKOFF * work.attempt)
             async with self._database.write() as session:
-                if await repository.retry_job(session, work.job_id, self.owner, not_before):
-                    await repository.set_state(session, work.document.id, DocumentState.WAITING)
+                if await job_repository.retry_job(
+                    session, work.job_id, self.owner, not_before, now, for_nothing=is_full
+                ):
+                    await repository.wait_again(session, work.document.id)
             return
         unexpected = code == "internal_error"
         log.warning(
@@ -146,35 +208,37 @@ class Worker:
             extra={"document": work.document.id, "code": code},
         )
         async with self._database.write() as session:
-            if await repository.finish_job(
+            # First, as it locks the knowledge base: passages that were found by words go.
+            await repository.bump_generation(session, work.kb.id)
+            if await job_repository.finish_job(
                 session, work.job_id, self.owner, JobState.FAILED, self._clock.now()
             ):
-                await repository.fail_document(session, work.document.id, code, text.to_json())
+                found = error.findings if isinstance(error, LoadError) else None
+                findings = found.to_json() if found else work.document.findings
+                await repository.fail_document(session, work.document.id, code, text.to_json(), findings)
 
     async def _give_up_abandoned(self) -> None:
         """A document that took its worker down in every try is marked failed, not tried for ever."""
         now = self._clock.now()
         async with self._database.read() as session:
-            if not await repository.list_abandoned_jobs(session, now, self._settings.attempts):
-                return
-        async with self._database.write() as session:
-            for job in await repository.list_abandoned_jobs(session, now, self._settings.attempts):
-                job.state, job.lease_owner, job.lease_until, job.finished_at = (
-                    JobState.FAILED,
-                    None,
-                    None,
-                    now,
-                )
-                await repository.fail_document(
-                    session, job.document_id, "worker_died", _WORKER_DIED.to_json()
-                )
+            abandoned = await job_repository.list_abandoned_jobs(session, now, self._settings.attempts)
+        for job in abandoned:
+            async with self._database.write() as session:
+                await repository.bump_generation(session, job.kb_id)
+                if await job_repository.give_up_job(session, job.id, now):
+                    await repository.fail_document(
+                        session, job.document_id, "worker_died", _WORKER_DIED.to_json()
+                    )
 
 
 _WORKER_DIED = Text(
     "处理该文件时后台进程多次中断，请检查文件或联系管理员",
     "the worker died on this file every time; check the file or ask your operator",
 )
-_DISK_FULL = Text("磁盘空间不足，腾出空间后请重新上传", "the disk is full; make room and upload again")
+_FULL = {"disk_full", "storage_unavailable"}
+_DISK_FULL = Text(
+    "磁盘空间不足，腾出空间后自动继续", "the disk is full; it goes on by itself when there is room"
+)
 _INTERNAL = Text(
     "处理该文件时发生内部错误，请联系管理员查看日志", "an internal error; your operator finds it in the log"
 )
@@ -186,10 +250,10 @@ def _classify(error: Exception) -> tuple[str, Text, bool]:
         return error.code, Text(error.zh, error.en), False
     if isinstance(error, Busy):
         return error.code, error.text, error.retry_after is not None
-    if isinstance(error, Overtaken):
+    if isinstance(error, Overtaken | StorageFull):
         return error.code, error.text, True
     if isinstance(error, AppError):
         return error.code, error.text, False
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return "disk_full", _DISK_FULL, True
     return "internal_error", _INTERNAL, True

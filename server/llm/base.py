@@ -1,6 +1,6 @@
 """What a chat model is, for those who ask it and for those who add one."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -52,6 +52,8 @@ class ModelRequest:
     temperature: float = 0.7
     max_tokens: int | None = None
     unread: int = 0
+    # How the quoting answerer spells question and passages to compare them, beyond its own: words that say the same.
+    spelling: Callable[[str], str] = str
     tools: Sequence[ToolSpec] = ()
     # For those who speak OpenAI's protocol themselves; a provider that knows no penalties goes without.
     stop: Sequence[str] = ()

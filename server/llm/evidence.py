@@ -23,6 +23,8 @@ _RIVAL = 3
 _CLEAR_LEAD = 0.3
 # Speaks neither for nor against: for a single passage, or unknown distances.
 _NEUTRAL_LEAD = 0.15
+# Speaks neither for nor against, where nothing is known of how strong the others are.
+_NEUTRAL_STANDING = 8.0
 # Chunks that share a line of so many characters follow one another.
 _SHORTEST_OVERLAP = 10
 # Farther than this is far (logarithm of a ratio of squared distances).
@@ -108,9 +110,11 @@ class Evidence(NamedTuple):
     coverage: float  # best share of the question's squared term weights in one passage: rare terms count most
     characters: float  # best share of its characters in one unit
     lead: float  # how clearly the nearest passage stands out
+    standing: float  # how far the strongest passage stands above its rival
     missing: (
         float  # share of the amount asked for (工资 in …的工资是多少) that the best passage has no word of
     )
+    named: float  # best share of its terms in cells that stand whole in the question: the row it names
 
 
 def take_apart(question: str, fold: Callable[[str], str] = str) -> Asked:
@@ -268,8 +272,10 @@ def _missing(asked: Asked, passage: Sequence[Unit]) -> float:
     return 1 - _share(_found_in(passage), asked.attribute) if asked.attribute else 0.0
 
 
-def weigh(asked: Asked, units: Sequence[Unit], distances: Sequence[float]) -> Evidence:
-    """The evidence over all passages; zero without terms or units."""
+def weigh(
+    asked: Asked, units: Sequence[Unit], distances: Sequence[float], strengths: Sequence[float]
+) -> Evidence:
+    """The evidence over all passages, of which distances and strengths are given; zero without terms or units."""
     squared = {term: value * value for term, value in asked.terms.items()}
     passages = _passages(units)
     shares = [_share(_found_in(passage), squared) for passage in passages]
@@ -280,8 +286,10 @@ def weigh(asked: Asked, units: Sequence[Unit], distances: Sequence[float]) -> Ev
         coverage=coverage,
         characters=max((_share(unit.vocabulary, asked.characters) for unit in units), default=0.0),
         lead=_lead(distances, {unit.passage for unit in units}),
+        standing=_standing(strengths),
         # Texts call an amount by its name; a reason, a place or a person is often told without the word.
         missing=missing if asked.amount else 0.0,
+        named=max((_share(_named(asked, unit), asked.terms) for unit in units), default=0.0),
     )
 
 
@@ -343,6 +351,14 @@ def _lead(distances: Sequence[float], there: Set[int]) -> float:
         return _NEUTRAL_LEAD
     nearest = max(_SMALLEST_DISTANCE, min(distances[index] for index in there))
     return max(0.0, min(_CLEAR_LEAD, math.log(ranked[:_RIVAL][-1] / nearest)))
+
+
+def _standing(strengths: Sequence[float]) -> float:
+    """How much stronger than its rival the strongest passage is: where nothing answers, several are about as weak."""
+    ranked = sorted((strength for strength in strengths if math.isfinite(strength)), reverse=True)
+    if len(ranked) < max(2, len(strengths)):
+        return _NEUTRAL_STANDING
+    return ranked[0] - ranked[:_RIVAL][-1]
 
 
 def _nearness(distances: Sequence[float]) -> list[float]:

@@ -4,26 +4,29 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from server.core.errors import ModelNotFound, SettingsError
+from server.core.i18n import Text
 from server.core.settings import LLMModelSettings, LLMSettings
 from server.llm.base import ChatModel
 from server.llm.local_engine import Engines, LocalEngineModel
 from server.llm.openai_compatible import PRESETS
 from server.llm.providers import PROVIDERS
 from server.llm.quote_model import NAME as QUOTE
-from server.llm.quote_model import QuoteModel
+from server.llm.quote_model import NOTHING_FOUND, QuoteModel
 
 
 class Gateway:
     """Finds the model a request names. Nothing is connected before the first question."""
 
-    def __init__(self, settings: LLMSettings, supervisor: Path | None = None) -> None:
-        """`supervisor`: the socket where it tells of the engines of local models.
+    def __init__(
+        self, settings: LLMSettings, supervisor: Path | None = None, refusal: Text = NOTHING_FOUND
+    ) -> None:
+        """`supervisor`: the socket where it tells of the engines of local models; `refusal`: what `quote` says when nothing fits.
 
         Raises SettingsError when a model has no address or no name at its provider.
         """
         self.default = settings.default
         self.engines = Engines(supervisor)
-        self._models: dict[str, ChatModel] = {QUOTE: QuoteModel()}
+        self._models: dict[str, ChatModel] = {QUOTE: QuoteModel(refusal)}
         for name, model in settings.models.items():
             if not model.engine:
                 _check(name, model)

@@ -25,6 +25,11 @@ class WebPage:
     score: float = 1.0
 
     @property
+    def reading(self) -> str:
+        """What a model reads of it."""
+        return self.text
+
+    @property
     def context(self) -> str:
         """What the text is about."""
         return self.title

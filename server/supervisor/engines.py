@@ -125,7 +125,8 @@ class Engine:
         if reason := self._missing():
             self._give_up(reason)
             return
-        settings, key = self._settings, secrets.token_urlsafe(32)
+        # Hexadecimal: one that began with a hyphen would be an option of the command it is handed to.
+        settings, key = self._settings, secrets.token_hex(32)
         local = settings.engine == "llama.cpp"
         port = settings.port if local or settings.port else _free_port()
         # llama.cpp takes a free port itself, and tells which.

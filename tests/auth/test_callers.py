@@ -3,6 +3,7 @@
 import base64
 import re
 from datetime import timedelta
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -337,9 +338,24 @@ class TestDemo:
         wrong = await http.post("/sso", data={"secret": "wrong"})
         assert wrong.status_code == 303
         assert wrong.headers["location"].startswith("/h5/401?message=")
+        assert unquote(wrong.cookies["c2l_refusal"]) in unquote(wrong.headers["location"])
         for body in (b"", b"\xff\xfe", b"&" * 50, b"secret=%ff", b"{}"):
             refused = await http.post("/sso", content=body)
             assert refused.status_code in (303, 400)
+
+    async def test_a_page_that_asks_for_json_is_told_and_not_led_on(
+        self, demo_client, callers: Callers, settings
+    ) -> None:
+        secret = read_passphrase(settings.server.data_dir)
+        http = callers.nobody().http
+        headers = {"Accept": "application/json", "Accept-Language": "en"}
+        answer = await http.post("/sso", data={"secret": secret}, headers=headers)
+        assert answer.status_code == 200
+        assert answer.json()["data"]["location"].startswith("/h5/#tk=tk_")
+        assert "c2l_demo" in answer.cookies
+        wrong = await http.post("/sso", data={"secret": "wrong"}, headers=headers)
+        assert wrong.status_code == 401
+        assert "passphrase" in wrong.json()["msg"]
 
     async def test_guessing_ends_for_an_address_and_altogether(self, services: Services, demo_client) -> None:
         demo = self.demo(services, services.settings.auth, "a passphrase")

@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from server.auth.repository import list_audit
 from tests.conftest import Callers
 
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
+
 
 def _forged(number: int) -> str:
     inner = base64.b64encode(number.to_bytes(256, "big"))
@@ -30,7 +33,7 @@ async def _ask(callers: Callers, method: str, path: str, **headers: str) -> tupl
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.split("content-length: ")[1].split("\r\n")[0])
             return int(head.split(" ")[1]), json.loads(await reader.readexactly(length)), head

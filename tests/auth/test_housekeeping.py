@@ -22,7 +22,7 @@ from server.chat.session_files import SessionFiles
 from server.core.errors import TooManyRequests
 from server.core.settings import Settings
 from server.kb.models import KnowledgeBase
-from server.kb.service import Upload
+from server.kb.uploads import Upload
 from server.services import Services
 from tests.auth.conftest import World
 
@@ -189,7 +189,7 @@ async def test_a_worker_begins_with_it(settings: Settings, world: World) -> None
     await _visit(world)
     running = asyncio.create_task(worker.run(settings))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await _visitors(world) or await _count(world, AuthSession):
                 await asyncio.sleep(0.05)
     finally:

@@ -27,6 +27,9 @@ from server.core.threads import Lanes
 from tests.auth.conftest import Process, World
 from tests.conftest import key_pair
 
+# Its SQL is that of other tests, too: SQLite is enough, but for what is marked otherwise.
+pytestmark = pytest.mark.one_database
+
 KEYS: dict[str, Any] = {
     "EdDSA": OKPKey.generate_key("Ed25519"),
     "ES256": ECKey.generate_key("P-256"),
@@ -99,6 +102,7 @@ async def test_every_algorithm(world: World, alg: str) -> None:
     assert (user.client_id, user.user_id, user.username) == ("c1", "u1", "张三")
 
 
+@pytest.mark.database
 async def test_once_across_processes(world: World, issuer: Issuer) -> None:
     token = issuer.token()
     await world.process().login(token)
@@ -225,6 +229,7 @@ async def test_the_rsa_pair_of_version_1_signs_nothing(world: World) -> None:
         assert await world.process().no_login(token) == "invalid_token"
 
 
+@pytest.mark.database
 async def test_a_revoked_key(world: World, issuer: Issuer) -> None:
     process = world.process()
     await process.login(issuer.token())

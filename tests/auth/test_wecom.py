@@ -23,9 +23,14 @@ def _settings(wecom: Wecom, **more: str) -> WecomSettings:
 
 
 @pytest.fixture
-async def api(wecom: Wecom) -> AsyncIterator[WecomAPI]:
+def patience() -> str:
+    return "60s"
+
+
+@pytest.fixture
+async def api(wecom: Wecom, patience: str) -> AsyncIterator[WecomAPI]:
     """Its sense of time is the stand-in's."""
-    async with open_wecom(_settings(wecom, WECOM__TIMEOUT="300ms"), wecom._now) as opened:
+    async with open_wecom(_settings(wecom, WECOM__TIMEOUT=patience), wecom._now) as opened:
         yield opened
 
 
@@ -130,7 +135,17 @@ async def test_every_errcode_says_what_can_be_done(
 
 
 @pytest.mark.parametrize("call", ["gettoken", "auth/getuserinfo"])
-@pytest.mark.parametrize("fault", ["cut", "cut inside", "silence", "dribble", "503", -1])
+@pytest.mark.parametrize(
+    ("fault", "patience"),
+    [
+        ("cut", "60s"),
+        ("cut inside", "60s"),
+        ("silence", "500ms"),
+        ("dribble", "500ms"),
+        ("503", "60s"),
+        (-1, "60s"),
+    ],
+)
 async def test_what_passes_is_tried_twice_and_no_more(
     wecom: Wecom, api: WecomAPI, call: str, fault: str | int
 ) -> None:

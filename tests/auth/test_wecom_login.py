@@ -28,6 +28,9 @@ from tests.conftest import key_pair, test_settings
 from tests.support.api import serving
 from tests.support.wecom import SECRET, Wecom, wecom_server
 
+# Its SQL is that of other tests, too: SQLite is enough, but for what is marked otherwise.
+pytestmark = pytest.mark.one_database
+
 LIST = "/knowledge_base/list_knowledge_bases"
 LOST = "登录请求已失效"
 
@@ -149,6 +152,7 @@ async def _users(services: Services) -> dict[str, User]:
 class TestComingIn:
     """With the client there."""
 
+    @pytest.mark.database
     async def test_a_member_comes_in_as_a_user_of_the_client(
         self, browsers, wecom: Wecom, services: Services
     ) -> None:
@@ -193,6 +197,7 @@ class TestComingIn:
             await browser.finish(**await browser.authorize(location, userid="zhangsan", user_ticket="t"))
         )
 
+    @pytest.mark.database
     async def test_name_and_role_that_an_operator_gave_stay(self, browsers, services: Services) -> None:
         browser = browsers()
         await browser.come_in(userid="zhangsan")
@@ -259,7 +264,7 @@ class TestComingIn:
             assert "canary" not in message
         assert await _users(services) == {}
 
-    @pytest.mark.parametrize("environ", [{"WECOM__TIMEOUT": "1s"}], indirect=True)
+    @pytest.mark.parametrize("environ", [{"WECOM__TIMEOUT": "2s"}], indirect=True)
     async def test_a_wecom_that_is_slow_or_gone(self, browsers, wecom: Wecom) -> None:
         browser = browsers()
         wecom.fail("gettoken", "silence", "silence")
@@ -270,6 +275,7 @@ class TestComingIn:
         wecom.fail("auth/getuserinfo", "cut")
         ticket_of(await browser.come_in(userid="u"))
 
+    @pytest.mark.database
     async def test_twenty_at_once(self, browsers, wecom: Wecom, services: Services) -> None:
         wecom.delay = 0.02
         landings = await asyncio.gather(*(browsers().come_in(userid=f"u{number}") for number in range(20)))
@@ -277,11 +283,13 @@ class TestComingIn:
         assert len(await _users(services)) == 20
         assert wecom.count("gettoken") == 1
 
+    @pytest.mark.database
     async def test_the_same_member_on_two_devices_at_once(self, browsers, services: Services) -> None:
         landings = await asyncio.gather(*(browsers().come_in(userid="zhangsan") for _ in range(8)))
         assert len(set(map(ticket_of, landings))) == 8
         assert set(await _users(services)) == {"zhangsan"}
 
+    @pytest.mark.database
     async def test_a_disabled_user(self, browsers, services: Services) -> None:
         await browsers().come_in(userid="zhangsan")
         async with services.database.write() as session:
@@ -289,6 +297,7 @@ class TestComingIn:
         assert "禁用" in refused(await browsers().come_in(userid="zhangsan"))
         ticket_of(await browsers().come_in(userid="lisi"))
 
+    @pytest.mark.database
     async def test_a_disabled_client_is_told_before_and_after(
         self, browsers, services: Services, wecom: Wecom
     ) -> None:
@@ -320,6 +329,7 @@ class TestComingIn:
         assert target == f"{environ['SERVER__PUBLIC_URL']}/ent-wechat-sso"
 
 
+@pytest.mark.database
 @pytest.mark.usefixtures("client")
 class TestState:
     """The state: random, once, for five minutes, in one browser, for all workers."""
@@ -397,6 +407,8 @@ class TestState:
                 back = await here.authorize(await here.begin(), userid="u")
                 ends = await asyncio.gather(here.finish(**back), there.finish(**back))
                 assert sorted(end.startswith("/h5/#tk=") for end in ends) == [False, True]
+            # Whoever lost each time has not asked yet.
+            ticket_of(await here.finish(**await here.authorize(await here.begin(), userid="u")))
         assert wecom.count("gettoken") == 2, "one per worker"
 
     async def test_the_database_knows_no_state(self, browsers, services: Services) -> None:

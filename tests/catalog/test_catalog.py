@@ -10,6 +10,9 @@ from tests.conftest import Callers, test_settings
 from tests.support.api import Caller, objects
 from tests.support.engine_room import PROGRAM, Room, engine_room
 
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
+
 FIELDS = {"kind", "preset", "model", "context_tokens", "online_api", "default"}
 SECRET = "sk-never-told-0123456789"
 

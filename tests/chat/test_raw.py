@@ -13,6 +13,9 @@ from tests.support.api import Caller, sse_events
 from tests.support.provider import KEY, Provider
 from tests.support.provider_streams import echo
 
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
+
 SSE = {"Accept": "text/event-stream"}
 PATHS = ("/chat/fastchat", "/other/completion")
 
@@ -113,7 +116,7 @@ async def test_a_reader_who_leaves_ends_the_call(
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)
     asking.cancel()
-    assert await asyncio.to_thread(provider.calls[0].left.wait, 3)
+    assert await asyncio.to_thread(provider.calls[0].left.wait, 30)
 
 
 @pytest.mark.parametrize("environ", [{"CHAT__MAX_ANSWER_CHARS": "7"}])

@@ -12,7 +12,10 @@ from server.services import Services
 from tests.support.api import Caller, objects, sse_events
 from tests.support.provider import Provider
 from tests.support.provider_streams import echo
-from tests.support.search_engines import KEY, PAGES, Engines
+from tests.support.search_engines import IMPATIENT, KEY, PAGES, Engines
+
+# Its SQL is that of other tests, too: SQLite is enough, but for what is marked otherwise.
+pytestmark = pytest.mark.one_database
 
 PATH = "/chat/search_engine_chat"
 QUESTION = "公司年假有几天？"
@@ -28,6 +31,7 @@ async def test_the_engines_are_listed(reader: Caller) -> None:
     assert answer == {"code": 200, "msg": "success", "data": ["bing", "duckduckgo", "metaphor", "searxng"]}
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("engine", ["bing", "duckduckgo", "metaphor", "searxng"])
 async def test_pages_are_read_by_the_model_and_cited(
     reader: Caller, services: Services, provider: Provider, engine: str
@@ -99,7 +103,7 @@ async def test_long_pages_are_cut_and_the_nearest_pieces_taken(reader: Caller, p
         ({"SEARCH__SEARXNG_URL": "http://127.0.0.1:9"}, "searxng", QUESTION, 502, "searxng"),
         ({}, "searxng", "down", 502, "searxng"),
         ({}, "metaphor", "html", 502, "metaphor"),
-        ({}, "bing", "slow", 504, "bing"),
+        (IMPATIENT, "bing", "slow", 504, "bing"),
         ({}, "duckduckgo", "robot", 503, "duckduckgo"),
     ],
 )

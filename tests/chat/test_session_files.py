@@ -13,7 +13,7 @@ from server.chat.session_files import SessionFiles
 from server.core.errors import SessionNotFound
 from server.core.settings import Settings
 from server.kb.models import Chunk, Document, Job, KnowledgeBase
-from server.kb.service import Upload
+from server.kb.uploads import Upload
 from server.llm.quote_model import NAME as QUOTE
 from server.services import Services
 from tests.auth.test_matrix import ROWS
@@ -24,7 +24,7 @@ from tests.support.provider import KEY, Provider
 FILES, DELETE, CONTENT = "/session/files", "/session/files/delete", "/session/files/content"
 A, B = "a" * 32, "b" * 32
 LEAVE, TRIPS = "员工每年有十天年假。", "出差住宿每晚最多报销四百元。"
-NOTE = "附件还在处理，这次回答没有用到："
+NOTE = "附件还不能检索，这次回答没有用到："
 
 
 async def _begin(caller: Caller, session_id: str = A) -> None:
@@ -122,6 +122,9 @@ async def test_a_file_is_attached_read_and_quoted(reader: Caller) -> None:
     assert (await reader.http.get(link)).content == LEAVE.encode()
     (hit,) = (await _sources(reader, "/chat/chat", query="年假有几天？"))["hits"]
     assert (hit["document_id"], hit["attached"]) == (taken["document_id"], True)
+    where = {"session_id": A, "document_id": taken["document_id"], "near": hit["chunk_id"]}
+    read = (await reader.get("/session/files/passages", **where)).json()["data"]
+    assert [(item["chunk_id"], item["text"]) for item in read["items"]] == [(hit["chunk_id"], LEAVE)]
 
 
 async def test_the_stream_of_a_chat_brings_the_citations_too(reader: Caller) -> None:
@@ -209,12 +212,23 @@ class TestTwoModels:
             models = set(await session.scalars(select(KnowledgeBase.embed_model)))
             message = await session.get_one(Message, asked["chat_history_id"])
         assert len(models) == 2
-        trace, beside = message.trace, message.trace["beside"]
-        assert (trace["kb"], beside["kb"]) == ("kb", f"*{A}")
-        assert len(trace["candidates"]) == len(beside["candidates"]) == 1, (
-            "a vector of the wrong length finds nothing"
-        )
+        assert message.trace["kbs"].keys() == {"kb", f"*{A}"}
+        assert len(message.trace["candidates"]) == 2, "a vector of the wrong length finds nothing"
         assert any("我的.txt" in doc for doc in asked["docs"])
+
+
+@pytest.mark.parametrize("model", ["m3e-base", "gone"])
+async def test_a_question_is_answered_without_files_whose_model_is_not_there(
+    reader: Caller, services: Services, model: str
+) -> None:
+    """An operator who took an old model out of the configuration has not ended every conversation with files."""
+    await _begin(reader)
+    await _attach(reader, {"手册.txt": LEAVE})
+    async with services.database.write() as session:
+        (await session.scalars(select(KnowledgeBase))).one().embed_model = model
+    said = await _ask(reader, "年假有几天？")
+    assert LEAVE not in said["text"]
+    assert f"{NOTE}手册.txt" in said["docs"]
 
 
 async def test_an_agent_searches_it_too(reader: Caller, provider: Provider) -> None:

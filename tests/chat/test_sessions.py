@@ -371,7 +371,7 @@ async def test_history_comes_newest_first_and_in_pages(editor: Caller) -> None:
     assert rows[0] == {
         "id": last["chat_history_id"], "query": "年假有几天？", "response": last["answer"], "docs": last["docs"],
         "state": "done", "error_code": None, "feedback_score": None,
-        "outcome": "answered", "follow_ups": [],
+        "outcome": "partly", "checks": [], "nearest": [], "follow_ups": [],
     }  # fmt: skip
     assert last["docs"]
     assert rows[1]["docs"] == []

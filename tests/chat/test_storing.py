@@ -112,20 +112,20 @@ async def test_a_reader_does_not_wait_for_long(
         services.runtime,
         services.settings.chat,
         pauses=(0.1,) * 20,
-        patience=1.5,
+        patience=4,
     )
     turn = await chat.prepare(
         CALLER, Ask(QUESTION, "knowledge_base_chat", knowledge_base_name="kb", model_name="quote")
     )
     stream = legacy_stream(chat.answer(turn), "knowledge_base_chat", "zh")
     async with _held(database_url, turn.message_id):
-        async with asyncio.timeout(1.4):
+        async with asyncio.timeout(3.9):
             async for part in stream:
                 (told,) = objects(_bytes(part).decode())
                 if "docs" in told:
                     break
         assert "a.txt" in told["docs"][0]
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(15):
             (last,) = objects(b"".join([_bytes(part) async for part in stream]).decode())
         assert last["error"]["code"] == "answer_not_stored"
     await services.runtime.tasks.drain()
@@ -144,7 +144,7 @@ async def test_the_end_of_the_process_waits_for_one_more_try(
     async with _held(database_url, turn.message_id):
         answering = asyncio.ensure_future(legacy_whole(chat.answer(turn), "llm_chat", "zh"))
         await asyncio.sleep(2.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await services.runtime.tasks.drain()
         assert "error" not in await answering
     assert (await _message(services)).state == "done"

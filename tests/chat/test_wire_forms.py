@@ -11,6 +11,9 @@ import pytest
 
 from tests.support.api import Caller
 
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
+
 FOLDER = Path(__file__).parent / "wire"
 SSE = {"Accept": "text/event-stream"}
 QUESTION = {"query": "年假有几天？", "chat_history_id": "m" * 32, "session_id": "s" * 32}

@@ -123,7 +123,7 @@ async def test_what_was_not_taken_is_told_with_its_reason(
         "9/nobody: its client was not taken",
         "../坏: ",
         "制度/没了.txt: there is no such file",
-        "制度/照片.png: unsupported file type .png",
+        "制度/照片.heic: unsupported file type .heic",
         "哪里的？: knowledge base 没有的 was not taken",
     ):
         assert words in err
@@ -158,7 +158,7 @@ async def test_what_is_there_already_is_no_failure(
         for statement in (
             "DELETE FROM user WHERE client_id = '9'",
             "DELETE FROM knowledge_base WHERE kb_name = '../坏'",
-            "DELETE FROM knowledge_file WHERE file_name IN ('没了.txt', '照片.png')",
+            "DELETE FROM knowledge_file WHERE file_name IN ('没了.txt', '照片.heic')",
             "DELETE FROM question WHERE kb_name = '没有的'",
             "DELETE FROM file_doc",
         ):

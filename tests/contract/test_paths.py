@@ -17,6 +17,9 @@ from server.core.settings import Settings
 from tests.conftest import Callers, test_settings
 from tests.support.api import Caller
 
+# Its SQL is that of other tests, too: SQLite is enough, but for what is marked otherwise.
+pytestmark = pytest.mark.one_database
+
 SESSION = "0123456789abcdef0123456789abcdef"
 KB = {"knowledge_base_name": "kb"}
 TEXT = "员工工作满一年，年休假五天。\n"
@@ -211,6 +214,7 @@ async def test_true_statuses_without_it(somebody: Caller) -> None:
             assert (answer.status_code, answer.json()["code"]) == (404, 404), answer.text
 
 
+@pytest.mark.database
 class TestTheOriginalPage:
     """§6.3, unchanged: no token on its streaming call, HTML in `history`, an odd number of messages, bare raw text."""
 

@@ -7,6 +7,9 @@ import pytest
 
 from tests.support.api import Caller
 
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
+
 A = "a" * 32
 CHAT, KB_CHAT, SEARCH = "/chat/chat", "/chat/knowledge_base_chat", "/knowledge_base/search_docs"
 KB: dict[str, Any] = {"knowledge_base_name": "kb", "query": "年假几天？"}

@@ -1,6 +1,7 @@
 """Slow and silent connections are closed; long answers and idle readers are not."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -9,10 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 
 from server.core import connections, http
 from tests.conftest import Callers
 from tests.support.api import serving
+
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
 
 HEAD = b"GET /slow HTTP/1.1\r\nHost: x\r\n"
 
@@ -54,7 +59,7 @@ async def _trickle(base: str, *pieces: bytes, pause: float = 0.1) -> float:
 
     sending = asyncio.create_task(send())
     with suppress(ConnectionResetError):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
     sending.cancel()
     writer.close()
     return time.monotonic() - started
@@ -68,10 +73,49 @@ async def test_a_head_that_does_not_come(slow_app: str, pieces: tuple[bytes, ...
 async def test_a_second_head_that_does_not_come(slow_app: str) -> None:
     reader, writer = await _connect(slow_app)
     writer.write(HEAD + b"\r\n")
-    assert b"at last" in await asyncio.wait_for(reader.readuntil(b'"at last"'), 5)
+    assert b"at last" in await asyncio.wait_for(reader.readuntil(b'"at last"'), 30)
     writer.write(HEAD)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
+
+
+async def test_a_reader_that_never_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "WRITE_PATIENCE", 1)
+    open_now = 0
+
+    class Counted(connections.ImpatientProtocol):
+        def connection_made(self, transport: Any) -> None:
+            nonlocal open_now
+            open_now += 1
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            nonlocal open_now
+            open_now -= 1
+            super().connection_lost(exc)
+
+    monkeypatch.setattr("tests.support.api.ImpatientProtocol", Counted)
+    app = FastAPI()
+
+    @app.get("/slow")
+    async def much() -> StreamingResponse:
+        return StreamingResponse(b"x" * 2**20 for _ in range(20))
+
+    async with serving(app) as base:
+        where: Any = urlsplit(base)
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(reader, (where.hostname, where.port))
+            await loop.sock_sendall(reader, HEAD + b"\r\n")
+            await asyncio.sleep(0.5)
+            assert open_now == 1
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                if not open_now:
+                    break
+            assert open_now == 0
 
 
 async def test_a_body_that_does_not_come(callers: Callers) -> None:
@@ -82,7 +126,7 @@ async def test_a_body_that_does_not_come(callers: Callers) -> None:
         b"POST /chat/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
         b"Authorization: " + credential + b'\r\n\r\n{"query"'
     )
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"error"' in answer
     writer.close()

@@ -107,6 +107,13 @@ def test_the_file_holds_the_defaults() -> None:
         ({"SEARCH__BING_URL": "http://bing.example.com/search"}, ["[search] bing_url", "https://"]),
         ({"SEARCH__SEARXNG_URL": "searx.example.com"}, ["[search] searxng_url", "https://"]),
         ({"SEARCH__METAPHOR_KEY": "xxxx"}, ["[search] metaphor_key", "placeholder"]),
+        ({"RERANK__DEFAULT": "nothing"}, ["[rerank] default", "[rerank.nothing]"]),
+        ({"RERANK__X__KIND": "api"}, ["[rerank.x] write https://"]),
+        ({"RERANK__X__KIND": "cross-encoder"}, ["[rerank.x]", "path"]),
+        (
+            {"RERANK__JINA__URL": "http://rerank.example.com", "RERANK__JINA__API_KEY": "k-1"},
+            ["[rerank.jina]", "https://"],
+        ),
         ({"WECOM__VERIFY_FILE": "WW_verify_a.txt"}, ["[wecom] verify_file", "verify_text"]),
         ({"WECOM__VERIFY_FILE": "../a.txt", "WECOM__VERIFY_TEXT": "a"}, ["[wecom] verify_file"]),
     ],

@@ -7,13 +7,15 @@ from sqlalchemy import Connection, text
 
 from server.core.errors import SettingsError
 from server.core.settings import DatabaseSettings
-from server.db.schema import check_schema, upgrade_schema
+from server.db.schema import check_schema, is_of_the_tables, upgrade_schema
 from server.db.session import Database, async_url
 from server.tables import Base
 
 
 def _differences(connection: Connection) -> list[object]:
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "include_object": is_of_the_tables}
+    )
     return compare_metadata(context, Base.metadata)
 
 

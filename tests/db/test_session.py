@@ -75,7 +75,7 @@ async def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:
     async with database.write() as session:
         session.add(_client("a"))
         await session.flush()
-        assert await asyncio.wait_for(_count(database), 5) == 0
+        assert await asyncio.wait_for(_count(database), 30) == 0
 
 
 async def test_a_locked_database_is_busy(database: Database) -> None:

@@ -1,6 +1,7 @@
 """SQLite: writers in turn, and one trip to its thread per statement."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -66,6 +67,40 @@ async def test_who_waits_too_long_for_a_turn_is_sent_away_and_the_next_one_is_no
     assert caught.value.retry_after == 2
     async with database.write() as session:
         await session.execute(insert(Client), [_row("later")])
+
+
+async def test_nobody_is_sent_away_from_a_queue_that_moves(database: Database) -> None:
+    """Each turn is short, but all of them together take longer than one may wait for a lock."""
+    order: list[int] = []
+
+    async def write(number: int) -> None:
+        async with database.write():
+            order.append(number)
+            await asyncio.sleep(0.03)
+
+    await asyncio.gather(*(write(number) for number in range(30)))
+    assert order == list(range(30))
+
+
+async def test_a_queue_does_not_move_while_another_process_holds_the_database(
+    database: Database, tmp_path: Path
+) -> None:
+    """Otherwise each would be kept until all before it had waited for the lock in vain, one after the other."""
+    other = sqlite3.connect(tmp_path / "info.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def write() -> float:
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(Busy):
+            async with database.write() as session:
+                await session.execute(insert(Client), [_row("a")])
+        return asyncio.get_running_loop().time() - begun
+
+    try:
+        waited = await asyncio.gather(*(write() for _ in range(10)))
+    finally:
+        other.close()
+    assert max(waited) < 1.5
 
 
 async def test_a_writer_that_is_cancelled_while_it_waits_does_not_keep_its_turn(database: Database) -> None:

@@ -1,7 +1,7 @@
 """A database of an earlier version keeps what it holds."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from server.core.questions import question_key
 from server.core.settings import DatabaseSettings
 from server.db.schema import alembic_config, upgrade_schema
 from server.db.session import Database
-from server.kb.models import Question
+from server.kb.models import Document, Job, Question
 from tests.conftest import key_pair
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -83,3 +83,35 @@ async def test_recommended_questions_are_found_by_their_words(database: Database
         rows = list(await session.scalars(select(Question).order_by(Question.id)))
     assert [row.query_key for row in rows] == [question_key(row.query) for row in rows]
     assert [(row.client_id, row.tap_count) for row in rows] == [(None, 3)] * 3
+
+
+async def test_jobs_that_wait_take_turns(database: Database) -> None:
+    """What was being embedded is read from the beginning, as its passages are not there yet."""
+    async with database.engine.begin() as connection:
+        await connection.run_sync(_to, "0015")
+        for client in ("a", "b"):
+            for statement in (
+                "INSERT INTO client (id, description, enabled, policy, max_blocks, pct_fields, networks, frame_ancestors, created_at)"
+                " VALUES (:client, '', 1, 'compat', 1, 0, '', '', :now)",
+                "INSERT INTO knowledge_base (id, client_id, name, zh_name, info, shared, vector_store, embed_model, fingerprint,"
+                " generation, created_at) VALUES (:client, :client, 'n', '', '', 0, 'faiss', 'e', '{}', 0, :now)",
+                "INSERT INTO document (id, kb_id, file_name, name_key, slot, suffix, size, sha256, state, chunking, char_count,"
+                " chunk_count, created_at) VALUES (:client, :client, 'f', 'f', 'live', '.txt', 1, '', 'embedding', '{}', 0, 0, :now)",
+            ):
+                await connection.execute(text(statement), {"client": client, "now": NOW})
+        for number, client in enumerate("aaab"):
+            await connection.execute(
+                text(
+                    "INSERT INTO job (id, kind, kb_id, document_id, state, done, total, attempts, created_at)"
+                    " VALUES (:id, 'ingest', :client, :client, 'waiting', 0, 0, 0, :now)"
+                ),
+                {"id": f"{client}{number}", "client": client, "now": NOW + timedelta(seconds=number)},
+            )
+    await upgrade_schema(database)
+    async with database.read() as session:
+        jobs = list(await session.scalars(select(Job).order_by(Job.turn, Job.created_at)))
+        states = set(await session.scalars(select(Document.state)))
+    assert [job.id for job in jobs] == ["a0", "b3", "a1", "a2"]
+    assert [job.client_id for job in jobs] == ["a", "b", "a", "a"]
+    assert all(job.changed_at == job.created_at for job in jobs)
+    assert states == {"waiting"}

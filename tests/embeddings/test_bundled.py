@@ -48,6 +48,20 @@ def test_any_text_has_a_vector(bundled: BundledEmbedder, text: str) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+def test_a_character_that_is_written_out_as_eighteen_does_no_harm() -> None:
+    """In a process of its own: what is written over the end of a buffer ends it, now or later."""
+    code = (
+        "from embeddings import EmbedderConfig\n"
+        "from embeddings.bundled import BundledEmbedder\n"
+        "model = BundledEmbedder(EmbedderConfig('e5-small', 'bundled', threads=1))\n"
+        "model.embed_passages(['ﷺ' * 60] * 2)\n"
+        "same = model.embed_question('ﷺ') @ model.embed_question('صلى الله عليه وسلم')\n"
+        "assert same > 0.9999, same\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_nul_does_not_end_the_text(bundled: BundledEmbedder) -> None:
     whole, cut = bundled.embed_passages(["年假\0差旅报销标准", "年假"])
     spaced = bundled.embed_passages(["年假 差旅报销标准"])[0]

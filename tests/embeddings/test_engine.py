@@ -140,7 +140,7 @@ def test_an_engine_killed_at_work_lets_nobody_hang(place: Path, config: Embedder
         assert not call.done()
         process.kill()
         with pytest.raises(EmbeddingError, match="does not answer") as caught:
-            call.result(timeout=5)
+            call.result(timeout=30)
         assert caught.value.retry
 
 
@@ -214,7 +214,9 @@ def test_an_unsafe_folder_is_refused_by_both_sides(unsafe: Path, config: Embedde
         impostor.settimeout(0)
         with pytest.raises(EmbeddingError) as caught:
             EngineEmbedder(config, unsafe).embed_question(QUESTION)
-        assert isinstance(caught.value.__cause__, PermissionError)
+        away = caught.value.__cause__
+        assert away is not None
+        assert isinstance(away.__cause__, PermissionError)
         with pytest.raises(BlockingIOError):  # no connection came
             impostor.accept()
 
@@ -305,7 +307,7 @@ def test_a_signal_ends_the_engine_without_a_word(
 ) -> None:
     client.embed_question(QUESTION)
     engine.send_signal(number)
-    assert engine.wait(5) == -number
+    assert engine.wait(30) == -number
     assert engine.stderr is not None
     assert engine.stderr.read() == ""
 
@@ -408,7 +410,7 @@ def test_while_a_model_is_loaded_others_answer(here: Path, config: EmbedderConfi
         quick.embed_question(QUESTION)
         assert not call.done()
         loaded.set()
-        assert call.result(5).shape == (2,)
+        assert call.result(30).shape == (2,)
 
 
 @pytest.mark.full

@@ -38,7 +38,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def make(provider: Provider, kind: str) -> Make:
     def make_embedder(model: str = "vectors", **fields: Any) -> Embedder:
         name = model if kind == "openai" else f"openai:{model}"
-        given: dict[str, Any] = {"base_url": provider.openai, "api_key": KEY, "timeout": 2.0} | fields
+        given: dict[str, Any] = {"base_url": provider.openai, "api_key": KEY, "timeout": 60.0} | fields
         return load_embedder(EmbedderConfig(name="far", kind=kind, model=name, **given))
 
     return make_embedder

@@ -30,7 +30,7 @@ class Product:
     pem: Path
 
     def accepts(self, token: str) -> bool:
-        answer = httpx2.post(f"{self.server.base}/auth/session", headers={"Api-Token": token})
+        answer = httpx2.post(f"{self.server.base}/auth/session", headers={"Api-Token": token}, timeout=60)
         assert answer.status_code in (200, 401), answer.text
         return answer.status_code == 200
 

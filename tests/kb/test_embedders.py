@@ -1,10 +1,14 @@
 """Embedding models as knowledge bases use them."""
 
 import numpy as np
+import pytest
 
 from server.kb.embedders import Vectors
 from server.services import Services
 from tests.support.api import Caller
+
+# Its SQL is that of other tests, too: SQLite is enough.
+pytestmark = pytest.mark.one_database
 
 
 async def test_a_name_of_old_says_where_its_files_belong(editor: Caller, services: Services) -> None:

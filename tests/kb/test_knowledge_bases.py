@@ -16,7 +16,7 @@ from server.auth.principal import Principal
 from server.core.errors import KBNotFound
 from server.kb import loaders
 from server.kb.models import Document, KnowledgeBase
-from server.kb.service import Upload
+from server.kb.uploads import Upload
 from server.services import Services
 from tests.conftest import Callers, test_settings
 from tests.support.api import Caller
@@ -52,6 +52,7 @@ async def test_create_list_delete(editor: Caller) -> None:
     assert (await editor.post(CREATE, _body("制度库"))).status_code == 200, "the name is free again"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("form", ["json", "raw", "form-urlencoded", "object"])
 async def test_delete_takes_the_name_in_every_form(editor: Caller, form: str) -> None:
     await editor.create_kb("库 1")
@@ -66,6 +67,7 @@ async def test_delete_takes_the_name_in_every_form(editor: Caller, form: str) ->
     assert (await editor.http.post(DELETE, json="库 1")).status_code == 404
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -87,6 +89,7 @@ async def test_delete_without_a_name(editor: Caller, body: str, status: int) -> 
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -110,6 +113,7 @@ async def test_what_cannot_be_created(editor: Caller, body: object, status: int,
     assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.one_database
 async def test_a_missing_model_says_where_to_put_it(editor: Caller) -> None:
     answer = await editor.post(CREATE, _body(embed_model="m3e-base"))
     assert "embeddings/models/m3e-base" in answer.json()["msg"]
@@ -123,6 +127,7 @@ async def test_a_name_is_taken_once_also_in_parallel(editor: Caller) -> None:
     assert {a.json()["error"]["code"] for a in answers if a.status_code == 409} == {"already_exists"}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -143,6 +148,7 @@ async def test_bodies_that_are_no_json(editor: Caller, body: bytes, status: int)
     assert answer.json()["code"] == status
 
 
+@pytest.mark.one_database
 async def test_json_that_does_not_say_so_is_json(editor: Caller) -> None:
     body = b'{"knowledge_base_name": "kb", "kb_zh_name": "", "kb_info": ""}'
     answer = await editor.http.post(CREATE, content=body)
@@ -152,7 +158,7 @@ async def test_json_that_does_not_say_so_is_json(editor: Caller) -> None:
 
 async def test_unknown_fields_of_old_pages_are_ignored(editor: Caller) -> None:
     assert (await editor.post(CREATE, _body(id="kb_x", client_id="other", whatever=1))).status_code == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await editor.get("/knowledge_base/list_knowledge_bases")).json()["data"] == ["kb"]
 
 
@@ -166,10 +172,10 @@ async def test_one_that_is_deleted_before_it_is_searched(
     caller = Principal("acme", "u1", "", frozenset())
     kb = await services.kb.get(caller, "kb")
     if is_loaded:
-        assert (await services.kb.search_in(kb, "年假", top_k=3, threshold=2))[0]
+        assert (await services.kb.search_in(kb, "年假", viewer=None, top_k=3, threshold=2))[0]
     await editor.post("/knowledge_base/delete_knowledge_base", "kb")
     with pytest.raises(KBNotFound):
-        await services.kb.search_in(kb, "年假", top_k=3, threshold=2)
+        await services.kb.search_in(kb, "年假", viewer=None, top_k=3, threshold=2)
 
 
 async def test_another_clients_knowledge_base_does_not_exist(callers: Callers, editor: Caller) -> None:
@@ -269,7 +275,7 @@ class TestUpload:
             ("empty.txt", b"", 422, "empty_file"),
             ("fake.pdf", b"no pdf", 415, "type_mismatch"),
             ("x.zip", b"PK\x03\x04", 415, "unsupported_file"),
-            ("old.doc", b"\xd0\xcf\x11\xe0", 415, "unsupported_file"),
+            ("fake.xls", b"\xd0\xcf\x11\xe0", 415, "type_mismatch"),
             ("noextension", b"x", 415, "unsupported_file"),
             ("a.txt.", b"x", 400, "bad_filename"),
             ("CON.txt", b"x", 400, "bad_filename"),
@@ -290,7 +296,7 @@ class TestUpload:
             if path.is_file() and path.parent.name == "content"
         ] == []
 
-    @pytest.mark.parametrize("suffix", [".rtf", ".eml", ".msg", ".epub", ".odt"])
+    @pytest.mark.parametrize("suffix", [".rtf", ".msg"])
     async def test_what_needs_the_full_installation_is_refused_without_it(
         self, editor: Caller, monkeypatch: pytest.MonkeyPatch, suffix: str
     ) -> None:
@@ -300,6 +306,7 @@ class TestUpload:
         assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_file")
         assert "make run FULL=1" in answer.json()["msg"]
 
+    @pytest.mark.one_database
     async def test_documents_that_cannot_be_read_fail_with_a_reason(self, editor: Caller) -> None:
         await editor.create_kb()
         documents = await editor.ingest(
@@ -389,6 +396,7 @@ class TestUpload:
         documents = await editor.ingest("kb", {"a.json": b'["x"]2'[:5]})
         assert documents["a.json"]["state"] == "ready"
 
+    @pytest.mark.one_database
     @pytest.mark.parametrize(
         "fields",
         [
@@ -441,7 +449,7 @@ class TestUpload:
         await editor.create_kb()
         async with services.database.read() as session:
             kb = (await session.scalars(select(KnowledgeBase))).one()
-        real = services.kb._register
+        real = services.kb.uploads._register
 
         async def late(*args, **options):
             assert (await editor.http.post(DELETE, json="kb")).status_code == 200
@@ -450,10 +458,10 @@ class TestUpload:
         if moment == "before":
             await editor.http.post(DELETE, json="kb")
         else:
-            monkeypatch.setattr(services.kb, "_register", late)
+            monkeypatch.setattr(services.kb.uploads, "_register", late)
         upload = Upload("a.txt", 1, io.BytesIO(b"x"))
         with pytest.raises(KBNotFound):
-            await services.kb.upload(kb, upload, services.kb.choose_chunking())
+            await services.kb.uploads.take(kb, upload, services.kb.choose_chunking())
         assert list(services.settings.server.data_dir.glob("kb_*")) == []
 
     async def test_without_files(self, editor: Caller) -> None:
@@ -478,6 +486,7 @@ class TestLimits:
         }
         return test_settings(tmp_path / "data", database_url, SERVER__MAX_JSON_SIZE="4KiB", **limits)
 
+    @pytest.mark.one_database
     async def test_a_large_file_is_refused_and_small_ones_go_on(self, editor: Caller) -> None:
         await editor.create_kb()
         answer = await editor.upload("kb", {"big.txt": b"x" * 11_000, "small.txt": b"x"})
@@ -497,12 +506,14 @@ class TestLimits:
         await writer.drain()
         return reader, writer
 
+    @pytest.mark.one_database
     async def test_a_large_upload_is_refused_before_it_is_read(self, editor: Caller, address: str) -> None:
         await editor.create_kb()
         reader, writer = await self._begin(editor, address, "Content-Length: 1000000000")
-        assert b"413" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        assert b"413" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
         writer.close()
 
+    @pytest.mark.one_database
     async def test_an_upload_of_unknown_length_is_cut(self, editor: Caller, address: str) -> None:
         await editor.create_kb()
         reader, writer = await self._begin(editor, address, "Transfer-Encoding: chunked")
@@ -514,14 +525,16 @@ class TestLimits:
                 await writer.drain()
         except ConnectionError:
             pass  # cut while we were still sending
-        assert b"413" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        assert b"413" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
         writer.close()
 
+    @pytest.mark.one_database
     async def test_an_unknown_caller_uploads_nothing(self, callers: Callers, address: str) -> None:
         reader, writer = await self._begin(callers.nobody(), address, "Content-Length: 30000")
-        assert b"401" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        assert b"401" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
         writer.close()
 
+    @pytest.mark.one_database
     async def test_too_many_files(self, editor: Caller) -> None:
         await editor.create_kb()
         answer = await editor.upload("kb", {f"{n}.txt": b"x" for n in range(4)})
@@ -535,6 +548,7 @@ class TestLimits:
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_requests")
         assert int(answer.headers["retry-after"]) > 0
 
+    @pytest.mark.one_database
     async def test_large_json(self, editor: Caller) -> None:
         answer = await editor.post(
             "/knowledge_base/search_docs", {"query": "x" * 5000, "knowledge_base_name": "kb"}
@@ -542,6 +556,7 @@ class TestLimits:
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
+@pytest.mark.one_database
 class TestForms:
     """What is sent in place of a form."""
 
@@ -676,6 +691,7 @@ class TestDelete:
             assert list(await session.scalars(select(Document))) == []
 
 
+@pytest.mark.one_database
 class TestDownload:
     async def test_the_bytes_and_safe_headers(self, editor: Caller) -> None:
         await editor.create_kb()
@@ -835,7 +851,7 @@ class TestSearch:
             },
         )
         hits = await reader.search("kb", "住宿标准", top_k=3)
-        assert [set(hit) for hit in hits] == [{"page_content", "metadata", "score"}] * 3
+        assert [set(hit) for hit in hits] == [{"page_content", "metadata", "score", "marks"}] * 3
         assert "四百元" in hits[0]["page_content"]
         assert hits[0]["metadata"] | {"source": "b.csv", "row": 2} == hits[0]["metadata"]
         scores = [hit["score"] for hit in hits]
@@ -854,6 +870,7 @@ class TestSearch:
         )
         assert (await editor.search("kb", "年假"))[0]["score"] == pytest.approx(expected, abs=1e-4)
 
+    @pytest.mark.one_database
     @pytest.mark.parametrize(
         "fields",
         [
@@ -872,6 +889,7 @@ class TestSearch:
         body = {"query": "年假", "knowledge_base_name": "kb", **fields}
         assert (await editor.post("/knowledge_base/search_docs", body)).status_code == 422
 
+    @pytest.mark.one_database
     async def test_a_long_question_is_refused_in_the_words_of_chat(self, editor: Caller) -> None:
         await editor.create_kb()
         body = {"query": "年" * 8001, "knowledge_base_name": "kb"}
@@ -887,6 +905,7 @@ class TestSearch:
             assert len(await editor.search("kb", query)) <= 1
 
 
+@pytest.mark.one_database
 class TestOldPages:
     """`[compat] http_200_errors`: business errors of the contract paths are HTTP 200 with the code in the body."""
 
@@ -909,6 +928,7 @@ class TestOldPages:
         assert (await editor.get("/jobs/none")).status_code == 404, "newer paths tell the truth"
 
 
+@pytest.mark.one_database
 async def test_api_prefix_is_the_same_door(editor: Caller) -> None:
     assert (await editor.get("/api/knowledge_base/list_knowledge_bases")).json()["data"] == []
     assert (await editor.get("/api/health")).json() == {"status": "ok"}
@@ -919,6 +939,7 @@ async def test_a_nul_in_an_address(editor: Caller) -> None:
         assert (await editor.http.get(path)).status_code == 400
 
 
+@pytest.mark.one_database
 async def test_unknown_paths_and_methods(editor: Caller) -> None:
     missing = await editor.get("/nowhere")
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")

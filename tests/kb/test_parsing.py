@@ -158,6 +158,39 @@ async def test_network_is_closed(hostile: Parser) -> None:
     assert [d.page_content for d in documents[1:]] == ["the network is closed to parsers"] * 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
+async def test_network_is_closed_to_native_code_and_to_other_programs(hostile: Parser) -> None:
+    """Of sockets only those of the file system are left: IPv4, IPv6, netlink and raw ones are refused (13)."""
+    (_, document) = await hostile.parse(Path("/nowhere"), ".natively")
+    assert document.page_content.splitlines() == ["2 13", "10 13", "16 13", "17 13", "1 True", "io_uring 13"]
+
+
+async def test_pages_in_work_are_told_of_and_findings_come_with_the_end(hostile: Parser) -> None:
+    told: list[tuple[int, int]] = []
+    reading = await hostile.read(Path("/nowhere"), ".slow", lambda *message: told.append(message))
+    assert [document.page_content for document in reading.documents] == ["begun", "ten pages"]
+    assert told == [(page, 10) for page in range(11)]
+    assert (len(reading.findings.ocr_pages), reading.findings.hidden_chars) == (10, 3)
+
+
+async def test_slow_pages_have_time_of_their_own() -> None:
+    """Three seconds of pages: too long for a limit of two, not for two and one more for each page."""
+    for page_seconds, is_read in ((1.0, True), (0.01, False)):
+        parser = Parser(
+            LoadLimits(),
+            timeout=timedelta(seconds=2),
+            page_timeout=timedelta(seconds=page_seconds),
+            memory=GIB,
+            loaders=HOSTILE,
+        )
+        await _describe(parser)
+        if is_read:
+            assert len(await parser.parse(Path("/nowhere"), ".slow")) == 2
+        else:
+            assert await _code(parser, ".slow") == "parse_timeout"
+        await parser.close()
+
+
 @pytest.mark.parametrize("suffix", [".abort", ".segfault", ".exit", ".raise", ".eat"])
 async def test_crashes_are_answered_and_the_next_file_is_read(hostile: Parser, suffix: str) -> None:
     pid = await _pid(hostile)

@@ -18,7 +18,7 @@ TEXT = (
 
 def _split(*documents: Document | str, size: int = 100, overlap: int = 20, **options: bool) -> list[Passage]:
     made = [document if isinstance(document, Document) else Document(document) for document in documents]
-    return list(split(made, Chunking(size, overlap, **options)))
+    return list(split(made, Chunking(size, overlap, options.get("zh_title_enhance", False))))
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(50, 0), (100, 20), (250, 50), (800, 200)])

@@ -15,7 +15,7 @@ from server.core.settings import Settings
 from server.kb import custom
 from server.kb.models import CustomPassages, Document, Job, KnowledgeBase
 from server.kb.rebuild import Rebuilds
-from server.kb.service import Upload
+from server.kb.uploads import Upload
 from server.services import Services, open_services
 from tests.conftest import test_settings
 from tests.support.api import Caller, objects, sse_events
@@ -111,7 +111,13 @@ class TestChunking:
     async def test_what_it_prefers_can_change(self, editor: Caller) -> None:
         await editor.create_kb(chunk_size=40, chunk_overlap=5)
         changed = await editor.post(f"{PATH}/update_chunking", NAME | {"chunk_size": 100})
-        assert changed.json()["data"] == {"chunk_size": 100, "chunk_overlap": 50, "zh_title_enhance": False}
+        assert changed.json()["data"] == {
+            "chunk_method": "recursive",
+            "chunk_size": 100,
+            "chunk_overlap": 50,
+            "zh_title_enhance": False,
+            "parent_size": None,
+        }
         assert (await _row(editor))["chunk_size"] == 100
         usual = await editor.post(f"{PATH}/update_chunking", NAME)
         assert usual.json()["data"]["chunk_size"] == 250
@@ -201,7 +207,7 @@ class TestCustomDocs:
         row = (await editor.documents("kb"))["a.txt"]
         assert (row["custom_docs"], row["chunks"]) == (False, 1)
         assert [hit["page_content"] for hit in await editor.search("kb", "年假")] == ["年假五天。"]
-        assert await _count(services, CustomPassages) == 0
+        assert await _count(services, CustomPassages) == 1, "those of the earlier version"
 
     async def test_they_are_kept_where_nothing_was_read_yet(self, editor: Caller) -> None:
         await editor.create_kb()
@@ -258,7 +264,7 @@ class TestCustomDocs:
         passages = [{"text": "x", "anchor": {"w": object()}}]
         upload = Upload("a.txt", 1, io.BytesIO(b"x"))
         with pytest.raises((SQLAlchemyError, TypeError)):
-            await services.kb.upload(kb, upload, services.kb.choose_chunking(), custom=passages)
+            await services.kb.uploads.take(kb, upload, services.kb.choose_chunking(), custom=passages)
         assert await editor.documents("kb") == {}
         assert list(services.settings.server.data_dir.glob("kb_*/content/*")) == []
 
@@ -494,7 +500,7 @@ class TestAnotherModel:
             if process is None:
                 async with open_services(services.settings) as fresh, fresh.database.read() as session:
                     kb = (await session.scalars(select(KnowledgeBase))).one()
-                    hits, _ = await fresh.kb.search_in(kb, "年假", top_k=9, threshold=4)
+                    hits, _ = await fresh.kb.search_in(kb, "年假", viewer=None, top_k=9, threshold=4)
                     assert {hit.text for hit in hits} == everything
             else:
                 body = NAME | {"query": "年假", "top_k": 9, "score_threshold": 1}
@@ -510,18 +516,18 @@ class TestAnotherModel:
     ) -> None:
         async with services.database.read() as session:
             old = (await session.scalars(select(KnowledgeBase))).one()
-        await services.kb.search_in(old, "年假", top_k=1, threshold=4)
+        await services.kb.search_in(old, "年假", viewer=None, top_k=1, threshold=4)
         asking = await self._begin(editor)
         await _work(editor)
         await asking
         async with services.database.read() as session:
             new = (await session.scalars(select(KnowledgeBase))).one()
-        hits, trace = await services.kb.search_in(old, "年假", top_k=9, threshold=4)
-        assert ({hit.text for hit in hits}, trace.generation) == (
+        hits, trace = await services.kb.search_in(old, "年假", viewer=None, top_k=9, threshold=4)
+        assert ({hit.text for hit in hits}, trace.kbs) == (
             {"年假五天。", "病假三天。"},
-            new.generation,
+            {"kb": new.generation},
         )
-        hits, _ = await services.kb.search_in(old, "年假", top_k=9, threshold=4)
+        hits, _ = await services.kb.search_in(old, "年假", viewer=None, top_k=9, threshold=4)
         assert len(hits) == 2
         assert all(row["state"] == "ready" for row in (await editor.documents("kb")).values())
 
@@ -591,7 +597,7 @@ class TestAnotherModel:
         assert (row["embed_model"], row["next_embed_model"], row["file_count"]) == ("far", None, 3)
         async with services.database.read() as session:
             kb = (await session.scalars(select(KnowledgeBase))).one()
-        hits, _ = await services.kb.search_in(kb, "年假", top_k=9, threshold=4)
+        hits, _ = await services.kb.search_in(kb, "年假", viewer=None, top_k=9, threshold=4)
         assert {hit.text for hit in hits} == {"年假九天，不含周末。", "病假三天。", "婚假十天。"}
         assert {item["state"] for item in (await editor.documents("kb")).values()} == {"ready"}
 
@@ -626,7 +632,7 @@ class TestAnotherModel:
         assert (await _row(editor))["embed_model"] == "far"
         async with services.database.read() as session:
             kb = (await session.scalars(select(KnowledgeBase))).one()
-        hits, _ = await services.kb.search_in(kb, "年假", top_k=9, threshold=4)
+        hits, _ = await services.kb.search_in(kb, "年假", viewer=None, top_k=9, threshold=4)
         assert {hit.text for hit in hits} == {"年假五天。", "病假三天。", "婚假十天。"}
 
     async def test_an_empty_one_changes_at_once(self, editor: Caller) -> None:
@@ -659,18 +665,18 @@ class TestAnotherModel:
         far = await services.embedders.get("far")
         fingerprint = (await services.embedders.fingerprint(far)).to_json()
         assert editor.worker is not None
-        real = editor.worker._ingest._embed
+        real = editor.worker._ingest._embedding.embed
 
-        async def late(*args: Any) -> Any:
-            vectors = await real(*args)
+        async def late(*args: Any, **options: Any) -> Any:
+            vectors = await real(*args, **options)
             async with services.database.write() as session:
                 row = await session.get_one(KnowledgeBase, kb.id)
                 row.embed_model, row.fingerprint = "far", fingerprint
             return vectors
 
-        monkeypatch.setattr(editor.worker._ingest, "_embed", late)
+        monkeypatch.setattr(editor.worker._ingest._embedding, "embed", late)
         assert await editor.worker.step()
         async with services.database.read() as session:
             row = await session.get_one(Document, document.id)
-        assert row.state == "waiting", "not ready with vectors of a model that is not the knowledge base's"
+        assert row.state == "embedding", "not ready with vectors of a model that is not the knowledge base's"
         assert not list(services.settings.server.data_dir.rglob(f"{document.id}*.npy"))

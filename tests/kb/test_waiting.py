@@ -76,7 +76,7 @@ async def test_a_reader_who_leaves_is_not_waited_for(editor: Caller, worker: Wor
         await asyncio.sleep(0.02)
     assert any("Follower.wait" in str(task.get_coro()) for task in asyncio.all_tasks())
     asking.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while any("Follower.wait" in str(task.get_coro()) for task in asyncio.all_tasks()):
             await asyncio.sleep(0.02)
     await worker.run_until_idle()

@@ -35,7 +35,7 @@ def _begin(http: httpx2.Client) -> str:
 
 def _answer(server: Server, http: httpx2.Client, message_id: str) -> dict[str, Any]:
     """Over a connection of its own, which reaches any of the processes."""
-    answer = httpx2.get(f"{server.base}/chat/answers/{message_id}", headers=dict(http.headers))
+    answer = httpx2.get(f"{server.base}/chat/answers/{message_id}", headers=dict(http.headers), timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
@@ -54,7 +54,9 @@ def test_either_process_begins_tells_and_stops(tmp_path: Path, environ: dict[str
             message_id = _begin(http)
             body = {"message_id": message_id, "session_id": "5" * 32, "mode": "llm_chat", "query": "年假"}
             for _ in range(4):
-                again = httpx2.post(f"{server.base}/chat/answers", json=body, headers=dict(http.headers))
+                again = httpx2.post(
+                    f"{server.base}/chat/answers", json=body, headers=dict(http.headers), timeout=60
+                )
                 assert (again.status_code, again.json()["data"]["state"]) == (200, "writing")
             wait_until(lambda number=message_id: len(_answer(server, http, number)["response"]) > 5)
             begun = time.monotonic()

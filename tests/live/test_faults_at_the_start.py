@@ -22,7 +22,7 @@ def _startup(data_dir: Path, **environ: str) -> tuple[int, str]:
         env=known | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     said = done.stdout + done.stderr
     assert "Traceback" not in said
@@ -53,6 +53,18 @@ def test_a_damaged_database_file(tmp_path: Path) -> None:
     status, said = _startup(tmp_path)
     assert status == 3
     assert "restore" in said
+
+
+def test_a_page_of_the_database_that_is_lost(tmp_path: Path) -> None:
+    with Server(tmp_path, "--no-samples") as server:
+        server.cli("client", "add", "--id", "acme")
+    path = tmp_path / "data" / "info.db"
+    data = bytearray(path.read_bytes())
+    data[4096 * 4 : 4096 * 5] = bytes(4096)
+    path.write_bytes(data)
+    status, said = _startup(tmp_path / "data")
+    assert status == 3
+    assert "kb restore" in said
 
 
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
@@ -145,7 +157,7 @@ def test_a_first_start_that_is_ended_leaves_nothing_running(tmp_path: Path, numb
         wait_until(lambda: not Path(f"/proc/{init}").exists())
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
-        assert process.wait(10) == (-number if number == signal.SIGKILL else 0)
+        assert process.wait(40) == (-number if number == signal.SIGKILL else 0)
 
 
 def test_an_ipv6_address(tmp_path: Path) -> None:

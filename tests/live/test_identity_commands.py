@@ -16,6 +16,7 @@ from Crypto.PublicKey import RSA
 
 from server.auth.api_token import new_key_pair, private_pem, public_pem
 from tests.conftest import ROOT
+from tests.support.commands import run_command
 from tests.support.live import Server, wait_until
 
 
@@ -27,14 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _run(server: Server, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "server", *arguments],
-        cwd=ROOT,
-        env=server.environ,
-        capture_output=True,
-        text=True,
-        input=text,
-    )
+    return run_command(arguments, server.environ, text)
 
 
 def _shell(server: Server, line: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +40,9 @@ def _shell(server: Server, line: str, **environ: str) -> subprocess.CompletedPro
 
 def _status(server: Server, token: str) -> int:
     headers = {"Api-Token": token}
-    return httpx2.get(f"{server.base}/knowledge_base/list_knowledge_bases", headers=headers).status_code
+    return httpx2.get(
+        f"{server.base}/knowledge_base/list_knowledge_bases", headers=headers, timeout=60
+    ).status_code
 
 
 def _token(server: Server, user: str) -> str:
@@ -56,7 +52,7 @@ def _token(server: Server, user: str) -> str:
 def _answers(server: Server, user: str, status: int) -> None:
     """What a command changed is seen by a running server within five seconds."""
     token = _token(server, user)
-    wait_until(lambda: _status(server, token) == status, 10)
+    wait_until(lambda: _status(server, token) == status, 20)
 
 
 @pytest.mark.timeout(400)  # some eighteen commands, each a process
@@ -355,7 +351,9 @@ def test_a_knowledge_base_is_shared_and_taken_back(server: Server) -> None:
     assert not seen()
     server.cli("kb", "share", "--client", "law", "rules")
     assert seen()
-    assert re.search(r"rules +0 +everybody +\S+ +制度", server.cli("kb", "list", "--client", "law"))
+    assert re.search(
+        r"rules +0 +everybody +e5-small +faiss +制度", server.cli("kb", "list", "--client", "law")
+    )
     assert "rules" not in server.cli("kb", "list", "--client", "shop"), "it is not theirs"
     refused = _run(server, "kb", "unshare", "--client", "shop", "rules")
     assert (refused.returncode, seen()) == (1, True), "not theirs to take back"

@@ -55,7 +55,7 @@ def test_the_first_start_says_where_to_go_and_the_demo_works(server: Server) -> 
         "query"
     ]
     body = {"query": "今年没休完的年假能留到明年吗？", "knowledge_base_name": "handbook"}
-    assert "次年3月31日" in http.post("/chat/knowledge_base_chat", json=body, timeout=30).json()["answer"]
+    assert "次年3月31日" in http.post("/chat/knowledge_base_chat", json=body, timeout=60).json()["answer"]
     page = httpx2.get(f"{server.base}/", follow_redirects=True)
     assert page.status_code == 200
     assert "script-src 'self'" in page.headers["content-security-policy"]
@@ -230,7 +230,7 @@ def test_a_worker_in_the_middle_of_a_huge_record_ends_when_it_is_told(tmp_path: 
         wait_until(lambda: http.get(f"/jobs/{job}").json()["data"]["done"] > 0)
         begun = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - begun < 15, "the supervisor kills what has not ended after 25 seconds"
+        assert time.monotonic() - begun < 22, "the supervisor kills what has not ended after 25 seconds"
 
 
 def test_children_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_children_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
         pids = server.children("api") + server.children("worker")
         assert len(pids) == 2
         server.stop(signal.SIGKILL)
-        wait_until(lambda: not any(_alive(pid) for pid in pids), seconds=30)
+        wait_until(lambda: not any(_alive(pid) for pid in pids))
 
 
 def _alive(pid: int) -> bool:

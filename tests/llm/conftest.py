@@ -21,6 +21,7 @@ ADAPTERS = {
     "langchain": ("langchain", "", False, "openai:"),
 }
 _NEED_FULL = {"zhipuai", "langchain"}
+_SILENT = ("stall", "slow-start", "comments", "empties")
 
 
 @pytest.fixture
@@ -39,14 +40,14 @@ class Adapter:
 
     def settings(self, model: str, **fields: Any) -> LLMModelSettings:
         kind, preset, zhipu, prefix = ADAPTERS[self.name]
-        patience = 0.3 if model in ("stall", "slow-start", "comments", "empties", "thinks") else 10
+        patience = {"thinks": 0.7}.get(model, 1 if model in _SILENT else 60)
         given = {
             "kind": kind,
             "preset": preset,
             "base_url": self.provider.zhipu if zhipu else self.provider.openai,
             "model": prefix + model,
             "api_key": SecretStr(KEY),
-            "connect_timeout": timedelta(seconds=0.5),
+            "connect_timeout": timedelta(seconds=30),
             "idle_timeout": timedelta(seconds=patience),
             "retries": 0,
         }

@@ -338,12 +338,12 @@ async def test_a_model_works_again_after_a_failure(adapter: Adapter) -> None:
 
 async def test_only_silence_is_limited_not_the_whole_answer(adapter: Adapter) -> None:
     started = time.monotonic()
-    model = adapter.model("endless", idle_timeout=timedelta(seconds=0.4))
+    model = adapter.model("endless", idle_timeout=timedelta(seconds=1))
     async with aclosing(model.stream(_request())) as deltas:
         async for _ in deltas:
-            if time.monotonic() - started > 0.7:
+            if time.monotonic() - started > 1.5:
                 break
-    assert time.monotonic() - started > 0.7
+    assert time.monotonic() - started > 1.5
 
 
 async def test_whoever_stops_reading_closes_the_connection(adapter: Adapter) -> None:
@@ -372,7 +372,7 @@ async def test_whoever_is_cancelled_in_a_silence_closes_the_connection(
 
 
 async def test_an_answer_that_begins_after_its_reader_left_is_closed(adapter: Adapter) -> None:
-    task = asyncio.create_task(_answer(adapter.model("late", idle_timeout=timedelta(seconds=5))))
+    task = asyncio.create_task(_answer(adapter.model("late", idle_timeout=timedelta(seconds=60))))
     call = await _until_asked(adapter.provider)
     task.cancel()
     assert await _left(call)

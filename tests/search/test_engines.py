@@ -11,7 +11,7 @@ from server.core.threads import Lanes
 from server.search import ENGINES
 from server.search.base import WebPage
 from server.search.engines import SearchEngines
-from tests.support.search_engines import KEY, LONG, PAGES, Engines, search_engines
+from tests.support.search_engines import IMPATIENT, KEY, LONG, PAGES, Engines, search_engines
 
 NAMES = ["bing", "duckduckgo", "metaphor", "searxng"]
 
@@ -83,18 +83,18 @@ async def test_a_long_question_is_cut_for_the_engine(
 
 
 @pytest.mark.parametrize(
-    ("word", "code", "status"),
+    ("environ", "word", "code", "status"),
     [
-        ("html", "upstream_error", 502),
-        ("list", "upstream_error", 502),
-        ("empty", "upstream_error", 502),
-        ("deep", "upstream_error", 502),
-        ("huge", "upstream_error", 502),
-        ("down", "upstream_error", 502),
-        ("gone", "upstream_error", 502),
-        ("moved", "upstream_refused", 502),
-        ("busy", "upstream_busy", 503),
-        ("slow", "upstream_timeout", 504),
+        ({}, "html", "upstream_error", 502),
+        ({}, "list", "upstream_error", 502),
+        ({}, "empty", "upstream_error", 502),
+        ({}, "deep", "upstream_error", 502),
+        ({}, "huge", "upstream_error", 502),
+        ({}, "down", "upstream_error", 502),
+        ({}, "gone", "upstream_error", 502),
+        ({}, "moved", "upstream_refused", 502),
+        ({}, "busy", "upstream_busy", 503),
+        (IMPATIENT, "slow", "upstream_timeout", 504),
     ],
 )
 @pytest.mark.parametrize("name", NAMES)

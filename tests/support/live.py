@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 
 from tests.conftest import ROOT
+from tests.support.commands import run_command
 
 
 class Server:
@@ -68,7 +69,7 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
-    def wait_for(self, words: str, times: int = 1, seconds: float = 60) -> None:
+    def wait_for(self, words: str, times: int = 1, seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while self.log().count(words) < times:
             assert self.process is not None
@@ -83,13 +84,7 @@ class Server:
 
     def cli(self, *arguments: str) -> str:
         """Output of `python -m server …`; fails with what it said when it failed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "server", *arguments],
-            cwd=ROOT,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-        )
+        done = run_command(arguments, self.environ)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -111,7 +106,7 @@ class Server:
         return self.http(Authorization=f"Bearer {key[0]}")
 
 
-def wait_until(check, seconds: float = 60) -> None:
+def wait_until(check, seconds: float = 180) -> None:
     """Wait until `check()` is true."""
     deadline = time.monotonic() + seconds
     while not check():

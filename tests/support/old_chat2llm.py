@@ -106,7 +106,7 @@ class OldInstallation:
         self.add_file("制度", "手册.txt", "年假五天，病假三天。".encode("gb18030"))
         self.add_file("制度", "2024/补充.md", "# 假期\n\n婚假十天。".encode())
         self.add("knowledge_file", file_name="没了.txt", file_ext=".txt", kb_name="制度", custom_docs=0)
-        self.add_file("制度", "照片.png", b"\x89PNG\r\n")
+        self.add_file("制度", "照片.heic", b"\x89PNG\r\n")
         self.add("question", query="年假有几天？", kb_name="制度", answer="五天", tap_count=7, enable=1)
         self.add("question", query="你好", kb_name=None, answer=None, tap_count=0, enable=0)
         self.add("question", query="哪里的？", kb_name="没有的", answer=None, tap_count=0, enable=1)

@@ -2,6 +2,7 @@
 
 SLOWLY = "慢慢说"
 REPEAT = "请原样重复："
+INVENTED = "编一个"
 
 _TABLE = """工作满 **5 年**的员工，每年有 **5 天**带薪年休假 [2]。
 
@@ -45,6 +46,8 @@ def page_answer(prompt: str) -> str:
         return prompt.rpartition(REPEAT)[2].strip()
     if SLOWLY in prompt:
         return "".join(f"第{number}句。" for number in range(1, 25))
+    if INVENTED in prompt:
+        return "工作满 1 年的员工每年有 37 天带薪年休假 [1]。"
     if "公式" in prompt:
         return _DRAWN
     return _TABLE

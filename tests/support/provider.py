@@ -222,7 +222,7 @@ def provider_server() -> Iterator[Provider]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield provider
     finally:

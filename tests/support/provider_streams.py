@@ -70,12 +70,16 @@ BROKEN = 'data: {"choices": [{"index": 0, "delta": {"content": "半'.encode()
 _ERROR = b'data: {"error": {"message": "overloaded %s", "type": "server_error", "code": "overloaded"}}\n\n'
 
 
-def _text(call: Call) -> list[bytes]:
-    text = echo(call)
+def said(text: str) -> list[bytes]:
+    """A text in pieces, as models say it."""
     return [_chunk(""), *(_chunk(text[i : i + 6]) for i in range(0, len(text), 6))]
 
 
-def _end(call: Call, usage: dict[str, int] | None = USAGE) -> list[bytes]:
+def _text(call: Call) -> list[bytes]:
+    return said(echo(call))
+
+
+def end(call: Call, usage: dict[str, int] | None = USAGE) -> list[bytes]:
     """OpenAI counts in a chunk of its own and when asked, Zhipu always and in the last chunk with choices."""
     if usage and "/paas/" in call.path:
         return [_chunk("", "stop", usage=usage), _DONE]
@@ -85,7 +89,7 @@ def _end(call: Call, usage: dict[str, int] | None = USAGE) -> list[bytes]:
 
 
 def answer(call: Call) -> list[bytes]:
-    return [*_text(call), *_end(call)]
+    return [*_text(call), *end(call)]
 
 
 def _begun(call: Call) -> list[bytes]:
@@ -104,7 +108,7 @@ def _raw(body: str) -> bytes:
 def _halves(_: Call) -> list[bytes]:
     """Halves of surrogate pairs, of one pair in two chunks too, and NUL: valid JSON, but no text."""
     texts = (r"a\ud83d", r"\ude00b", r"c\udc00\ud800d", r"\u0000", r"e\u0000f", r"g\ud83d")
-    return [*(_raw(f'{{"choices": [{{"delta": {{"content": "{text}"}}}}]}}') for text in texts), *_end(_)]
+    return [*(_raw(f'{{"choices": [{{"delta": {{"content": "{text}"}}}}]}}') for text in texts), *end(_)]
 
 
 def _odd(call: Call) -> list[bytes]:
@@ -116,11 +120,11 @@ def _odd(call: Call) -> list[bytes]:
 def _odd_call(call: Call) -> list[bytes]:
     """A call whose id, name and arguments hold halves of surrogate pairs and NUL."""
     if any(message["role"] == "tool" for message in call.body["messages"]):
-        return [*_text(call), *_end(call)]
+        return [*_text(call), *end(call)]
     part = r'{"index": 0, "id": "c\ud800\u0000", "function": {"name": "time\udc00", "arguments": "{\"a\": \"\ud83d"}}'
     rest = r'{"index": 0, "function": {"arguments": "\ude00\ud83d\"}"}}'
     whole = '{"choices": [{"delta": {"tool_calls": [%s]}}]}'
-    return [_raw(whole % part), _raw(whole % rest), _chunk(None, "tool_calls"), *_end(call)[1:]]
+    return [_raw(whole % part), _raw(whole % rest), _chunk(None, "tool_calls"), *end(call)[1:]]
 
 
 _CALL = re.compile(r"<<(.*)>>", re.S)
@@ -141,11 +145,11 @@ def _agent(call: Call) -> list[bytes]:
             _chunk("先查一下。"),
             *_calls(number, rounds[number]),
             _chunk(None, "tool_calls"),
-            *_end(call)[1:],
+            *end(call)[1:],
         ]
     told = " / ".join(message["content"] for message in later if message["role"] == "tool")
     text = f"查到：{told}" if told else "不用工具。"
-    return [*(_chunk(text[i : i + 20]) for i in range(0, len(text), 20)), *_end(call)]
+    return [*(_chunk(text[i : i + 20]) for i in range(0, len(text), 20)), *end(call)]
 
 
 def _calls(number: int, wanted: list[tuple[str, Any]]) -> list[bytes]:
@@ -174,7 +178,7 @@ def _calls(number: int, wanted: list[tuple[str, Any]]) -> list[bytes]:
 
 def _page(call: Call) -> list[bytes]:
     text = page_answer(call.messages[-1][1])
-    return [*(_chunk(text[i : i + 4]) for i in range(0, len(text), 4)), *_end(call)]
+    return [*(_chunk(text[i : i + 4]) for i in range(0, len(text), 4)), *end(call)]
 
 
 FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
@@ -184,10 +188,10 @@ FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
     "unasked-calls": lambda call: [
         *_calls(0, [("calculator", {})]),
         _chunk(None, "tool_calls"),
-        *_end(call)[1:],
+        *end(call)[1:],
     ],
-    "no-usage": lambda call: [*_text(call), *_end(call, None)],
-    "usage-zero": lambda call: [*_text(call), *_end(call, dict.fromkeys(USAGE, 0))],
+    "no-usage": lambda call: [*_text(call), *end(call, None)],
+    "usage-zero": lambda call: [*_text(call), *end(call, dict.fromkeys(USAGE, 0))],
     "usage-with-choices": lambda call: [*_text(call), _chunk("。", "stop", usage=USAGE), _DONE],
     "crlf": _crlf,
     "odd-chunks": _odd,
@@ -203,7 +207,7 @@ FRAMES: dict[str, Callable[[Call], list[bytes]]] = {
     "comments": _begun,
     "empties": _begun,
     "flood": lambda call: [*_begun(call), b"data: " + b"x" * 300_000, *[b"x" * 300_000] * 4, b"\n\n"],
-    "large": lambda call: [*(_chunk("大" * 300_000) for _ in range(3)), *_end(call)],
+    "large": lambda call: [*(_chunk("大" * 300_000) for _ in range(3)), *end(call)],
 }
 
 

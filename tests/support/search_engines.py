@@ -5,7 +5,6 @@ The first word of a question says how it behaves: those of `ODD`, and anything e
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 KEY = "search-key-7f3a91c0"
+# For who asks an engine that is `slow`.
+IMPATIENT = {"SEARCH__TIMEOUT": "700ms"}
 LONG = "第一段讲天气。" * 60 + "公司年假规定：员工每年有十天年假。" + "最后一段讲足球。" * 60
 PAGES = [
     ("年假规定 [官方]", "https://example.com/leave?a=1&b=(2)", "员工每年有十天年假。"),
@@ -49,13 +50,14 @@ class Engines:
         self.asked: list[tuple[str, str, int | None]] = []
         # Every path that was requested, whatever became of it.
         self.paths: list[str] = []
+        self.ended = threading.Event()
 
     def environ(self, *without: str) -> dict[str, str]:
         """The settings for them; `without` names keys to leave empty."""
         given = {"BING_URL": "/bing/v7.0/search", "METAPHOR_URL": "/exa/search", "SEARXNG_URL": "/searx/"}
         given |= {"DUCKDUCKGO_URL": "/duck/html/"}
         settings = {f"SEARCH__{key}": self.base + path for key, path in given.items()}
-        settings |= {"SEARCH__BING_KEY": KEY, "SEARCH__METAPHOR_KEY": KEY, "SEARCH__TIMEOUT": "700ms"}
+        settings |= {"SEARCH__BING_KEY": KEY, "SEARCH__METAPHOR_KEY": KEY, "SEARCH__TIMEOUT": "60s"}
         return settings | {f"SEARCH__{key}": "" for key in without}
 
 
@@ -187,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.engines.asked.append((engine, question, number))
         word = question.split()[0]
         if word == "slow":
-            time.sleep(2)
+            self.engines.ended.wait(60)
         status, body = ODD.get(word, (200, _results(engine, number, odd=word == "odd")))
         body = _nothing(engine) if body is None else body
         # A proper answer but for its size.
@@ -224,5 +226,6 @@ def search_engines() -> Iterator[Engines]:
     try:
         yield engines
     finally:
+        engines.ended.set()
         server.shutdown()
         server.server_close()

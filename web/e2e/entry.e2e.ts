@@ -21,7 +21,7 @@ describe('the way in', () => {
     await page.goto('/h5/')
     await page.locator('#passphrase').fill('guessed')
     await page.locator('.form button').click()
-    await page.getByText('sign-on failed').waitFor()
+    await page.getByText('That is not the passphrase').waitFor()
     await page.locator('#passphrase').waitFor()
   })
 
@@ -41,6 +41,31 @@ describe('the way in', () => {
     expect(await reader.getByRole('button', { name: '管理知识库' }).count()).toBe(0)
     const editor = await enter('editor', {}, 'manage')
     await editor.locator('.manage .card').first().waitFor()
+  })
+
+  it('leads back into the conversation whose login has ended, also after a wrong passphrase', async () => {
+    const page = await open({ language: 'en' })
+    await page.goto('/h5/')
+    await page.locator('#passphrase').fill(product.passphrase)
+    await page.locator('.form button').click()
+    await page.locator('.card').first().click()
+    // The home page has a field as well.
+    await page.waitForURL(/\/chat\//)
+    await page.locator('.composer textarea').fill('How many days off?')
+    // What is asked for while a page opens would be told first.
+    await page.waitForLoadState('networkidle')
+    const chat = await here(page)
+    await page.evaluate(() => fetch('/auth/session', { method: 'DELETE', headers: { Authorization: `Bearer ${sessionStorage.getItem('session')}` } }))
+    await page.locator('.composer .go').click()
+    await page.getByText('Sent once you have signed in').waitFor()
+    const sheet = page.getByRole('dialog')
+    await sheet.locator('#passphrase').fill('guessed')
+    await sheet.locator('.form button').click()
+    await sheet.getByText('That is not the passphrase').waitFor()
+    await sheet.locator('#passphrase').fill(product.passphrase)
+    await sheet.locator('.form button').click()
+    await page.locator('.message .actions').waitFor()
+    expect(await here(page)).toBe(chat)
   })
 
   it('asks to sign in again when the login has ended, and loses no draft', async () => {

@@ -1,51 +1,8 @@
-import type { Page } from 'playwright-core'
-import type { Look } from './support'
-import { mkdir, readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import process from 'node:process'
 import { describe, expect, it } from 'vitest'
+import { check, folder, LOOKS } from './looks'
 import { ask, lastAnswer, useBrowser, whole } from './support'
 
-// Every page as people see it: nothing serious for axe to find, no control too small for a finger. SCREENSHOTS=FOLDER
-// takes pictures, in all looks.
-const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const folder = process.env.SCREENSHOTS ?? ''
-const LOOKS: [string, Look][] = [
-  ['phone', {}],
-  ['desktop-dark', { desktop: true, dark: true }],
-]
-const MORE: [string, Look][] = [
-  ['phone-dark', { dark: true }],
-  ['desktop', { desktop: true }],
-  ['phone-en', { language: 'en' }],
-]
-
-async function check(page: Page, name: string): Promise<void> {
-  // What moves is judged when it has come to rest.
-  await page.waitForTimeout(500)
-  if (folder) {
-    await mkdir(folder, { recursive: true })
-    await page.screenshot({ path: `${folder}/${name}.png`, scale: 'css', animations: 'disabled' })
-  }
-  await page.evaluate(await axe)
-  const found = await page.evaluate(async () => {
-    const { violations } = await (window as unknown as { axe: { run: () => Promise<{ violations: { id: string, impact: string, nodes: { html: string }[] }[] }> } }).axe.run()
-    return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(node => node.html.slice(0, 160)).join(' | ')}`)
-  })
-  expect.soft(found.filter(line => /^(?:serious|critical)/.test(line)), name).toEqual([])
-  const small = await page.evaluate(() => [...document.querySelectorAll<HTMLElement>('button, a[href], select, [role=button]')].filter((control) => {
-    const { width, height } = control.getBoundingClientRect()
-    if (!width || !height || control.closest('.markdown, [aria-hidden=true], .quiet'))
-      return false
-    // What a finger meets may be larger than what is seen.
-    const after = getComputedStyle(control, '::after')
-    const more = after.content === 'none' ? 0 : -Number.parseFloat(after.top || '0') - Number.parseFloat(after.bottom || '0')
-    return height + Math.max(0, more) < 43.5
-  }).map(control => control.outerHTML.slice(0, 160)))
-  expect.soft(small, `${name}: smaller than a finger`).toEqual([])
-}
-
-describe.each(folder ? [...LOOKS, ...MORE] : LOOKS)('the pages on a %s', (name, look) => {
+describe.each(LOOKS)('the pages on a %s', (name, look) => {
   const { open, enter, product } = useBrowser()
   const words = (zh: string, en: string) => look.language === 'en' ? en : zh
 

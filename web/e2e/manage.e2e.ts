@@ -18,6 +18,14 @@ describe('knowledge bases', () => {
     await page.locator('.zone input[type=file]').first().setInputFiles([text('保修.txt', '本产品整机保修三十六个月，电池保修十二个月。'), text('空.txt', ' ')])
     await page.locator('.list', { hasText: '保修.txt' }).getByText('1 段').waitFor()
     await page.locator('.bad').first().waitFor()
+    await page.locator('.header .subtitle', { hasText: '2 个文件' }).waitFor()
+    const reason = page.locator('.reason')
+    expect((await reason.boundingBox())!.width).toBeGreaterThan(300)
+    // Nothing that another try would mend.
+    await page.locator('.zone input[type=file]').first().setInputFiles({ name: '零.txt', mimeType: 'text/plain', buffer: Buffer.alloc(0) })
+    await page.getByText('文件是空的').waitFor()
+    expect(await page.getByRole('button', { name: '重试' }).count()).toBe(0)
+    await page.getByRole('button', { name: '取消 零.txt' }).click()
 
     await page.locator('.zone input[type=file]').first().setInputFiles(text('保修.txt', '本产品整机保修四十八个月，电池保修十二个月。'))
     await page.getByRole('button', { name: '替换' }).click()
@@ -26,7 +34,7 @@ describe('knowledge bases', () => {
     await page.getByRole('link', { name: '命中测试' }).click()
     await page.getByLabel('输入问题，看看能检索到什么').fill('整机保修多久')
     await expect.poll(async () => {
-      await page.getByRole('button', { name: '检索' }).click()
+      await page.getByRole('button', { name: '检索', exact: true }).click()
       return page.locator('.hit').first().textContent()
     }).toContain('四十八个月')
     await page.locator('.hit .file').click()

@@ -4,6 +4,7 @@ import 'fake-indexeddb/auto'
 // What jsdom lacks: no query holds, nothing is measured.
 window.matchMedia = query => Object.assign(new EventTarget(), { matches: false, media: query, onchange: null, addListener() {}, removeListener() {} })
 window.scrollTo = () => {}
+Element.prototype.scrollTo = () => {}
 window.ResizeObserver = class {
   observe() {}
   unobserve() {}

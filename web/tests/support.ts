@@ -53,3 +53,14 @@ export async function within<T>(use: () => T): Promise<{ result: T, app: App }> 
   app.mount(document.createElement('div'))
   return { result: result as T, app }
 }
+
+export const frame = (event: string, data: object, id?: number) => `event: ${event}\n${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`
+/** The events of a whole answer. */
+export function answer(text: string) {
+  return () => new Response([
+    frame('status', { stage: 'reading', count: 3 }),
+    frame('sources', { hits: [{ number: 1, text: 'p' }] }),
+    frame('delta', { text }, text.length),
+    frame('finished', { message_id: 'm', outcome: 'answered', follow_ups: ['And?'], checks: [{ start: 0, end: 1, numbers: [1], verified: true, reason: null }], nearest: [] }),
+  ].join(''))
+}

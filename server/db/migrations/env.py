@@ -2,6 +2,8 @@
 
 from alembic import context
 
+from server.db.schema import is_of_the_tables
+
 attributes = context.config.attributes
 connection = attributes.get("connection")
 if connection is None:
@@ -11,6 +13,7 @@ context.configure(
     connection=connection,
     target_metadata=attributes.get("metadata"),
     compare_type=True,
+    include_object=is_of_the_tables,
     render_as_batch=connection.dialect.name == "sqlite",
 )
 with context.begin_transaction():

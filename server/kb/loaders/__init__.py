@@ -4,6 +4,8 @@ Nothing here imports a parser: a loader's module does, when the first file of it
 the server calls `load` in a child process only (`server/kb/parsing.py`).
 """
 
+import os
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -13,9 +15,18 @@ from typing import Any, cast
 
 from langchain_core.documents import Document
 
-from server.kb.loaders.base import FileLoader, LoadLimits
-from server.kb.loaders.clean import clean_label, clean_text
-from server.kb.loaders.errors import no_text, too_long, too_many_records, unsupported
+from server.kb.loaders.base import FileLoader, LoadError, LoadLimits, Watch
+from server.kb.loaders.clean import clean_label, clean_text, count_invisible
+from server.kb.loaders.errors import (
+    needs_full,
+    needs_libreoffice,
+    needs_ocr,
+    no_text,
+    too_long,
+    too_many_records,
+    unsupported,
+)
+from server.kb.loaders.ocr import has_ocr
 
 # Each is an object in the server's memory, however short its text.
 MAX_DOCUMENTS = 200_000
@@ -24,21 +35,39 @@ MAX_DOCUMENTS = 200_000
 LOADERS = {
     ".txt": "text.TextLoader",
     ".md": "markdown.MarkdownLoader",
+    ".rst": "rst.RstLoader",
     ".html": "html.HTMLLoader",
     ".htm": "html.HTMLLoader",
+    ".mhtml": "mhtml.MHTMLLoader",
+    ".mht": "mhtml.MHTMLLoader",
+    ".xml": "xml.XMLLoader",
     ".pdf": "pdf.PDFLoader",
     ".docx": "docx.DocxLoader",
+    ".odt": "odt.OdtLoader",
     ".xlsx": "xlsx.XlsxLoader",
+    ".xls": "xls.XlsLoader",
+    ".ods": "ods.OdsLoader",
     ".pptx": "pptx.PptxLoader",
+    ".odp": "odp.OdpLoader",
     ".csv": "csv.CSVLoader",
     ".tsv": "csv.CSVLoader",
     ".json": "json.JSONLoader",
     ".jsonl": "json.JSONLinesLoader",
-    ".eml": "longtail.LongtailLoader",
+    ".srt": "subtitles.SubtitleLoader",
+    ".vtt": "subtitles.SubtitleLoader",
+    ".eml": "mail.MailLoader",
+    ".epub": "epub.EpubLoader",
     ".msg": "longtail.LongtailLoader",
-    ".epub": "longtail.LongtailLoader",
-    ".odt": "longtail.LongtailLoader",
     ".rtf": "longtail.LongtailLoader",
+    ".doc": "office.OfficeLoader",
+    ".ppt": "office.OfficeLoader",
+    ".png": "image.ImageLoader",
+    ".jpg": "image.ImageLoader",
+    ".jpeg": "image.ImageLoader",
+    ".bmp": "image.ImageLoader",
+    ".webp": "image.ImageLoader",
+    ".tif": "image.ImageLoader",
+    ".tiff": "image.ImageLoader",
 }
 SUFFIXES = frozenset(LOADERS)
 # What the long tail is read with; the lite installation goes without.
@@ -51,12 +80,30 @@ def is_full() -> bool:
     return all(find_spec(package) is not None for package in _FULL)
 
 
+@cache
+def has_libreoffice() -> bool:
+    """Is there what converts the Office files of old? Where the child looks, which has a PATH of its own."""
+    return shutil.which("soffice", path=os.defpath) is not None
+
+
+def refusal(suffix: str) -> LoadError | None:
+    """Why files of this kind cannot be read here: what must be installed. None when nothing is missing."""
+    module = LOADERS[suffix].partition(".")[0]
+    if module == "longtail" and not is_full():
+        return needs_full(suffix)
+    if module == "image" and not has_ocr():
+        return needs_ocr(suffix)
+    if module == "office" and not has_libreoffice():
+        return needs_libreoffice(suffix)
+    return None
+
+
 def can_read(suffix: str) -> bool:
     """Is everything installed that reading a file of this kind takes?"""
-    return is_full() or LOADERS[suffix] != "longtail.LongtailLoader"
+    return refusal(suffix) is None
 
 
-def load(path: Path, suffix: str, limits: LoadLimits) -> Iterator[Document]:
+def load(path: Path, suffix: str, limits: LoadLimits, watch: Watch | None = None) -> Iterator[Document]:
     """Yield the cleaned, non-empty documents of a file. `suffix` decides its kind, whatever the path is called.
 
     Raises LoadError, after some documents perhaps; `no_text` when there was nothing to yield.
@@ -64,11 +111,14 @@ def load(path: Path, suffix: str, limits: LoadLimits) -> Iterator[Document]:
     suffix = suffix.lower()
     if suffix not in LOADERS:
         raise unsupported(suffix)
+    watch = watch or Watch()
     count = length = 0
-    for document in _loader_of(suffix)(path, suffix, limits).lazy_load():
+    for document in _loader_of(suffix)(path, suffix, limits, watch).lazy_load():
         text = clean_text(document.page_content).strip("\n")
+        watch.findings.invisible_chars += count_invisible(document.page_content)
         if not text.strip():
             continue
+        watch.findings.replaced_chars += text.count("\ufffd")
         count, length = count + 1, length + len(text)
         if length > limits.max_chars:
             raise too_long(limits)

@@ -10,6 +10,8 @@ _HIDDEN = re.compile(
     "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\U000e0000-\U000e0fff]"
 )
+# Of these, what ordinary files have too: controls, soft hyphens, the byte order mark, the joiner inside an emoji.
+_HARMLESS = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200c\u200d\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 MAX_LABEL = 1000
@@ -20,6 +22,13 @@ def clean_text(text: str) -> str:
     text = _NEWLINES.sub("\n", text)
     text = _HIDDEN.sub("", text)
     return _SURROGATES.sub("\ufffd", text)
+
+
+def count_invisible(text: str) -> int:
+    """How many characters without a shape a text holds that can hide something from its reader."""
+    if not _HIDDEN.search(text):
+        return 0
+    return len(_HIDDEN.findall(_HARMLESS.sub("", text)))
 
 
 def clean_label(text: str) -> str:

@@ -10,6 +10,7 @@ from langchain_core.documents import Document
 from server.kb.loaders.base import FileLoader
 from server.kb.loaders.encoding import read_text
 from server.kb.loaders.errors import cell_too_long, too_long
+from server.kb.loaders.questions import pair
 from server.kb.loaders.tables import Row, records
 
 _DELIMITERS = ",\t;|"
@@ -26,6 +27,7 @@ class CSVLoader(FileLoader):
         text = read_text(self.path, self.limits)
         for record in records(self._rows(text)):
             metadata = {"row": record.row.number, "heading": record.title, "atomic": True}
+            metadata |= pair(record.row.cells, record.pair)
             yield Document(page_content=record.text, metadata=metadata)
 
     def _rows(self, text: str) -> Iterator[Row]:

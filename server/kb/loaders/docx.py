@@ -12,11 +12,14 @@ from langchain_core.documents import Document
 
 from server.kb.loaders.archive import check_ooxml
 from server.kb.loaders.base import FileLoader
+from server.kb.loaders.docx_hiding import Hiding
 from server.kb.loaders.errors import library
+from server.kb.loaders.hiding import count_shown, is_large
 from server.kb.loaders.sections import Sections
-from server.kb.loaders.tables import table_lines
+from server.kb.loaders.tables import Row, table_lines
 
-_P, _TBL, _T, _TEXT_BOX = qn("w:p"), qn("w:tbl"), qn("w:t"), qn("w:txbxContent")
+_P, _TBL, _T, _R, _TEXT_BOX = qn("w:p"), qn("w:tbl"), qn("w:t"), qn("w:r"), qn("w:txbxContent")
+_EXTENT, _BLIP = qn("wp:extent"), qn("a:blip")
 _BREAKS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 # Wrappers that a reader does not notice: content controls, tracked insertions and moves, custom XML.
 _WRAPPERS = frozenset(map(qn, ("w:sdt", "w:sdtContent", "w:ins", "w:moveTo", "w:customXml", "w:smartTag")))
@@ -26,6 +29,7 @@ _UNSEEN = frozenset(
 )
 _HEADING_STYLE = re.compile(r"(?:heading|标题) ?([1-9])$", re.I)
 _MAX_BASE_STYLES = 20
+_MAX_SPAN = 100
 
 Element = Any  # an lxml element: neither lxml nor python-docx says more
 
@@ -38,11 +42,13 @@ class DocxLoader(FileLoader):
         with library("DOCX"):
             document = docx.Document(str(self.path))
             levels = _style_levels(document)
+            hiding = Hiding(document)
+            self.watch.findings.hidden_chars += _drop_hidden(document.element.body, hiding)
+            self.watch.findings.pictures = sum(map(_is_large, document.element.body.iter(_EXTENT)))
             sections = Sections()
             for block in _blocks(document.element.body):
                 if block.tag == _TBL:
-                    for line in table_lines(_rows(block)):
-                        sections.add(line)
+                    sections.add_all(table_lines(_rows(block)))
                     continue
                 text = _text(block)
                 level = _level(block, levels)
@@ -50,13 +56,40 @@ class DocxLoader(FileLoader):
                     yield from sections.enter(level, text)
                 elif text.strip():
                     sections.add(text)
-                for box in block.iter(_TEXT_BOX):
-                    if not any(parent.tag in _UNSEEN for parent in box.iterancestors()):
-                        for line in _lines(box):
-                            sections.add(line)
-            for line in _notes(document):
-                sections.add(line)
+                for box in _boxes(block):
+                    sections.add_all(_lines(box))
+            for note in _notes(document):
+                self.watch.findings.hidden_chars += _drop_hidden(note, hiding)
+                sections.add_all(_lines(note))
             yield from sections.finish()
+
+
+def _drop_hidden(root: Element, hiding: Hiding) -> int:
+    """Empty the runs that a reader does not see; how many characters they held."""
+    count = 0
+    for run in root.iter(_R):
+        texts = [text for text in run.iter(_T) if text.text]
+        if texts and hiding.hides(run):
+            for text in texts:
+                count += count_shown(text.text)
+                text.text = ""
+    return count
+
+
+def _is_large(extent: Element) -> bool:
+    """Is it the size of a large picture?"""
+    width, height = extent.get("cx", ""), extent.get("cy", "")
+    is_number = width.isdecimal() and height.isdecimal() and max(len(width), len(height)) < 12
+    return (
+        is_number and is_large(int(width), int(height)) and any(True for _ in extent.getparent().iter(_BLIP))
+    )
+
+
+def _boxes(paragraph: Element) -> Iterator[Element]:
+    """The text boxes that hang on a paragraph."""
+    for box in paragraph.iter(_TEXT_BOX):
+        if not any(parent.tag in _UNSEEN for parent in box.iterancestors()):
+            yield box
 
 
 def _blocks(parent: Element) -> Iterator[Element]:
@@ -93,20 +126,28 @@ def _text(paragraph: Element) -> str:
     return "".join(parts)
 
 
-def _rows(table: Element) -> Iterator[list[str]]:
+def _rows(table: Element) -> Iterator[Row]:
     """A table's rows; a cell merged downwards stands in each of its rows, so that none lacks it."""
     above: list[str] = []
-    for row in table.iter(qn("w:tr")):
-        if row.getparent() is not table:
-            continue
+    own = (row for row in table.iter(qn("w:tr")) if row.getparent() is table)
+    for number, row in enumerate(own, 1):
         cells: list[str] = []
+        merged: set[int] = set()
         for cell in row.tc_lst:
             text = "\n".join(_lines(cell))
             if cell.vMerge == "continue" and len(cells) < len(above):
                 text = above[len(cells)]
-            cells.extend([text] + [""] * (min(cell.grid_span, 100) - 1))
+            span = min(cell.grid_span, _MAX_SPAN)
+            merged.update(range(len(cells) + 1, len(cells) + span))
+            cells.extend([text] + [""] * (span - 1))
         above = cells
-        yield cells
+        yield Row(number, cells, frozenset(merged), is_header=_repeats(row))
+
+
+def _repeats(row: Element) -> bool:
+    """Is it a header, shown again on each page?"""
+    mark = row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}")
+    return mark is not None and mark.get(qn("w:val"), "1") not in ("0", "false", "off")
 
 
 def _style_levels(document: Any) -> dict[str, int]:
@@ -140,9 +181,8 @@ def _outline_level(element: Element) -> int | None:
     return int(value) + 1 if value.isdecimal() and int(value) < 9 else None
 
 
-def _notes(document: Any) -> Iterator[str]:
+def _notes(document: Any) -> Iterator[Element]:
     for kind in (RELATIONSHIP_TYPE.FOOTNOTES, RELATIONSHIP_TYPE.ENDNOTES):
         for relation in document.part.rels.values():
             if relation.reltype == kind and not relation.is_external:
-                for note in parse_xml(relation.target_part.blob):
-                    yield from _lines(note)
+                yield from parse_xml(relation.target_part.blob)

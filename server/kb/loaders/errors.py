@@ -77,12 +77,61 @@ def no_text() -> LoadError:
     )
 
 
+def no_questions() -> LoadError:
+    return LoadError(
+        "no_questions",
+        "文件里没有问答两列：请在表头写明“问题”和“答案”（或 question、answer），或换一种分块方式。",
+        "There are no columns of questions and answers: name them question and answer (or 问题, 答案) in the header, or cut the file another way.",
+    )
+
+
+def answer_too_long(row: int) -> LoadError:
+    return LoadError(
+        "answer_too_long",
+        f"第 {row} 行的答案超过 20000 字；请缩短或拆成几条问答，或换一种分块方式。",
+        f"The answer in row {row} has more than 20,000 characters: shorten or divide it, or cut the file another way.",
+    )
+
+
+def too_much_overlap() -> LoadError:
+    return LoadError(
+        "too_much_overlap",
+        "段落重叠太多，切出的文字超过原文的十倍；请减小 chunk_overlap",
+        "passages overlap so much that they would be ten times as long as the file; choose a smaller chunk_overlap",
+    )
+
+
+def too_long_for_one(most: int) -> LoadError:
+    return LoadError(
+        "too_long_for_one_passage",
+        f"全文超过 {most} 字，不能作为一段；请换一种分块方式。",
+        f"The file has more than {most} characters and cannot be one passage: cut it another way.",
+    )
+
+
+def nothing_enabled() -> LoadError:
+    return LoadError(
+        "all_disabled",
+        "该文件的段落都已被停用或删除，没有可检索的内容；请启用或新增段落，或删除该文件。",
+        "All passages of this file are switched off or deleted: nothing of it can be searched. Delete the file, or upload it under another name.",
+    )
+
+
 def no_text_in_pdf() -> LoadError:
     return LoadError(
         "no_text",
-        "该 PDF 中没有文字层，可能是扫描件，而目前还不支持 OCR；请先做文字识别，再上传带文字的 PDF。",
-        "The PDF has no text layer, it may be a scan, and OCR is not available yet: "
-        "recognise its text first and upload the searchable PDF.",
+        "该 PDF 中没有可读的文字，也没有识别出文字；请上传带文字的 PDF 或更清晰的扫描件。",
+        "The PDF holds no readable text and none was recognised: upload a searchable PDF or a clearer scan.",
+    )
+
+
+def scan_needs_ocr() -> LoadError:
+    return LoadError(
+        "needs_ocr",
+        "该 PDF 中没有文字层，是扫描件，读取它需要 OCR 组件；请管理员运行 make run FULL=1"
+        "（或 pip install rapidocr onnxruntime），或先做文字识别，再上传带文字的 PDF。",
+        "The PDF has no text layer, it is a scan, and reading it needs the OCR packages: ask the administrator to run "
+        "`make run FULL=1` (or `pip install rapidocr onnxruntime`), or upload a searchable PDF.",
     )
 
 
@@ -154,8 +203,9 @@ def bad_archive() -> LoadError:
 def xml_forbidden() -> LoadError:
     return LoadError(
         "xml_forbidden",
-        "文件的 XML 中含有被禁止的 DTD 声明；请用 Office 重新保存后再上传。",
-        "The file's XML holds a document type declaration, which is not allowed: save it again with Office.",
+        "文件的 XML 中含有被禁止的 DTD 或实体声明；请去除后再上传，Office 文件可用 Office 重新保存。",
+        "The file's XML declares a document type or entities, which is not allowed: remove that, "
+        "or save an Office file again with Office.",
     )
 
 
@@ -165,6 +215,62 @@ def needs_full(suffix: str) -> LoadError:
         f"读取 {suffix} 文件需要完整安装；请管理员运行 make run FULL=1，或将文件转换为 PDF、DOCX 或 TXT 后再上传。",
         f"Reading {suffix} files needs the full installation: ask the administrator to run `make run FULL=1`, "
         "or convert the file to PDF, DOCX or TXT.",
+    )
+
+
+def needs_ocr(suffix: str) -> LoadError:
+    return LoadError(
+        "needs_ocr",
+        f"读取 {suffix} 图片中的文字需要 OCR 组件；请管理员运行 make run FULL=1（或 pip install rapidocr onnxruntime），"
+        "或先做文字识别，再上传带文字的文件。",
+        f"Reading the text in {suffix} pictures needs the OCR packages: ask the administrator to run `make run FULL=1` "
+        "(or `pip install rapidocr onnxruntime`), or recognise the text first and upload that.",
+    )
+
+
+def needs_libreoffice(suffix: str) -> LoadError:
+    new = f"{suffix}x"
+    return LoadError(
+        "needs_libreoffice",
+        f"读取旧版 Office 的 {suffix} 文件需要服务器上装有 LibreOffice；请管理员安装（命令 soffice），"
+        f"或在 Office 中另存为 {new} 后再上传。",
+        f"Reading {suffix} files of old Office needs LibreOffice on the server: ask the administrator to install it "
+        f"(command `soffice`), or save the file as {new} in Office and upload that.",
+    )
+
+
+def not_converted(suffix: str) -> LoadError:
+    return LoadError(
+        "parse_error",
+        f"LibreOffice 无法转换该文件，文件可能已损坏或已加密；请在 Office 中另存为 {suffix}x 后再上传。",
+        "LibreOffice cannot convert the file, which may be damaged or protected by a password: "
+        f"save it as {suffix}x in Office and upload that.",
+    )
+
+
+def image_limit(limits: LoadLimits) -> LoadError:
+    megapixels = limits.max_pixels // 1_000_000
+    return LoadError(
+        "image_limit",
+        f"图片超过 {megapixels} 百万像素的上限；请缩小后再上传。",
+        f"The picture has more than {megapixels} million pixels: make it smaller and upload that.",
+    )
+
+
+def no_text_in_picture() -> LoadError:
+    return LoadError(
+        "no_text",
+        "图片中没有识别出文字；请上传更清晰的图片，或含有文字内容的文件。",
+        "No text was recognised in the picture: upload a clearer one, or a file with text.",
+    )
+
+
+def too_many_ocr_pages(limits: LoadLimits) -> LoadError:
+    return LoadError(
+        "too_many_pages",
+        f"文件中的扫描页超过 {limits.max_ocr_pages} 页的上限；请拆分后再上传，或先做文字识别。",
+        f"The file has more than {limits.max_ocr_pages} scanned pages: split it and upload the parts, "
+        "or recognise its text first.",
     )
 
 

@@ -7,11 +7,13 @@ from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 from langchain_core.documents import Document
 
-from server.kb.loaders.base import FileLoader
+from server.kb.loaders.base import FileLoader, Watch
 from server.kb.loaders.encoding import DECLARED, read_text
 from server.kb.loaders.errors import library
+from server.kb.loaders.hiding import count_shown
+from server.kb.loaders.html_hiding import Hiding
 from server.kb.loaders.sections import Sections
-from server.kb.loaders.tables import table_lines
+from server.kb.loaders.tables import Row, table_lines
 
 _UNSEEN_NAMES = (
     "script style nav noscript template iframe object embed svg canvas audio video head select button"
@@ -22,8 +24,9 @@ _BLOCK_NAMES = (
 )
 _UNSEEN, _BLOCKS = frozenset(_UNSEEN_NAMES.split()), frozenset(_BLOCK_NAMES.split())
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])", re.I)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}[\"']?([\w-]{1,40})", re.I)
+_XML = re.compile(r"\A\s*<\?xml\b[^>]{0,500}\?>")  # without which XHTML is HTML to its reader
+_HEAD = 4096
 _MAX_SPAN = 100
 
 
@@ -32,34 +35,47 @@ class HTMLLoader(FileLoader):
 
     def lazy_load(self) -> Iterator[Document]:
         with self.path.open("rb") as file:
-            charset = _CHARSET.search(file.read(4096))
-        declared = DECLARED.get(charset[1].decode("ascii", "replace").lower()) if charset else None
+            declared = declared_encoding(file.read(_HEAD))
         text = read_text(self.path, self.limits, declared)
         with library("HTML"):
-            yield from html_sections(text)
+            yield from html_sections(text, self.watch)
 
 
-def html_sections(text: str) -> Iterator[Document]:
-    """The sections of a page; its title names them when it has no headings."""
-    soup = BeautifulSoup(text, "lxml")
-    sections = Sections()
-    if soup.title and not soup.find(list(_HEADINGS)):
+def declared_encoding(data: bytes) -> str | None:
+    """What the first lines of a page say of its encoding."""
+    charset = _CHARSET.search(data[:_HEAD])
+    return DECLARED.get(charset[1].decode("ascii", "replace").lower()) if charset else None
+
+
+def html_sections(text: str, watch: Watch, sections: Sections | None = None) -> Iterator[Document]:
+    """The sections of a page; its title names them when it has no headings. `sections` when the page is part of a book."""
+    soup = BeautifulSoup(_XML.sub("", text, count=1), "lxml")
+    book, sections = sections, sections or Sections()
+    if book is None and soup.title and not soup.find(list(_HEADINGS)):
         yield from sections.enter(1, soup.title.get_text())
-    yield from _Reader(sections).read(soup)
-    yield from sections.finish()
+    yield from _Reader(sections, watch, Hiding(soup)).read(soup)
+    if book is None:
+        yield from sections.finish()
+
+
+def html_lines(text: str, watch: Watch) -> list[str]:
+    """A page as lines, headings among them: for what is read as one."""
+    return [line for part in html_sections(text, watch) for line in part.page_content.split("\n")]
 
 
 def html_table(text: str) -> list[str]:
     """The lines of a table that stands alone."""
-    table = BeautifulSoup(text, "lxml").find("table")
-    return list(table_lines(_rows(table))) if isinstance(table, Tag) else []
+    soup = BeautifulSoup(text, "lxml")
+    table = soup.find("table")
+    reader = _Reader(Sections(), Watch(), Hiding(soup))
+    return list(table_lines(reader.rows(table))) if isinstance(table, Tag) else []
 
 
 class _Reader:
     """Walks the tree with a stack of its own: hostile pages are nested deeper than Python calls may be."""
 
-    def __init__(self, sections: Sections) -> None:
-        self._sections = sections
+    def __init__(self, sections: Sections, watch: Watch, hiding: Hiding) -> None:
+        self._sections, self._watch, self._hiding = sections, watch, hiding
         self._line: list[str] = []
 
     def read(self, root: Tag) -> Iterator[Document]:
@@ -75,18 +91,18 @@ class _Reader:
         self._break()
 
     def _enter(self, tag: Tag, stack: list[PageElement | None]) -> Iterator[Document]:
-        if _is_unseen(tag):
+        if self._is_unseen(tag):
             return
         if tag.name in _BLOCKS or tag.name in _HEADINGS:
             self._break()
         if level := _HEADINGS.get(tag.name):
-            title = " ".join(_text(tag).split())
+            title = " ".join(self._text(tag).split())
             if title:
                 yield from self._sections.enter(level, title)
         elif tag.name == "pre":
-            self._sections.add(_text(tag))
+            self._sections.add(self._text(tag))
         elif tag.name == "table" and not tag.find("table"):
-            for line in table_lines(_rows(tag)):
+            for line in table_lines(self.rows(tag)):
                 self._sections.add(line)
         else:
             if tag.name in _BLOCKS:
@@ -99,45 +115,49 @@ class _Reader:
         if line:
             self._sections.add(line)
 
-
-def _is_unseen(tag: Tag) -> bool:
-    if tag.name in _UNSEEN or tag.has_attr("hidden") or tag.get("aria-hidden") == "true":
+    def _is_unseen(self, tag: Tag) -> bool:
+        if tag.name in _UNSEEN or tag.get("aria-hidden") == "true":
+            return True
+        if not self._hiding.hides(tag):
+            return False
+        self._watch.findings.hidden_chars += count_shown(tag.get_text())
         return True
-    return tag.has_attr("style") and _HIDING.search(str(tag["style"])[:2000]) is not None
 
+    def _text(self, tag: Tag) -> str:
+        """The seen text of an element, line breaks kept."""
+        parts: list[str] = []
+        stack: list[PageElement] = [tag]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Tag):
+                if not self._is_unseen(node):
+                    parts.append("\n" if node.name in _BLOCKS else "")
+                    stack.extend(reversed(node.contents))
+            elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
+                parts.append(str(node))
+        return "".join(parts).strip("\n")
 
-def _text(tag: Tag) -> str:
-    """The seen text of an element, line breaks kept."""
-    parts: list[str] = []
-    stack: list[PageElement] = [tag]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Tag):
-            if not _is_unseen(node):
-                parts.append("\n" if node.name in _BLOCKS else "")
-                stack.extend(reversed(node.contents))
-        elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
-            parts.append(str(node))
-    return "".join(parts).strip("\n")
-
-
-def _rows(table: Tag) -> Iterator[list[str]]:
-    """The rows of a table; a cell that spans several rows stands in each, so that none lacks it."""
-    above: dict[int, tuple[int, str]] = {}  # column → rows still covered by a cell above, its text
-    for row in table.find_all("tr"):
-        if _is_unseen(row):
-            continue
-        cells: list[str] = []
-        for cell in row.find_all(["td", "th"]):
+    def rows(self, table: Tag) -> Iterator[Row]:
+        """The rows of a table; a cell that spans several rows stands in each, so that none lacks it."""
+        above: dict[int, tuple[int, str]] = {}  # column → rows still covered by a cell above, its text
+        for number, row in enumerate(table.find_all("tr"), 1):
+            if self._is_unseen(row):
+                continue
+            cells: list[str] = []
+            merged: set[int] = set()
+            for cell in row.find_all(["td", "th"]):
+                _repeat_above(cells, above)
+                text = "" if self._is_unseen(cell) else self._text(cell)
+                for column in range(_span(cell, "colspan")):
+                    if (rows := _span(cell, "rowspan")) > 1:
+                        above[len(cells)] = (rows - 1, text)
+                    if column:
+                        merged.add(len(cells))
+                    cells.append(text)
+                    text = ""
             _repeat_above(cells, above)
-            text = "" if _is_unseen(cell) else _text(cell)
-            for _ in range(_span(cell, "colspan")):
-                if (rows := _span(cell, "rowspan")) > 1:
-                    above[len(cells)] = (rows - 1, text)
-                cells.append(text)
-                text = text if cell.name == "th" else ""
-        _repeat_above(cells, above)
-        yield cells
+            is_header = row.parent is not None and row.parent.name == "thead"
+            yield Row(number, cells, frozenset(merged), is_header)
 
 
 def _repeat_above(cells: list[str], above: dict[int, tuple[int, str]]) -> None:

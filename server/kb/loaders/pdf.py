@@ -1,4 +1,7 @@
-"""PDF: one document per page and section. pdfium reads; pypdf tries again what pdfium cannot open."""
+"""PDF: one document per page and section. pdfium reads; pypdf tries again what pdfium cannot open.
+
+A page that is a picture of text, or whose text is garbage, is drawn and its text recognised; all others are only read.
+"""
 
 import re
 import unicodedata
@@ -9,12 +12,26 @@ from typing import NamedTuple
 import pypdfium2 as pdfium
 from langchain_core.documents import Document
 
-from server.kb.loaders.base import FileLoader
-from server.kb.loaders.errors import encrypted, library, no_text_in_pdf, parse_error, too_long, too_many_pages
+from server.kb.loaders.base import FileLoader, LoadError
+from server.kb.loaders.errors import (
+    encrypted,
+    library,
+    no_text_in_pdf,
+    parse_error,
+    scan_needs_ocr,
+    too_long,
+    too_many_ocr_pages,
+    too_many_pages,
+)
+from server.kb.loaders.hiding import count_shown
 from server.kb.loaders.lines import join_wrapped
+from server.kb.loaders.ocr import best_scale, has_ocr, recognise
 from server.kb.loaders.pdf_font import use_box_font
+from server.kb.loaders.pdf_page import Page, is_garbage
 from server.kb.loaders.sections import HeadingPath
 
+_TELL_EVERY = 25
+_MAX_SCALE = 300 / 72  # of points to pixels: more dots show no more
 _WRONG_PASSWORD = 4  # FPDF_ERR_PASSWORD
 
 # PDF programs often map a glyph to the radical that looks like it (⽂⻚), which no query is ever typed with.
@@ -37,7 +54,7 @@ class _Bookmark(NamedTuple):
 
 
 class PDFLoader(FileLoader):
-    """Pages without text are left out. Scripts, forms and attachments are not looked at."""
+    """Pages without text are left out. Scripts, forms and attachments are not looked at, hidden text is counted."""
 
     def lazy_load(self) -> Iterator[Document]:
         has_text, path = False, ""
@@ -48,7 +65,13 @@ class PDFLoader(FileLoader):
                 has_text = True
                 yield Document(page_content=part, metadata={"page": number, "heading": heading})
         if not has_text:
-            raise no_text_in_pdf()
+            raise self._nothing()
+
+    def _nothing(self) -> LoadError:
+        """Why there is no text."""
+        if self.watch.findings.unread_pages:
+            return scan_needs_ocr()
+        return parse_error("PDF") if self.watch.findings.damaged_pages else no_text_in_pdf()
 
     def _pages(self) -> Iterator[tuple[list[_Bookmark], str]]:
         use_box_font()
@@ -66,14 +89,61 @@ class PDFLoader(FileLoader):
         if len(pdf) > self.limits.max_pages:
             raise too_many_pages(self.limits)
         outline = _outline(pdf)
+        self.watch.findings.pages = len(pdf)
         for index in range(len(pdf)):
-            page = pdf[index]
-            text_page = page.get_textpage()
+            if index % _TELL_EVERY == 0:
+                self.watch.tell(index, len(pdf), False)
+            text = ""
+            try:
+                text = self._page(pdf, index)
+            except pdfium.PdfiumError:  # the others are worth reading
+                self.watch.findings.damaged_pages.append(index + 1)
+            yield outline.get(index, []), text
+
+    def _page(self, pdf: pdfium.PdfDocument, index: int) -> str:
+        with closing(pdf[index]) as page:
+            content = Page(page)
+            text = self._text(page, content)
+            if content.is_scan(text):
+                return self._recognise(page, content, text, (index, len(pdf)))
+            self.watch.findings.pictures += content.count_silent_pictures()
+            return text
+
+    def _text(self, page: pdfium.PdfPage, content: Page) -> str:
+        """What is seen of a page's text."""
+        text = self._raw_text(page)
+        if content.take_hidden():
+            seen = self._raw_text(page)
+            self.watch.findings.hidden_chars += max(count_shown(text) - count_shown(seen), 0)
+            return seen
+        return text
+
+    def _raw_text(self, page: pdfium.PdfPage) -> str:
+        with closing(page.get_textpage()) as text_page:
             if text_page.count_chars() > self.limits.max_chars:
                 raise too_long(self.limits)
-            yield outline.get(index, []), text_page.get_text_range()
-            text_page.close()
-            page.close()
+            return str(text_page.get_text_range())
+
+    def _recognise(self, page: pdfium.PdfPage, content: Page, text: str, at: tuple[int, int]) -> str:
+        """The text of a scan, and below it what was stamped on it; or a line above a picture, and the text of that."""
+        findings = self.watch.findings
+        number = at[0] + 1
+        if not has_ocr():
+            findings.unread_pages.append(number)
+            return text
+        if len(findings.ocr_pages) + len(findings.blank_pages) >= self.limits.max_ocr_pages:
+            raise too_many_ocr_pages(self.limits)
+        self.watch.tell(*at, True)
+        if is_garbage(text):
+            text = ""
+        else:
+            content.take_text()  # or it would be read twice
+        bitmap = page.render(scale=min(best_scale(*page.get_size()), _MAX_SCALE), rev_byteorder=True)
+        found = recognise(bitmap.to_numpy()[:, :, :3])
+        bitmap.close()
+        (findings.ocr_pages if found else findings.blank_pages).append(number)
+        parts = (found, text) if content.is_covered() else (text, found)
+        return "\n".join(part for part in parts if part.strip())
 
     def _pages_by_pypdf(self) -> Iterator[tuple[list[_Bookmark], str]]:
         from pypdf import PdfReader

@@ -1,6 +1,6 @@
 """Text under headings: one document per section, each with the path of headings that leads to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from langchain_core.documents import Document
 
@@ -42,6 +42,9 @@ class Sections:
 
     def add(self, line: str) -> None:
         self._lines.append(line)
+
+    def add_all(self, lines: Iterable[str]) -> None:
+        self._lines.extend(lines)
 
     def drop_last(self) -> None:
         """Take the last line back: it turned out to be a heading."""

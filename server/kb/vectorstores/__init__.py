@@ -1,10 +1,19 @@
-"""Where vectors are searched. To add a store: one file with a LangChain VectorStore, and one line in VECTOR_STORES."""
+"""Where vectors are searched. To add a server of vectors: one file with a StoreServer, and one line in SERVERS."""
 
 from collections.abc import Callable
 
-from langchain_core.embeddings import Embeddings
+from server.core.settings import VectorStoreSettings
+from server.kb.vectorstores.base import StoreServer
+from server.kb.vectorstores.milvus import MilvusServer
+from server.kb.vectorstores.pg import PgServer
 
-from server.kb.vectorstores.faiss import FaissStore
+# In the memory of each process: vectorstores/faiss.py.
+IN_MEMORY = "faiss"
 
-# Name (`knowledge_base.vector_store`) → constructor from an embedding model and its dimension.
-VECTOR_STORES: dict[str, Callable[[Embeddings, int], FaissStore]] = {"faiss": FaissStore}
+# Name (`knowledge_base.vector_store`) → constructor from the settings and the database's URL. Nothing is connected by it.
+SERVERS: dict[str, Callable[[VectorStoreSettings, str], StoreServer]] = {
+    "pg": PgServer,
+    "milvus": MilvusServer,
+}
+
+VECTOR_STORES = (IN_MEMORY, *SERVERS)

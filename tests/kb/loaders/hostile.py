@@ -13,12 +13,25 @@ from pathlib import Path
 
 from langchain_core.documents import Document
 
-from server.kb.loaders.base import LoadError, LoadLimits
+from server.kb.loaders.base import LoadError, LoadLimits, Watch
 
 
-def load(path: Path, suffix: str, limits: LoadLimits) -> Iterator[Document]:
+def load(path: Path, suffix: str, limits: LoadLimits, watch: Watch) -> Iterator[Document]:
     yield Document(page_content="begun")
-    yield from _DEEDS[suffix](path, limits)
+    if suffix == ".slow":
+        yield from _slow(watch)
+    else:
+        yield from _DEEDS[suffix](path, limits)
+
+
+def _slow(watch: Watch) -> Iterator[Document]:
+    """Ten pages of a third of a second, each told of."""
+    for page in range(10):
+        watch.tell(page, 10, True)
+        time.sleep(0.3)
+    watch.findings.ocr_pages, watch.findings.hidden_chars = list(range(1, 11)), 3
+    watch.findings.pages = 10
+    yield Document(page_content="ten pages")
 
 
 def _hang(path: Path, _: LoadLimits) -> Iterator[Document]:
@@ -90,6 +103,15 @@ def _connect(_: Path, __: LoadLimits) -> Iterator[Document]:
             yield Document(page_content=str(error))
 
 
+def _connect_natively(_: Path, __: LoadLimits) -> Iterator[Document]:
+    """Past Python, from a process of its own: which sockets the kernel gives."""
+    code = "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n"
+    code += "for family in (2, 10, 16, 17, 1):\n    fd = c.socket(family, 2, 0)\n    print(family, fd >= 0 or ctypes.get_errno())\n"
+    code += "print('io_uring', c.syscall(425, 1, 0) >= 0 or ctypes.get_errno())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    yield Document(page_content=done.stdout.strip())
+
+
 def _fail(_: Path, __: LoadLimits) -> Iterator[Document]:
     raise LoadError("no_text", "无。", "None.")
     yield Document(page_content="never")
@@ -125,6 +147,7 @@ def _long(_: Path, __: LoadLimits) -> Iterator[Document]:
 
 
 _DEEDS: dict[str, Callable[[Path, LoadLimits], Iterator[Document]]] = {
+    ".natively": _connect_natively,
     ".hang": _hang,
     ".spin": _spin,
     ".abort": _abort,

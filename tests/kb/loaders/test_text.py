@@ -8,7 +8,7 @@ import pytest
 from server.kb.loaders import LOADERS, SUFFIXES, load
 from server.kb.loaders.base import LoadError, LoadLimits
 from server.kb.loaders.clean import clean_text
-from tests.kb.loaders.reading import LIMITS, read, refused, texts, write
+from tests.kb.loaders.reading import LIMITS, SHARED, read, refused, texts, write
 
 ZH = "员工每年享有带薪年休假十五天，须提前三个工作日申请，经部门主管批准。"
 TW = "員工每年享有帶薪年休假十五天，須提前三個工作日申請，經部門主管批准。"
@@ -60,7 +60,7 @@ def test_a_little_damage_is_replaced(tmp_path: Path, encoding: str) -> None:
     [
         b"\0\1\2\3" * 100,
         b"MZ\x90\0\3\0\0\0\4\0",
-        "hello".encode("utf-16-le"),
+        "hello".encode("utf-16-le")[:-1],
         "café".encode("latin-1"),  # too short to tell
         b"\xff\xfe#\xb09" + b"\0\0\xd8\0\xd8\0\xd8",
         (ZH.encode() + b"\xff\xff\xff\xff") * 20,
@@ -108,7 +108,7 @@ def test_too_many_characters(tmp_path: Path, size: int) -> None:
     assert refused(write(tmp_path / "a.txt", "字" * size), LoadLimits(max_chars=1000)) == "parse_limit"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "shape", ["\n" * 1_000_000 + "end", "。" * 1_000_000, " " * 1_000_000 + "x", "<!--" * 200_000]
 )
@@ -120,21 +120,10 @@ def test_hostile_shapes_take_linear_time(tmp_path: Path, suffix: str, shape: str
 
 
 def test_suffixes() -> None:
-    lite = {
-        ".txt",
-        ".md",
-        ".html",
-        ".htm",
-        ".pdf",
-        ".docx",
-        ".xlsx",
-        ".pptx",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".jsonl",
-    }
-    assert {*lite, ".eml", ".msg", ".epub", ".odt", ".rtf"} == SUFFIXES == set(LOADERS)
+    texts_ = ".txt .md .rst .html .htm .mhtml .mht .xml .csv .tsv .json .jsonl .srt .vtt .eml"
+    documents = ".pdf .docx .odt .xlsx .xls .ods .pptx .odp .epub .msg .rtf .doc .ppt"
+    pictures = ".png .jpg .jpeg .bmp .webp .tif .tiff"
+    assert {*f"{texts_} {documents} {pictures}".split()} == SUFFIXES == set(LOADERS)
 
 
 def test_suffix_decides_and_its_case_does_not_matter(tmp_path: Path) -> None:
@@ -156,3 +145,11 @@ def test_too_many_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("server.kb.loaders.MAX_DOCUMENTS", 10)
     assert refused(write(tmp_path / "a.jsonl", "1\n" * 11)) == "parse_limit"
     assert len(read(write(tmp_path / "b.jsonl", "1\n" * 10))) == 10
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is absent")
+def test_real_file() -> None:
+    (document,) = read(SHARED / "test.txt")
+    lines = document.page_content.splitlines()
+    assert lines[0] == "ChatGPT是OpenAI开发的一个大型语言模型，可以提供各种主题的信息，"
+    assert document.page_content == (SHARED / "test.txt").read_text(encoding="utf-8").strip("\n")

@@ -109,7 +109,7 @@ def test_last_calculated_values_are_read(tmp_path: Path) -> None:
     assert texts(path) == ["甲: 1\n乙: 2"]
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_declared_size_is_not_believed(tmp_path: Path) -> None:
     book, _, path = _book(tmp_path, ["甲", "乙"], [1, 2])
     book.save(path)

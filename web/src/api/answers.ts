@@ -4,7 +4,7 @@ import { call } from './client'
 
 export type Mode = 'llm_chat' | 'knowledge_base_chat' | 'search_engine_chat' | 'agent_chat'
 export type AnswerState = 'writing' | 'done' | 'failed' | 'cut'
-export type Outcome = 'answered' | 'not_found'
+export type Outcome = 'answered' | 'partly' | 'not_found'
 
 /** A passage that was found for a question, or a page of the web (`title`, `url`). */
 export interface Source {
@@ -22,13 +22,33 @@ export interface Source {
   url?: string | null
 }
 
+/** A sentence that cites: [start, end) of the answer's text, in code points, and what its sources lack. */
+export interface Check {
+  start: number
+  end: number
+  numbers: number[]
+  verified: boolean
+  /** `language`: they are in another one, so nothing can be said. */
+  reason: 'number' | 'name' | 'overlap' | 'language' | null
+}
+
+/** Where to look, when nothing was near enough to be a source. */
+export interface Place {
+  file_name: string
+  place: string
+}
+
 export interface Question {
   /** 32 hexadecimal characters made here: the idempotency key. */
   message_id: string
   mode: Mode
   query: string
   session_id: string
+  /** False: should it be gone, it does not come back. */
+  session_is_new?: boolean
   knowledge_base_name?: string
+  /** Looked in too; `*`: in all that the reader sees. */
+  other_knowledge_bases?: string[]
   model_name?: string
   prompt_name?: string
   temperature?: number
@@ -48,6 +68,8 @@ export interface Answer {
   outcome: Outcome | null
   error_code: string | null
   sources: Source[]
+  checks: Check[]
+  nearest: Place[]
   follow_ups: string[]
   feedback_score: number | null
   create_time: string

@@ -19,9 +19,11 @@ export interface Options {
   method?: string
   query?: object
   body?: unknown
-  form?: FormData
+  form?: FormData | URLSearchParams
   headers?: Record<string, string>
   signal?: AbortSignal
+  /** Without saying who calls. */
+  isAnonymous?: boolean
   /** Sent even when the page goes away. */
   keepalive?: boolean
 }
@@ -33,8 +35,9 @@ export function addressOf(path: string, query: object = {}): string {
 }
 
 /** Who calls, for what does not go through `request`: uploads that tell how far they are, pdf.js. */
-export function callerHeaders(): Record<string, string> {
-  const token = caller.token()
+export const callerHeaders = () => headersOf(caller.token())
+
+function headersOf(token: string | null): Record<string, string> {
   return { 'Accept-Language': caller.language(), ...(token ? { Authorization: `Bearer ${token}` } : {}) }
 }
 
@@ -46,8 +49,8 @@ export function refused(token: string | null): void {
 
 /** One call. Raises ApiError when the server refuses, NetworkError when none answers, and the abort that was asked for. */
 export async function request(path: string, options: Options = {}): Promise<Response> {
-  const token = caller.token()
-  const headers: Record<string, string> = { ...callerHeaders(), ...options.headers }
+  const token = options.isAnonymous ? null : caller.token()
+  const headers: Record<string, string> = { ...headersOf(token), ...options.headers }
   if (options.body !== undefined)
     headers['Content-Type'] = 'application/json'
   const init: RequestInit = { method: options.method ?? 'GET', headers, signal: options.signal ?? null, credentials: 'same-origin' }

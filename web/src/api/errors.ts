@@ -7,6 +7,8 @@ export class ApiError extends Error {
     readonly requestId = '',
     /** Seconds after which to try again, where the server said so. */
     readonly retryAfter: number | null = null,
+    /** What the server tells besides. */
+    readonly data: unknown = null,
   ) {
     super(message)
     this.name = 'ApiError'
@@ -28,6 +30,7 @@ export class NetworkError extends Error {
 
 interface Problem {
   msg?: string
+  data?: unknown
   error?: { code?: string, request_id?: string }
 }
 
@@ -40,6 +43,7 @@ export async function problemOf(response: Response): Promise<ApiError> {
     problem.msg ?? '',
     problem.error?.request_id ?? '',
     Number.isFinite(seconds) ? seconds : null,
+    problem.data ?? null,
   )
 }
 

@@ -1,4 +1,4 @@
-import type { Outcome, Source } from './answers'
+import type { Check, Outcome, Place, Source } from './answers'
 
 export type Stage = 'searching' | 'reading' | 'writing' | 'using_tool'
 
@@ -10,7 +10,7 @@ export interface EventData {
   replace: { text: string }
   tool: { name: string, title: string, arguments: string, output: string, failed: boolean }
   usage: { prompt_tokens: number, completion_tokens: number }
-  finished: { message_id: string, outcome?: Outcome | null, follow_ups?: string[] }
+  finished: { message_id: string, outcome?: Outcome | null, follow_ups?: string[], checks?: Check[], nearest?: Place[] }
   failed: { error: { code: string, message: string, request_id: string } }
   cut: { message_id: string }
 }

@@ -5,6 +5,8 @@ import { addressOf, request } from './client'
 export interface FileRef {
   name: string
   address: string
+  /** Where what was read of it can be had, for kinds that no browser shows. */
+  passages?: string
 }
 
 export type FileKind = 'pdf' | 'image' | 'markdown' | 'table' | 'text' | 'other'
@@ -20,11 +22,13 @@ const KINDS: [FileKind, RegExp][] = [
 export const kindOf = (name: string): FileKind => KINDS.find(([, pattern]) => pattern.test(name))?.[0] ?? 'other'
 
 export function inBase(base: string, name: string): FileRef {
-  return { name, address: addressOf('/knowledge_base/download_doc', { knowledge_base_name: base, file_name: name }) }
+  const query = { knowledge_base_name: base, file_name: name }
+  return { name, address: addressOf('/knowledge_base/download_doc', query), passages: addressOf('/knowledge_base/passages', query) }
 }
 
 export function inSession(sessionId: string, documentId: string, name: string): FileRef {
-  return { name, address: addressOf('/session/files/content', { session_id: sessionId, document_id: documentId }) }
+  const query = { session_id: sessionId, document_id: documentId }
+  return { name, address: addressOf('/session/files/content', query), passages: addressOf('/session/files/passages', query) }
 }
 
 /** The file that a passage is from; none for a page of the web. */

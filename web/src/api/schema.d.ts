@@ -394,6 +394,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/session/files/passages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Attached File
+         * @description What was read of the file, in reading order; `near`: the page that has the passage of this id.
+         */
+        get: operations["read_attached_file_session_files_passages_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/session/files/delete": {
         parameters: {
             query?: never;
@@ -685,6 +705,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/knowledge_base/update_document": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Update Document
+         * @description Say something else of a file: its tags, its properties, who may see it. Every search heeds it from the answer on.
+         */
+        post: operations["update_document_knowledge_base_update_document_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/knowledge_base/download_doc": {
         parameters: {
             query?: never;
@@ -694,9 +734,171 @@ export interface paths {
         };
         /**
          * Download Doc
-         * @description The file as it was uploaded, or the `Range` of it that is asked for. `preview` shows PDF and text in the browser.
+         * @description The file as it was uploaded, or the `Range` of it that is asked for.
          */
         get: operations["download_doc_knowledge_base_download_doc_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/passages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Passages
+         * @description What was read of a file, in reading order: for files that a browser does not show.
+         *
+         *     `near`: the page that has the passage of this id, whatever `page` says. A file that could not be read has none.
+         */
+        get: operations["read_passages_knowledge_base_passages_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/preview_chunks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Chunks
+         * @description How a file would be cut, by what the form says and else as usual. Nothing is stored.
+         */
+        post: operations["preview_chunks_knowledge_base_preview_chunks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/chunks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Chunks
+         * @description The passages of a file in its searched version, in order; `query`: those with these characters in them.
+         */
+        get: operations["list_chunks_knowledge_base_chunks_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/update_chunk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Update Chunk
+         * @description Change what a passage says, or switch it off and on. Every search heeds it from the answer on.
+         */
+        post: operations["update_chunk_knowledge_base_update_chunk_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/add_chunk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Chunk
+         * @description Add a passage to a file. It stays when the file is read again.
+         */
+        post: operations["add_chunk_knowledge_base_add_chunk_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/delete_chunk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete Chunk
+         * @description Delete a passage; it stays away when the file is read again. The answer tells what it was.
+         */
+        post: operations["delete_chunk_knowledge_base_delete_chunk_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explain Search
+         * @description Search as a chat does, and tell how each passage fared; of an expected one, why it is not there and what would help.
+         */
+        post: operations["explain_search_knowledge_base_explain_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/answers/{message_id}/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trace Answer
+         * @description How the search of an answer came to its sources: the same object as an explanation's.
+         */
+        get: operations["trace_answer_chat_answers__message_id__trace_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -817,6 +1019,187 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/knowledge_base/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Versions
+         * @description A replacement that is on its way, the current version, and as many earlier ones as are kept, the last first.
+         */
+        get: operations["list_versions_knowledge_base_versions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/compare_versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Versions
+         * @description What one version says that the other does not; `new` left out is the current one. Of each kind `limit` passages are told.
+         */
+        get: operations["compare_versions_knowledge_base_compare_versions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/restore_version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Version
+         * @description Make an earlier version the current one; what was current becomes an earlier version.
+         */
+        post: operations["restore_version_knowledge_base_restore_version_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/delete_version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete Version
+         * @description Delete an earlier version, or a replacement that could not be read. The current version stays as it is.
+         */
+        post: operations["delete_version_knowledge_base_delete_version_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Knowledge Base
+         * @description Everything of a knowledge base in one zip: files, passages, what people gave, vectors, recommended questions, question sets and settings,
+         *     each with its checksum. A stream that breaks off is no zip.
+         */
+        get: operations["export_knowledge_base_knowledge_base_export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Knowledge Base
+         * @description Make a new knowledge base of a package. All of it is checked first, and nothing is visible before all of it is.
+         */
+        post: operations["import_knowledge_base_knowledge_base_import_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/retrieval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Retrieval
+         * @description How it is searched, and what it was calibrated to.
+         */
+        get: operations["get_retrieval_knowledge_base_retrieval_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/update_retrieval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Update Retrieval
+         * @description Change how it is searched, from the next question on.
+         */
+        post: operations["update_retrieval_knowledge_base_update_retrieval_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/calibrate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Calibrate
+         * @description Measure from its own passages what counts as found, and keep it. Answers when it is done, after a minute or so.
+         */
+        post: operations["calibrate_knowledge_base_calibrate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/jobs": {
         parameters: {
             query?: never;
@@ -837,6 +1220,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch Jobs
+         * @description Server-sent events: `job` for each that is open, then whenever one changes; `gone` when one was deleted with its file.
+         *
+         *     The stream ends after ten minutes; whoever wants to know more asks again.
+         */
+        get: operations["watch_jobs_jobs_events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Failed
+         * @description Have all files of a knowledge base tried again that could not be read, from the bytes there are.
+         */
+        post: operations["retry_failed_jobs_retry_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -848,6 +1273,48 @@ export interface paths {
         get: operations["get_job_jobs__job_id__get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Job
+         * @description End it. Its file is `failed: cancelled` and may be tried again; a file that was to replace another goes, and that one stays.
+         *
+         *     One that was cancelled before is told as it is; one that came to another end is refused with 409.
+         */
+        post: operations["cancel_job_jobs__job_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Job
+         * @description Have a file that could not be read tried again, from the bytes there are; the job keeps its id.
+         */
+        post: operations["retry_job_jobs__job_id__retry_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -912,6 +1379,348 @@ export interface paths {
          * @description Questions from a CSV file. What is there already is brought up to date; a row that cannot be taken is told.
          */
         post: operations["import_questions_recommend_question_import_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Sets
+         * @description The newest first; a knowledge base has 50 at most.
+         */
+        get: operations["list_sets_knowledge_base_evaluation_sets_get"];
+        put?: never;
+        /**
+         * Create Set
+         * @description A new question set of a knowledge base; its name is unique there.
+         */
+        post: operations["create_set_knowledge_base_evaluation_sets_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/sets/rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename Set */
+        post: operations["rename_set_knowledge_base_evaluation_sets_rename_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/sets/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete Set
+         * @description With its questions and its runs.
+         */
+        post: operations["delete_set_knowledge_base_evaluation_sets_delete_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/questions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Questions
+         * @description In the order in which they came.
+         */
+        get: operations["list_questions_knowledge_base_evaluation_questions_get"];
+        put?: never;
+        /**
+         * Save Question
+         * @description Add a question, or with `question_id` say one anew, all of it. Runs keep what they asked.
+         */
+        post: operations["save_question_knowledge_base_evaluation_questions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/questions/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete Questions */
+        post: operations["delete_questions_knowledge_base_evaluation_questions_delete_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/rated_answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rated Answers
+         * @description Answers about the set's knowledge base that people liked, or did not, the newest rating first: `questions/from_answer`.
+         */
+        get: operations["list_rated_answers_knowledge_base_evaluation_rated_answers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/questions/from_answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Answer
+         * @description The question of a rated answer. A liked one's citations are its gold; a disliked one needs the editor's, and without it
+         *     nobody has said what should be found.
+         */
+        post: operations["take_answer_knowledge_base_evaluation_questions_from_answer_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/questions/from_hit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Hit
+         * @description A question of a hit test, with the passage that should be found for it.
+         */
+        post: operations["take_hit_knowledge_base_evaluation_questions_from_hit_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Questions
+         * @description Questions from a CSV file. What is there already is brought up to date; a row that cannot be taken is told.
+         */
+        post: operations["import_questions_knowledge_base_evaluation_import_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Questions
+         * @description The set as `import` takes it. No cell is a formula for Excel.
+         */
+        get: operations["export_questions_knowledge_base_evaluation_export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Runs
+         * @description The newest first.
+         */
+        get: operations["list_runs_knowledge_base_evaluation_runs_get"];
+        put?: never;
+        /**
+         * Start Run
+         * @description Begin a run over the questions as they stand now; the worker does it. 409 `cost_not_accepted` with calls and tokens in
+         *     `data`, when a language model would answer and `accept_cost` is not set.
+         */
+        post: operations["start_run_knowledge_base_evaluation_runs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Runs
+         * @description What `other` does better and worse than `base`, over the questions that both asked.
+         */
+        get: operations["compare_runs_knowledge_base_evaluation_compare_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get Run */
+        get: operations["get_run_knowledge_base_evaluation_runs__run_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/runs/{run_id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Results
+         * @description What became of each question so far.
+         */
+        get: operations["list_results_knowledge_base_evaluation_runs__run_id__results_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Run
+         * @description What is measured stays. One that has ended stays as it is.
+         */
+        post: operations["cancel_run_knowledge_base_evaluation_runs__run_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/runs/{run_id}/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete Run */
+        post: operations["delete_run_knowledge_base_evaluation_runs__run_id__delete_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge_base/evaluation/runs/{run_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Report
+         * @description A run that is done as one HTML page, to read, print and send on; with `base`, against that run.
+         */
+        get: operations["get_report_knowledge_base_evaluation_runs__run_id__report_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1076,6 +1885,8 @@ export interface paths {
         /**
          * Single Sign On By Form
          * @description The same from a form, which keeps the passphrase out of addresses and histories.
+         *
+         *     A page that asks for JSON (`Accept: application/json`) is told instead of led on: `data.location`, or the refusal.
          */
         post: operations["single_sign_on_by_form_sso_post"];
         delete?: never;
@@ -1643,6 +2454,22 @@ export interface components {
              */
             create_time: string;
         };
+        /** AddChunk */
+        AddChunk: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** File Name */
+            file_name: string;
+            /** Text */
+            text: string;
+            /** Question */
+            question?: string | null;
+            /**
+             * After Chunk Id
+             * @description Behind which passage; left out: at the end of the file.
+             */
+            after_chunk_id?: number | null;
+        };
         /** AnswerOut */
         AnswerOut: {
             /** Message Id */
@@ -1663,13 +2490,24 @@ export interface components {
             state: string;
             /**
              * Outcome
-             * @description answered, or not_found: not in the knowledge base. None until it is done.
+             * @description answered; partly: not everything in it is borne out by its sources; not_found: not in the knowledge base. None until it is
+             *     done.
              */
             outcome: string | null;
             /** Error Code */
             error_code: string | null;
             /** Sources */
             sources: components["schemas"]["SourceOut"][];
+            /**
+             * Checks
+             * @description Of each sentence that cites, whether its sources bear it out.
+             */
+            checks: components["schemas"]["CheckOut"][];
+            /**
+             * Nearest
+             * @description Where to look, when nothing was near enough to be a source.
+             */
+            nearest: components["schemas"]["PlaceOut"][];
             /**
              * Follow Ups
              * @description Questions that may be asked next, three at most.
@@ -1716,10 +2554,22 @@ export interface components {
              */
             session_id: string;
             /**
+             * Session Is New
+             * @description False: there is one already; should it have been deleted meanwhile, it does not come back: 404 `session_not_found`.
+             * @default true
+             */
+            session_is_new: boolean;
+            /**
              * Knowledge Base Name
              * @description Where the answer is to be found; needed by `knowledge_base_chat`.
              */
             knowledge_base_name?: string | null;
+            /**
+             * Other Knowledge Bases
+             * @description Looked in too; `*`: in all that the caller sees. Of many, the few that fit the question best are searched.
+             * @default []
+             */
+            other_knowledge_bases: string[];
             /**
              * Search Engine Name
              * @description For `search_engine_chat`, one of `/server/list_search_engines`; left out: the first of them.
@@ -1756,9 +2606,10 @@ export interface components {
             /**
              * Score Threshold
              * @description Passages farther away are left out.
-             * @default 1
              */
-            score_threshold: number;
+            score_threshold?: number | null;
+            /** @description For `knowledge_base_chat`. */
+            filters?: components["schemas"]["FiltersIn"] | null;
             /**
              * Regenerate
              * @description Answer the question of this message once more, in its place; its words and its session stay what they are.
@@ -1823,6 +2674,72 @@ export interface components {
             detail: {
                 [key: string]: unknown;
             };
+        };
+        /** Calibrate */
+        Calibrate: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /**
+             * Count
+             * @description Questions to make of passages; each takes a fraction of a second.
+             * @default 200
+             */
+            count: number;
+        };
+        /**
+         * CalibrationOut
+         * @description What was measured. Worth is how well a passage fits a question by meaning and words.
+         */
+        CalibrationOut: {
+            /**
+             * Floor
+             * @description What a passage must be worth to count, where a request gives no `score_threshold`.
+             */
+            floor: number;
+            /**
+             * By
+             * @description Recommended questions, when there are thirty, or else sentences that were left out of their passages.
+             * @enum {string}
+             */
+            by: "questions" | "sentences";
+            /** Words */
+            words: number;
+            /** Embed Model */
+            embed_model: string;
+            /** Generation */
+            generation: number;
+            /** Measured At */
+            measured_at: string;
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Answerable
+             * @description Percentiles of what its passage was worth to a sentence that was left out of it.
+             */
+            answerable: {
+                [key: string]: number;
+            };
+            /**
+             * Unanswerable
+             * @description … and the best of all other files.
+             */
+            unanswerable: {
+                [key: string]: number;
+            };
+            /**
+             * Asked
+             * @description … and the best of all to a recommended question.
+             */
+            asked: {
+                [key: string]: number;
+            };
+            /**
+             * Refused
+             * @description The share of those sentences that find nothing in other files now.
+             */
+            refused: number | null;
         };
         /**
          * ChangeModel
@@ -1907,14 +2824,99 @@ export interface components {
              */
             prompt_name: string;
         };
-        /** ChunkingOut */
+        /**
+         * CheckOut
+         * @description A sentence that cites: [start, end) of the answer, in code points.
+         */
+        CheckOut: {
+            /** Start */
+            start: number;
+            /** End */
+            end: number;
+            /**
+             * Numbers
+             * @description The sources that it cites.
+             */
+            numbers: number[];
+            /**
+             * Verified
+             * @description They have most of its words, and all of its numbers and names.
+             */
+            verified: boolean;
+            /**
+             * Reason
+             * @description What they lack: number, name, overlap (of words); or language: they are in another one, so it could not be checked.
+             */
+            reason: string | null;
+        };
+        /**
+         * ChunkOut
+         * @description A passage of a file, as editors see it.
+         */
+        ChunkOut: {
+            /**
+             * Chunk Id
+             * @description Another one after each change of the passage.
+             */
+            chunk_id: number;
+            /**
+             * Position
+             * @description From 0.
+             */
+            position: number;
+            /** Text */
+            text: string;
+            /**
+             * Anchor
+             * @description Where it stands: page, slide, sheet and range, row, heading; only what applies.
+             */
+            anchor: {
+                [key: string]: unknown;
+            };
+            /**
+             * Enabled
+             * @description False: no search finds it.
+             */
+            enabled: boolean;
+            /**
+             * Origin
+             * @description file, edited or added.
+             */
+            origin: string;
+            /**
+             * Question
+             * @description Of one of a list of questions: what is searched; `text` is the answer.
+             */
+            question: string | null;
+            /**
+             * Parent
+             * @description The large passage that it is part of, which is read where it is found.
+             */
+            parent: string | null;
+            /**
+             * Original
+             * @description What the file says, of one that was edited.
+             */
+            original: string | null;
+        };
+        /**
+         * ChunkingOut
+         * @description How a document is cut, or would be.
+         */
         ChunkingOut: {
+            /** Chunk Method */
+            chunk_method: string;
             /** Chunk Size */
             chunk_size: number;
             /** Chunk Overlap */
             chunk_overlap: number;
             /** Zh Title Enhance */
             zh_title_enhance: boolean;
+            /**
+             * Parent Size
+             * @description Only of `parent_child`.
+             */
+            parent_size: number | null;
         };
         /** ClientIn */
         ClientIn: {
@@ -1985,6 +2987,68 @@ export interface components {
              */
             networks?: string[] | null;
         };
+        /** ComparedPassage */
+        ComparedPassage: {
+            /** Text */
+            text: string;
+            /** Anchor */
+            anchor: {
+                [key: string]: unknown;
+            };
+        };
+        /** ComparisonOut */
+        ComparisonOut: {
+            base: components["schemas"]["RunOut"];
+            other: components["schemas"]["RunOut"];
+            /** Pairs */
+            pairs: number;
+            /**
+             * Changed
+             * @description Questions left out, as their gold is another one now.
+             */
+            changed: number;
+            /**
+             * Unmatched
+             * @description Questions that only one of the two has.
+             */
+            unmatched: number;
+            /**
+             * Conditions
+             * @description What the two ran on that differs: name, base, other.
+             */
+            conditions: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Values
+             * @description recall@k, mrr@10, ndcg@10, citation_precision → base, other, difference (value, low, high, p: randomisation test).
+             */
+            values: {
+                [key: string]: unknown;
+            };
+            /**
+             * Decisions
+             * @description hit@k, answer_contains_gold, right_decision → base, other, mcnemar (gained, lost, p: exact).
+             */
+            decisions: {
+                [key: string]: unknown;
+            };
+            /**
+             * Better
+             * @description At most 200 of `better_total`: question_id, question, base and other (ranks, outcome, contains_gold).
+             */
+            better: {
+                [key: string]: unknown;
+            }[];
+            /** Worse */
+            worse: {
+                [key: string]: unknown;
+            }[];
+            /** Better Total */
+            better_total: number;
+            /** Worse Total */
+            worse_total: number;
+        };
         /** CompletionRequest */
         CompletionRequest: {
             /**
@@ -2054,6 +3118,18 @@ export interface components {
              */
             zh_title_enhance?: boolean | null;
             /**
+             * Chunk Method
+             * @description `recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+             *     header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+             *     one around them is read. `whole`: the file is one passage.
+             */
+            chunk_method?: ("recursive" | "heading" | "row" | "qa" | "parent_child" | "whole") | null;
+            /**
+             * Parent Size
+             * @description Characters of the large passages of `parent_child`.
+             */
+            parent_size?: number | null;
+            /**
              * Knowledge Base Name
              * @description Unique among the client's; up to 64 characters, and none that a file name cannot have.
              */
@@ -2072,14 +3148,28 @@ export interface components {
             kb_info: string;
             /**
              * Vector Store Type
-             * @default faiss
+             * @description `faiss`, `pg` or `milvus`; none means the server's default, `[vector_store] default`.
              */
-            vector_store_type: string;
+            vector_store_type?: string | null;
             /**
              * Embed Model
              * @description The name of an `[embedding.NAME]` section; none means the server's default. `recreate_vector_store` changes it.
              */
             embed_model?: string | null;
+        };
+        /** CreateSet */
+        CreateSet: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** Name */
+            name: string;
+        };
+        /** DeleteChunk */
+        DeleteChunk: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** Chunk Id */
+            chunk_id: number;
         };
         /** DeleteDocs */
         DeleteDocs: {
@@ -2106,6 +3196,18 @@ export interface components {
             /** Document Id */
             document_id: string;
         };
+        /** DeleteQuestions */
+        DeleteQuestions: {
+            /** Set Id */
+            set_id: string;
+            /** Question Ids */
+            question_ids: number[];
+        };
+        /** Deleted */
+        Deleted: {
+            /** Deleted */
+            deleted: number;
+        };
         /**
          * DocumentOut
          * @description One version of a file and what became of it.
@@ -2121,6 +3223,11 @@ export interface components {
              */
             state: string;
             /**
+             * Found By
+             * @description What a search finds it by: words as soon as it is read, meaning as soon as it is embedded.
+             */
+            found_by: ("words" | "meaning")[];
+            /**
              * Size
              * @description Bytes.
              */
@@ -2129,6 +3236,13 @@ export interface components {
             chunks: number;
             /** Chars */
             chars: number;
+            /**
+             * Disabled Chunks
+             * @description Passages that are switched off; `chunks` counts the others.
+             */
+            disabled_chunks: number;
+            chunking: components["schemas"]["ChunkingOut"];
+            edits: components["schemas"]["EditsOut"];
             /**
              * Custom Docs
              * @description Its passages were given by people, see `docs` of `upload_docs` and `update_docs`.
@@ -2139,6 +3253,31 @@ export interface components {
              * @description A replacement that is not ready yet; the version before it is still searched.
              */
             replaces_ready_version: boolean;
+            /** Tags */
+            tags: string[];
+            /** Properties */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * Visible To
+             * @description Who sees it beside editors, told to editors only; null: everybody who reads the knowledge base.
+             */
+            visible_to: string[] | null;
+            /**
+             * Findings
+             * @description What its last reading found beside its text, and nothing of what was not there: `pages`; pages by their numbers: `ocr_pages`
+             *     (text recognised), `unread_pages` (pictures, no OCR installed), `blank_pages` (pictures without text), `damaged_pages`; counts of what
+             *     is left out: `hidden_chars`, `hidden_parts` (sheets, slides), `invisible_chars`, `replaced_chars`, `pictures`, `attachments`.
+             */
+            findings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Warnings
+             * @description What people should know of it, a sentence each.
+             */
+            warnings: string[];
             /** Error Code */
             error_code: string | null;
             /** Reason */
@@ -2150,6 +3289,27 @@ export interface components {
             create_time: string;
             /** Ready Time */
             ready_time: string | null;
+        };
+        /**
+         * EditsOut
+         * @description What became of people's changes to passages when the file was read again.
+         */
+        EditsOut: {
+            /**
+             * Kept
+             * @description Changes that were carried over to the present version.
+             */
+            kept: number;
+            /**
+             * Lost
+             * @description Changes that were not: the passages that they were made of are not there any more.
+             */
+            lost: number;
+            /**
+             * Lost Texts
+             * @description How the first of these begin.
+             */
+            lost_texts: string[];
         };
         /** EmbedTexts */
         EmbedTexts: {
@@ -2212,6 +3372,20 @@ export interface components {
             msg: string;
             data: components["schemas"]["AnswerState"];
         };
+        /** Envelope[CalibrationOut] */
+        Envelope_CalibrationOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["CalibrationOut"];
+        };
         /** Envelope[Changed] */
         Envelope_Changed_: {
             /**
@@ -2225,6 +3399,20 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["Changed"];
+        };
+        /** Envelope[ChunkOut] */
+        Envelope_ChunkOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["ChunkOut"];
         };
         /** Envelope[ChunkingOut] */
         Envelope_ChunkingOut_: {
@@ -2254,6 +3442,20 @@ export interface components {
             msg: string;
             data: components["schemas"]["ClientOut"];
         };
+        /** Envelope[ComparisonOut] */
+        Envelope_ComparisonOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["ComparisonOut"];
+        };
         /** Envelope[CountOut] */
         Envelope_CountOut_: {
             /**
@@ -2267,6 +3469,48 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["CountOut"];
+        };
+        /** Envelope[Deleted] */
+        Envelope_Deleted_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["Deleted"];
+        };
+        /** Envelope[DocumentOut] */
+        Envelope_DocumentOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["DocumentOut"];
+        };
+        /** Envelope[ExplanationOut] */
+        Envelope_ExplanationOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["ExplanationOut"];
         };
         /** Envelope[FailedFiles] */
         Envelope_FailedFiles_: {
@@ -2309,6 +3553,20 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["ImportOut"];
+        };
+        /** Envelope[ImportedOut] */
+        Envelope_ImportedOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["ImportedOut"];
         };
         /** Envelope[InfoOut] */
         Envelope_InfoOut_: {
@@ -2409,6 +3667,20 @@ export interface components {
             msg: string;
             data: components["schemas"]["PageSignatures"];
         };
+        /** Envelope[Page[ChunkOut]] */
+        Envelope_Page_ChunkOut__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["Page_ChunkOut_"];
+        };
         /** Envelope[Page[DocumentOut]] */
         Envelope_Page_DocumentOut__: {
             /**
@@ -2451,8 +3723,8 @@ export interface components {
             msg: string;
             data: components["schemas"]["Page_ManagedUserOut_"];
         };
-        /** Envelope[Page[QuestionOut]] */
-        Envelope_Page_QuestionOut__: {
+        /** Envelope[Page[Progress]] */
+        Envelope_Page_Progress__: {
             /**
              * Code
              * @default 200
@@ -2463,7 +3735,49 @@ export interface components {
              * @default success
              */
             msg: string;
-            data: components["schemas"]["Page_QuestionOut_"];
+            data: components["schemas"]["Page_Progress_"];
+        };
+        /** Envelope[Page[RatedOut]] */
+        Envelope_Page_RatedOut__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["Page_RatedOut_"];
+        };
+        /** Envelope[Page[ReadPassage]] */
+        Envelope_Page_ReadPassage__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["Page_ReadPassage_"];
+        };
+        /** Envelope[Page[ResultOut]] */
+        Envelope_Page_ResultOut__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["Page_ResultOut_"];
         };
         /** Envelope[PassageOut] */
         Envelope_PassageOut_: {
@@ -2479,6 +3793,34 @@ export interface components {
             msg: string;
             data: components["schemas"]["PassageOut"];
         };
+        /** Envelope[PreviewOut] */
+        Envelope_PreviewOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["PreviewOut"];
+        };
+        /** Envelope[Progress] */
+        Envelope_Progress_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["Progress"];
+        };
         /** Envelope[PublicKeyOut] */
         Envelope_PublicKeyOut_: {
             /**
@@ -2492,6 +3834,76 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["PublicKeyOut"];
+        };
+        /** Envelope[QuestionOut] */
+        Envelope_QuestionOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["server__evaluation__schemas__QuestionOut"];
+        };
+        /** Envelope[RestoredOut] */
+        Envelope_RestoredOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["RestoredOut"];
+        };
+        /** Envelope[RetriedOut] */
+        Envelope_RetriedOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["RetriedOut"];
+        };
+        /** Envelope[RetrievalOut] */
+        Envelope_RetrievalOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["RetrievalOut"];
+        };
+        /** Envelope[RunOut] */
+        Envelope_RunOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["RunOut"];
         };
         /** Envelope[SecretOut] */
         Envelope_SecretOut_: {
@@ -2521,6 +3933,20 @@ export interface components {
             msg: string;
             data: components["schemas"]["server__auth__schemas__SessionOut"];
         };
+        /** Envelope[SetOut] */
+        Envelope_SetOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["SetOut"];
+        };
         /** Envelope[TicketOut] */
         Envelope_TicketOut_: {
             /**
@@ -2534,6 +3960,20 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["TicketOut"];
+        };
+        /** Envelope[TraceOut] */
+        Envelope_TraceOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["TraceOut"];
         };
         /** Envelope[UploadOut] */
         Envelope_UploadOut_: {
@@ -2562,6 +4002,20 @@ export interface components {
              */
             msg: string;
             data: components["schemas"]["UserInfo"];
+        };
+        /** Envelope[VersionsComparedOut] */
+        Envelope_VersionsComparedOut_: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["VersionsComparedOut"];
         };
         /** Envelope[ZhNameOut] */
         Envelope_ZhNameOut_: {
@@ -2774,7 +4228,22 @@ export interface components {
              */
             msg: string;
             /** Data */
-            data: components["schemas"]["QuestionOut"][];
+            data: components["schemas"]["server__kb__question_schemas__QuestionOut"][];
+        };
+        /** Envelope[list[SetOut]] */
+        Envelope_list_SetOut__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            /** Data */
+            data: components["schemas"]["SetOut"][];
         };
         /** Envelope[list[StepOut]] */
         Envelope_list_StepOut__: {
@@ -2805,6 +4274,21 @@ export interface components {
             msg: string;
             /** Data */
             data: components["schemas"]["TakenFile"][];
+        };
+        /** Envelope[list[VersionOut]] */
+        Envelope_list_VersionOut__: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            /** Data */
+            data: components["schemas"]["VersionOut"][];
         };
         /** Envelope[list[list[float]]] */
         Envelope_list_list_float___: {
@@ -2847,6 +4331,66 @@ export interface components {
             message: string;
             /** Request Id */
             request_id: string;
+        };
+        /**
+         * ExpectedIn
+         * @description What should have been found: one passage, a file, words that stand in a passage, or a file and words in it.
+         */
+        ExpectedIn: {
+            /** Chunk Id */
+            chunk_id?: number | null;
+            /** File Name */
+            file_name?: string | null;
+            /** Text */
+            text?: string | null;
+        };
+        /** ExplainSearch */
+        ExplainSearch: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** Query */
+            query: string;
+            /**
+             * Top K
+             * @default 3
+             */
+            top_k: number;
+            /** Score Threshold */
+            score_threshold?: number | null;
+            /**
+             * History
+             * @description What was said before: a follow-up is searched for with what it lacks.
+             */
+            history?: components["schemas"]["Said"][];
+            filters?: components["schemas"]["FiltersIn"] | null;
+            settings?: components["schemas"]["SettingsIn"] | null;
+            expected?: components["schemas"]["ExpectedIn"] | null;
+        };
+        /** ExplanationOut */
+        ExplanationOut: {
+            /** Query */
+            query: string;
+            /**
+             * Question
+             * @description What was searched for.
+             */
+            question: string;
+            /** Hits */
+            hits: components["schemas"]["FoundOut"][];
+            /**
+             * Candidates
+             * @description Hits and what was not taken, best first, thirty at most.
+             */
+            candidates: components["schemas"]["FoundOut"][];
+            /**
+             * Trace
+             * @description As it is kept with an answer: knowledge bases, milliseconds of each step, settings, the question's terms and how many passages
+             *     have each, candidates.
+             */
+            trace: {
+                [key: string]: unknown;
+            };
+            expected: components["schemas"]["WhyOut"] | null;
         };
         /** FailedFiles */
         FailedFiles: {
@@ -2934,6 +4478,124 @@ export interface components {
             /** Total Reasons */
             total_reasons: number;
         };
+        /**
+         * FiltersIn
+         * @description Only passages of files that are like this; what is left out asks nothing. Files of a conversation are searched whatever it
+         *     says.
+         */
+        FiltersIn: {
+            /**
+             * Files
+             * @description One of these names.
+             */
+            files?: string[];
+            /**
+             * Types
+             * @description One of these endings: pdf, docx …
+             */
+            types?: string[];
+            /**
+             * Since
+             * @description Uploaded at this time or later; UTC where no zone is said, and the beginning of a day where no time is.
+             */
+            since?: string | null;
+            /**
+             * Until
+             * @description Uploaded before.
+             */
+            until?: string | null;
+            /**
+             * Tags
+             * @description One of these.
+             */
+            tags?: string[];
+            /**
+             * Properties
+             * @description All of these: a value that is the same, or `{"min": …, "max": …}`.
+             */
+            properties?: {
+                [key: string]: boolean | number | string | components["schemas"]["RangeIn"];
+            };
+        };
+        /**
+         * FoundOut
+         * @description A candidate, and how it fared: ranks from 1.
+         */
+        FoundOut: {
+            /** Chunk Id */
+            chunk_id: number;
+            /**
+             * Document Id
+             * @description None: gone by now.
+             */
+            document_id: string | null;
+            /** File Name */
+            file_name: string | null;
+            /**
+             * Place
+             * @description Where in the file, in words.
+             */
+            place: string | null;
+            /**
+             * Anchor
+             * @description Where in the file: page, slide, sheet, range, row, heading.
+             */
+            anchor: {
+                [key: string]: unknown;
+            } | null;
+            /** Text */
+            text: string | null;
+            /**
+             * Matched
+             * @description [start, end) of the question's words in `text`, in code points.
+             */
+            matched: [
+                number,
+                number
+            ][];
+            /**
+             * Outcome
+             * @description hit, threshold (too far), duplicate (a better one says the same), rank (not among the first top_k), filter, depth (neither
+             *     search came so far).
+             */
+            outcome: string;
+            /** Rank */
+            rank: number | null;
+            /** Fused */
+            fused: number;
+            /**
+             * Score
+             * @description Squared L2 distance: smaller is closer.
+             */
+            score: number;
+            /**
+             * Near
+             * @description How many standard deviations closer than passages of this knowledge base are in general.
+             */
+            near: number;
+            /** Vector Rank */
+            vector_rank: number | null;
+            /**
+             * Words
+             * @description How much of the question's words it has, 0 to 1.
+             */
+            words: number;
+            /** Word Rank */
+            word_rank: number | null;
+            /**
+             * Rerank
+             * @description What a reranker says, if there is one and it was among the best: larger is better.
+             */
+            rerank?: number | null;
+            /** Rerank Rank */
+            rerank_rank?: number | null;
+            /**
+             * Embedded
+             * @description False: its file is being embedded, and only its words count; `score` is then that of passages in general.
+             * @default true
+             */
+            embedded: boolean;
+        };
         /** GiveFeedback */
         GiveFeedback: {
             /**
@@ -2963,34 +4625,6 @@ export interface components {
             /** Content */
             content: string;
         };
-        /**
-         * HitOut
-         * @description `score`: squared L2 distance of unit vectors, smaller is closer.
-         */
-        HitOut: {
-            /** Page Content */
-            page_content: string;
-            /** Metadata */
-            metadata: {
-                [key: string]: unknown;
-            };
-            /** Score */
-            score: number;
-        };
-        /** ImportForm */
-        ImportForm: {
-            /**
-             * File
-             * @description CSV with the columns query, kb_name and answer, the last two optional; UTF-8 or GBK.
-             */
-            file: string;
-            /**
-             * Kb Name
-             * @description For rows that name no knowledge base.
-             * @default
-             */
-            kb_name: string;
-        };
         /** ImportOut */
         ImportOut: {
             /** Created */
@@ -3002,6 +4636,30 @@ export interface components {
             /** Failed Rows */
             failed_rows: components["schemas"]["RowFailure"][];
         };
+        /** ImportedOut */
+        ImportedOut: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** Documents */
+            documents: number;
+            /**
+             * Embedded Again
+             * @description The embedding model here is not the one that its vectors are of: its documents are read again in the background.
+             */
+            embedded_again: boolean;
+            /**
+             * Waiting
+             * @description Documents that the worker is still to read.
+             */
+            waiting: number;
+            /**
+             * Failed Files
+             * @description What could not be read by then, with `wait`.
+             */
+            failed_files: {
+                [key: string]: string;
+            };
+        };
         /** InfoOut */
         InfoOut: {
             /** Kb Info */
@@ -3009,7 +4667,7 @@ export interface components {
         };
         /**
          * JobOut
-         * @description Progress of one document: `done` of `total` passages are embedded.
+         * @description How far one document is.
          */
         JobOut: {
             /** Job Id */
@@ -3018,18 +4676,57 @@ export interface components {
             document_id: string;
             /** File Name */
             file_name: string;
-            /** State */
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /**
+             * State
+             * @description waiting, running, done, failed.
+             */
             state: string;
-            /** Stage */
+            /**
+             * Stage
+             * @description Of the document: waiting, parsing, embedding, ready, failed.
+             */
             stage: string;
-            /** Done */
+            /**
+             * Done
+             * @description Passages embedded, of `total`.
+             */
             done: number;
             /** Total */
             total: number;
+            /**
+             * Pages Done
+             * @description Pages read, of `pages_total`; 0 of 0 for files without pages, and while nothing is known.
+             */
+            pages_done: number;
+            /** Pages Total */
+            pages_total: number;
+            /**
+             * Chars
+             * @description Characters that were read.
+             */
+            chars: number;
+            /**
+             * Chunks
+             * @description Passages that they were cut into.
+             */
+            chunks: number;
             /** Percent */
             percent: number;
+            /**
+             * Eta Seconds
+             * @description Seconds until its stage is done, by the pace of this job itself; null until that is known.
+             */
+            eta_seconds: number | null;
             /** Attempts */
             attempts: number;
+            /** Max Attempts */
+            max_attempts: number;
+            /** Can Cancel */
+            can_cancel: boolean;
+            /** Can Retry */
+            can_retry: boolean;
             /** Error Code */
             error_code: string | null;
             /** Reason */
@@ -3074,6 +4771,10 @@ export interface components {
             chunk_overlap: number;
             /** Zh Title Enhance */
             zh_title_enhance: boolean;
+            /** Chunk Method */
+            chunk_method: string;
+            /** Parent Size */
+            parent_size: number | null;
         };
         /**
          * KeyOut
@@ -3156,6 +4857,12 @@ export interface components {
              */
             knowledge_base_name: string;
             /**
+             * Other Knowledge Bases
+             * @description Looked in too; `*`: in all that the caller sees. Of many, the few that fit the question best are searched.
+             * @default []
+             */
+            other_knowledge_bases: string[];
+            /**
              * Top K
              * @description Passages at most.
              * @default 3
@@ -3164,9 +4871,10 @@ export interface components {
             /**
              * Score Threshold
              * @description Passages farther away are left out; squared L2 distance of unit vectors: 0 is the same, 2 has nothing in common.
-             * @default 1
+             *     Left out: what the knowledge base was calibrated to, or else `[kb] score_threshold`.
              */
-            score_threshold: number;
+            score_threshold?: number | null;
+            filters?: components["schemas"]["FiltersIn"] | null;
         };
         /** LatestMessages */
         LatestMessages: {
@@ -3282,9 +4990,20 @@ export interface components {
             feedback_score: number | null;
             /**
              * Outcome
-             * @description answered, or not_found: not in the knowledge base. None until it is done, and of older messages.
+             * @description answered; partly: not everything is borne out by its sources; not_found: not in the knowledge base. None until it is done,
+             *     and of older messages.
              */
             outcome: string | null;
+            /**
+             * Checks
+             * @description Of each sentence that cites, whether its sources bear it out.
+             */
+            checks: components["schemas"]["CheckOut"][];
+            /**
+             * Nearest
+             * @description Where to look, when nothing was near enough to be a source.
+             */
+            nearest: components["schemas"]["PlaceOut"][];
             /**
              * Sources
              * @description What the numbers of the answer point to; empty for older messages, which have `docs`.
@@ -3337,11 +5056,45 @@ export interface components {
              */
             model_name: string;
         };
+        /** NamedVersion */
+        NamedVersion: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** File Name */
+            file_name: string;
+            /** Document Id */
+            document_id: string;
+        };
         /**
          * Nothing
          * @description Whatever old pages send; it counts for nothing.
          */
         Nothing: Record<string, never>;
+        /** OfSet */
+        OfSet: {
+            /** Set Id */
+            set_id: string;
+        };
+        /**
+         * PackageForm
+         * @description A package that an export made, here or elsewhere.
+         */
+        PackageForm: {
+            /**
+             * Wait
+             * @description Answer when the documents are searchable: true, or seconds, 300 at most. Left out: as `[compat] wait_for_uploads`
+             *     says. What could not be read by then stands in `failed_files`.
+             */
+            wait?: number | null;
+            /** File */
+            file: string;
+            /**
+             * Knowledge Base Name
+             * @description Another name than it had there.
+             * @default
+             */
+            knowledge_base_name: string;
+        };
         /**
          * PageSignature
          * @description One signature, under the names that the JS-SDK expects.
@@ -3373,6 +5126,17 @@ export interface components {
             config: components["schemas"]["PageSignature"];
             /** @description For `wx.agentConfig`, or `getAgentConfigSignature` of `ww.register`. */
             agent_config: components["schemas"]["PageSignature"];
+        };
+        /** Page[ChunkOut] */
+        Page_ChunkOut_: {
+            /** Items */
+            items: components["schemas"]["ChunkOut"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Page Size */
+            page_size: number;
         };
         /** Page[DocumentOut] */
         Page_DocumentOut_: {
@@ -3407,10 +5171,43 @@ export interface components {
             /** Page Size */
             page_size: number;
         };
-        /** Page[QuestionOut] */
-        Page_QuestionOut_: {
+        /** Page[Progress] */
+        Page_Progress_: {
             /** Items */
-            items: components["schemas"]["QuestionOut"][];
+            items: components["schemas"]["Progress"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Page Size */
+            page_size: number;
+        };
+        /** Page[RatedOut] */
+        Page_RatedOut_: {
+            /** Items */
+            items: components["schemas"]["RatedOut"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Page Size */
+            page_size: number;
+        };
+        /** Page[ReadPassage] */
+        Page_ReadPassage_: {
+            /** Items */
+            items: components["schemas"]["ReadPassage"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Page Size */
+            page_size: number;
+        };
+        /** Page[ResultOut] */
+        Page_ResultOut_: {
+            /** Items */
+            items: components["schemas"]["ResultOut"][];
             /** Total */
             total: number;
             /** Page */
@@ -3489,6 +5286,16 @@ export interface components {
             /** Pinned */
             pinned: boolean;
         };
+        /** PlaceOut */
+        PlaceOut: {
+            /** File Name */
+            file_name: string;
+            /**
+             * Place
+             * @description Where in the file, in words.
+             */
+            place: string;
+        };
         /** PlainMessage */
         PlainMessage: {
             /**
@@ -3509,6 +5316,138 @@ export interface components {
          * @enum {string}
          */
         Policy: "compat" | "exchange" | "strict";
+        /** PreviewChunk */
+        PreviewChunk: {
+            /** Position */
+            position: number;
+            /** Text */
+            text: string;
+            /** Anchor */
+            anchor: {
+                [key: string]: unknown;
+            };
+            /** Question */
+            question: string | null;
+            /** Parent */
+            parent: string | null;
+        };
+        /**
+         * PreviewForm
+         * @description A file, or the name of one that is there.
+         */
+        PreviewForm: {
+            /**
+             * Chunk Size
+             * @description Characters of a passage.
+             */
+            chunk_size?: number | null;
+            /**
+             * Chunk Overlap
+             * @description Characters that a passage repeats of the one before.
+             */
+            chunk_overlap?: number | null;
+            /**
+             * Zh Title Enhance
+             * @description Tell each passage which numbered title it stands under.
+             */
+            zh_title_enhance?: boolean | null;
+            /**
+             * Chunk Method
+             * @description `recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+             *     header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+             *     one around them is read. `whole`: the file is one passage.
+             */
+            chunk_method?: ("recursive" | "heading" | "row" | "qa" | "parent_child" | "whole") | null;
+            /**
+             * Parent Size
+             * @description Characters of the large passages of `parent_child`.
+             */
+            parent_size?: number | null;
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** File */
+            file?: string | null;
+            /**
+             * File Name
+             * @default
+             */
+            file_name: string;
+            /**
+             * Limit
+             * @description Passages that are shown.
+             * @default 50
+             */
+            limit: number;
+        };
+        /**
+         * PreviewOut
+         * @description How a file would be cut.
+         */
+        PreviewOut: {
+            /**
+             * Total
+             * @description Passages altogether.
+             */
+            total: number;
+            /** Chars */
+            chars: number;
+            /** Chunks */
+            chunks: components["schemas"]["PreviewChunk"][];
+            /**
+             * Findings
+             * @description What reading it found beside its text, in numbers.
+             */
+            findings: {
+                [key: string]: unknown;
+            };
+        };
+        /** Progress */
+        Progress: {
+            /** Run Id */
+            run_id: string;
+            /** Set Id */
+            set_id: string;
+            /** Name */
+            name: string;
+            /**
+             * State
+             * @description queued, running, done, failed or cancelled
+             */
+            state: string;
+            /** Done */
+            done: number;
+            /** Total */
+            total: number;
+            /** Percent */
+            percent: number;
+            /**
+             * Wish
+             * @description What it was asked for: top_k, threshold, model, prompt, tags, retrieval.
+             */
+            wish: {
+                [key: string]: unknown;
+            };
+            /**
+             * Values
+             * @description Of one that is done: measure → value, low, high (95 %) and n.
+             */
+            values: {
+                [key: string]: unknown;
+            };
+            /** Error Code */
+            error_code: string | null;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+            /** Start Time */
+            start_time: string | null;
+            /** Finish Time */
+            finish_time: string | null;
+        };
         /**
          * PublicKeyOut
          * @description `public_key` makes tokens for any user of the client: it belongs on the issuer's server.
@@ -3530,25 +5469,15 @@ export interface components {
             /** Public Key */
             public_key: string;
         };
-        /** QuestionOut */
-        QuestionOut: {
-            /** Id */
-            id: number;
-            /** Query */
-            query: string;
-            /** Kb Name */
-            kb_name: string | null;
-            /** Answer */
-            answer: string | null;
-            /** Tap Count */
-            tap_count: number;
-            /** Enable */
-            enable: boolean;
-            /**
-             * Create Time
-             * Format: date-time
-             */
-            create_time: string;
+        /**
+         * RangeIn
+         * @description Of numbers or of dates, both ends included.
+         */
+        RangeIn: {
+            /** Min */
+            min?: number | string | null;
+            /** Max */
+            max?: number | string | null;
         };
         /** RatedAnswer */
         RatedAnswer: {
@@ -3565,6 +5494,48 @@ export interface components {
              * Format: date-time
              */
             time: string;
+        };
+        /** RatedOut */
+        RatedOut: {
+            /** Message Id */
+            message_id: string;
+            /** Query */
+            query: string;
+            /** Response */
+            response: string;
+            /** Score */
+            score: number;
+            /** Reason */
+            reason: string;
+            /** Outcome */
+            outcome: string | null;
+            /**
+             * Taken
+             * @description The set has its question already.
+             */
+            taken: boolean;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+        };
+        /**
+         * ReadPassage
+         * @description A passage of a file, without what the one before it ends with.
+         */
+        ReadPassage: {
+            /** Chunk Id */
+            chunk_id: number;
+            /** Text */
+            text: string;
+            /**
+             * Anchor
+             * @description Where it stands: page, slide, sheet and range, row, heading; only what applies.
+             */
+            anchor: {
+                [key: string]: unknown;
+            };
         };
         /**
          * RecreateVectorStore
@@ -3586,6 +5557,18 @@ export interface components {
              * @description Tell each passage which numbered title it stands under.
              */
             zh_title_enhance?: boolean | null;
+            /**
+             * Chunk Method
+             * @description `recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+             *     header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+             *     one around them is read. `whole`: the file is one passage.
+             */
+            chunk_method?: ("recursive" | "heading" | "row" | "qa" | "parent_child" | "whole") | null;
+            /**
+             * Parent Size
+             * @description Characters of the large passages of `parent_child`.
+             */
+            parent_size?: number | null;
             /** Knowledge Base Name */
             knowledge_base_name: string;
             /**
@@ -3630,6 +5613,120 @@ export interface components {
              */
             new_name: string;
         };
+        /** RenameSet */
+        RenameSet: {
+            /** Set Id */
+            set_id: string;
+            /** Name */
+            name: string;
+        };
+        /** RestoredOut */
+        RestoredOut: {
+            /** Document Id */
+            document_id: string;
+            /**
+             * State
+             * @description `ready`: it is searched from now on; `waiting`: it is read again first, and the present version is searched until then.
+             */
+            state: string;
+            /** Job Id */
+            job_id: string | null;
+        };
+        /** ResultOut */
+        ResultOut: {
+            /** Number */
+            number: number;
+            /** Question Id */
+            question_id: number;
+            /**
+             * Asked
+             * @description The question with its gold as it stood when the run began.
+             */
+            asked: {
+                [key: string]: unknown;
+            };
+            /**
+             * Ranks
+             * @description Of each thing that should be found, the rank of its first hit; null: not found.
+             */
+            ranks: (number | null)[];
+            /** Hits */
+            hits: components["schemas"]["server__evaluation__schemas__HitOut"][];
+            /**
+             * Lost
+             * @description Where nothing of the gold is a hit: the best passage that is gold, what became of it (`outcome`: threshold, duplicate, rank …)
+             *     and its ranks. Null: the search did not come upon one.
+             */
+            lost: {
+                [key: string]: unknown;
+            } | null;
+            /** Answer */
+            answer: string | null;
+            /** Outcome */
+            outcome: string | null;
+            /** Contains Gold */
+            contains_gold: boolean | null;
+            /** Cited */
+            cited: number | null;
+            /** Cited Gold */
+            cited_gold: number | null;
+            /**
+             * Checked
+             * @description Sentences that cite, as far as they can be checked against their sources.
+             */
+            checked: number | null;
+            /** Verified */
+            verified: number | null;
+            /** Error Code */
+            error_code: string | null;
+            /** Milliseconds */
+            milliseconds: {
+                [key: string]: number;
+            };
+        };
+        /** RetriedOut */
+        RetriedOut: {
+            /** Retried */
+            retried: number;
+            /**
+             * Left
+             * @description Some hundred are queued again at once; ask again for the others.
+             */
+            left: number;
+        };
+        /** RetrievalOut */
+        RetrievalOut: {
+            /**
+             * Own
+             * @description What this knowledge base says itself.
+             */
+            own: {
+                [key: string]: unknown;
+            };
+            /**
+             * Effective
+             * @description What holds for it.
+             */
+            effective: {
+                [key: string]: unknown;
+            };
+            calibration: components["schemas"]["CalibrationOut"] | null;
+            /**
+             * Rerankers
+             * @description The `[rerank.NAME]` that are set up: the model is there, or the service has its key.
+             */
+            rerankers: string[];
+            /**
+             * Is Calibrated
+             * @description False where it was measured with another embedding model or another weight of words, and does not hold.
+             */
+            is_calibrated: boolean;
+        };
+        /** RetryFailed */
+        RetryFailed: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+        };
         /**
          * Role
          * @enum {string}
@@ -3659,34 +5756,81 @@ export interface components {
             /** Reason */
             reason: string;
         };
-        /**
-         * SaveQuestion
-         * @description A new question, or with `question_id` a change of one: fields that are left out stay as they are.
-         */
-        SaveQuestion: {
-            /** Question Id */
-            question_id?: number | null;
+        /** RunOut */
+        RunOut: {
+            /** Run Id */
+            run_id: string;
+            /** Set Id */
+            set_id: string;
+            /** Name */
+            name: string;
             /**
-             * Query
-             * @description Needed for a new one.
+             * State
+             * @description queued, running, done, failed or cancelled
              */
-            query?: string | null;
+            state: string;
+            /** Done */
+            done: number;
+            /** Total */
+            total: number;
+            /** Percent */
+            percent: number;
             /**
-             * Kb Name
-             * @description The knowledge base it is about; null or empty: none.
+             * Wish
+             * @description What it was asked for: top_k, threshold, model, prompt, tags, retrieval.
              */
-            kb_name?: string | null;
+            wish: {
+                [key: string]: unknown;
+            };
             /**
-             * Answer
-             * @description What is said at once when somebody asks exactly this; null or empty: whatever the model says.
+             * Values
+             * @description Of one that is done: measure → value, low, high (95 %) and n.
              */
-            answer?: string | null;
+            values: {
+                [key: string]: unknown;
+            };
+            /** Error Code */
+            error_code: string | null;
+            /** Reason */
+            reason: string | null;
             /**
-             * Enable
-             * @description False hides it, and its answer.
-             * @default true
+             * Create Time
+             * Format: date-time
              */
-            enable: boolean;
+            create_time: string;
+            /** Start Time */
+            start_time: string | null;
+            /** Finish Time */
+            finish_time: string | null;
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** Set Name */
+            set_name: string;
+            /**
+             * Conditions
+             * @description What it ran on.
+             */
+            conditions: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Summary
+             * @description Of one that is done: questions, ranked, answered, failed, values, rank_counts (rank 1 … 10, and last: not found), tags,
+             *     milliseconds (step → p50, p95), tokens, moved (documents changed meanwhile).
+             */
+            summary: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** Said */
+        Said: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "assistant";
+            /** Content */
+            content: string;
         };
         /**
          * SaveSession
@@ -3747,10 +5891,11 @@ export interface components {
             top_k: number;
             /**
              * Score Threshold
-             * @description Hits farther away are left out; squared L2 distance of unit vectors.
-             * @default 1
+             * @description Hits farther away are left out; squared L2 distance of unit vectors. Left out: what the knowledge base was calibrated to,
+             *     or else `[kb] score_threshold`.
              */
-            score_threshold: number;
+            score_threshold?: number | null;
+            filters?: components["schemas"]["FiltersIn"] | null;
         };
         /** SearchEngineChatRequest */
         SearchEngineChatRequest: {
@@ -3923,6 +6068,39 @@ export interface components {
              */
             cookie: boolean;
         };
+        /** SetOut */
+        SetOut: {
+            /** Set Id */
+            set_id: string;
+            /** Name */
+            name: string;
+            /** Questions */
+            questions: number;
+            /** Runs */
+            runs: number;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+        };
+        /**
+         * SettingsIn
+         * @description What to try instead of the knowledge base's settings, for this one search.
+         */
+        SettingsIn: {
+            /**
+             * Words
+             * @description Weight of the words against the meaning.
+             */
+            words?: number | null;
+            /** Fusion */
+            fusion?: ("score" | "rank") | null;
+            /** Collapse */
+            collapse?: boolean | null;
+            /** Diversity */
+            diversity?: number | null;
+        };
         /** SigningKeyIn */
         SigningKeyIn: {
             /**
@@ -3978,6 +6156,55 @@ export interface components {
             /** Url */
             url?: string | null;
         };
+        /** StartRun */
+        StartRun: {
+            /** Set Id */
+            set_id: string;
+            /**
+             * Name
+             * @description What to call it, say `300/60 chunks`.
+             * @default
+             */
+            name: string;
+            /**
+             * Model Name
+             * @description Who answers: `quote`, or a model of the configuration. Null: search only.
+             */
+            model_name?: string | null;
+            /**
+             * Prompt Name
+             * @default default
+             */
+            prompt_name: string;
+            /**
+             * Top K
+             * @description Passages that an answer is made of; the search is measured to a depth of 10 at least.
+             * @default 3
+             */
+            top_k: number;
+            /**
+             * Score Threshold
+             * @description Null: what the knowledge base was calibrated to, as for readers.
+             */
+            score_threshold?: number | null;
+            /**
+             * @description How to search, tried by this run alone; nothing of it is stored with the knowledge base.
+             * @default {}
+             */
+            settings: components["schemas"]["TriedSettings"];
+            /**
+             * Tags
+             * @description Only questions with one of these; empty: all.
+             * @default []
+             */
+            tags: string[];
+            /**
+             * Accept Cost
+             * @description Without it, 409 `cost_not_accepted` tells what a language model's answers will take.
+             * @default false
+             */
+            accept_cost: boolean;
+        };
         /**
          * StepOut
          * @description One thing that a token must pass. The first that it does not is the last.
@@ -3989,6 +6216,74 @@ export interface components {
             passed: boolean;
             /** Found */
             found: string;
+        };
+        /**
+         * TakeAnswer
+         * @description A rated answer becomes a question. What a liked one cites is its gold, unless files, a passage or `answerable` are given.
+         */
+        TakeAnswer: {
+            /**
+             * Gold Answer
+             * @description Words that a right answer has; several accepted ones stand apart by `||`.
+             */
+            gold_answer?: string | null;
+            /**
+             * Gold Files
+             * @description Files that should be found.
+             */
+            gold_files?: string[] | null;
+            /**
+             * Gold Passage
+             * @description A part of the passage that answers it, in one of `gold_files` if there are any. It is found again when documents are
+             *     cut anew.
+             */
+            gold_passage?: string | null;
+            /**
+             * Answerable
+             * @description False: it must be refused. Left out: true when any gold is given, else not known.
+             */
+            answerable?: boolean | null;
+            /** Tags */
+            tags?: string[] | null;
+            /** Set Id */
+            set_id: string;
+            /** Message Id */
+            message_id: string;
+        };
+        /**
+         * TakeHit
+         * @description A question with the passage that should be found for it.
+         */
+        TakeHit: {
+            /**
+             * Gold Answer
+             * @description Words that a right answer has; several accepted ones stand apart by `||`.
+             */
+            gold_answer?: string | null;
+            /**
+             * Gold Files
+             * @description Files that should be found.
+             */
+            gold_files?: string[] | null;
+            /**
+             * Gold Passage
+             * @description A part of the passage that answers it, in one of `gold_files` if there are any. It is found again when documents are
+             *     cut anew.
+             */
+            gold_passage?: string | null;
+            /**
+             * Answerable
+             * @description False: it must be refused. Left out: true when any gold is given, else not known.
+             */
+            answerable?: boolean | null;
+            /** Tags */
+            tags?: string[] | null;
+            /** Set Id */
+            set_id: string;
+            /** Question */
+            question: string;
+            /** Chunk Id */
+            chunk_id: number;
         };
         /** TakenFile */
         TakenFile: {
@@ -4058,6 +6353,71 @@ export interface components {
             /** Token */
             token: string;
         };
+        /** TraceOut */
+        TraceOut: {
+            /** Query */
+            query: string;
+            /**
+             * Trace
+             * @description How the search of an answer came to its sources; empty where nothing was searched.
+             */
+            trace: {
+                [key: string]: unknown;
+            };
+            /**
+             * Passages
+             * @description Where its candidates stand, of those that are there and that the caller may see today.
+             */
+            passages: components["schemas"]["TracedPassage"][];
+        };
+        /** TracedPassage */
+        TracedPassage: {
+            /** Chunk Id */
+            chunk_id: number;
+            /** File Name */
+            file_name: string;
+            /**
+             * Place
+             * @description Where in the file, in words.
+             */
+            place: string;
+        };
+        /**
+         * TriedSettings
+         * @description Of `[retrieval]`, for one run, over what the knowledge base says.
+         */
+        TriedSettings: {
+            /** Words */
+            words?: number | null;
+            /** Fusion */
+            fusion?: ("score" | "rank") | null;
+            /** Collapse */
+            collapse?: boolean | null;
+            /** Diversity */
+            diversity?: number | null;
+        };
+        /**
+         * UpdateChunk
+         * @description What is left out stays.
+         */
+        UpdateChunk: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** Chunk Id */
+            chunk_id: number;
+            /**
+             * Text
+             * @description Up to 20,000 characters.
+             */
+            text?: string | null;
+            /**
+             * Question
+             * @description What the passage is found by instead of its text; empty: its text again.
+             */
+            question?: string | null;
+            /** Enabled */
+            enabled?: boolean | null;
+        };
         /**
          * UpdateChunking
          * @description What documents are cut by from now on when an upload does not say. What is left out is the server's setting again;
@@ -4079,6 +6439,18 @@ export interface components {
              * @description Tell each passage which numbered title it stands under.
              */
             zh_title_enhance?: boolean | null;
+            /**
+             * Chunk Method
+             * @description `recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+             *     header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+             *     one around them is read. `whole`: the file is one passage.
+             */
+            chunk_method?: ("recursive" | "heading" | "row" | "qa" | "parent_child" | "whole") | null;
+            /**
+             * Parent Size
+             * @description Characters of the large passages of `parent_child`.
+             */
+            parent_size?: number | null;
             /** Knowledge Base Name */
             knowledge_base_name: string;
         };
@@ -4108,6 +6480,18 @@ export interface components {
              * @description Tell each passage which numbered title it stands under.
              */
             zh_title_enhance?: boolean | null;
+            /**
+             * Chunk Method
+             * @description `recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+             *     header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+             *     one around them is read. `whole`: the file is one passage.
+             */
+            chunk_method?: ("recursive" | "heading" | "row" | "qa" | "parent_child" | "whole") | null;
+            /**
+             * Parent Size
+             * @description Characters of the large passages of `parent_child`.
+             */
+            parent_size?: number | null;
             /** Knowledge Base Name */
             knowledge_base_name: string;
             /** File Names */
@@ -4130,6 +6514,28 @@ export interface components {
              */
             not_refresh_vs_cache: boolean;
         };
+        /** UpdateDocument */
+        UpdateDocument: {
+            /** Tags */
+            tags?: string[];
+            /**
+             * Properties
+             * @description By name: text, a number, true or false, or a date as `YYYY-MM-DD`.
+             */
+            properties?: {
+                [key: string]: boolean | number | string;
+            };
+            /**
+             * Visible To
+             * @description Ids of the users of the knowledge base's client who may see it, beside those with `kb:write`; none of them: `[]`; null:
+             *     everybody who reads the knowledge base.
+             */
+            visible_to?: string[] | null;
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /** File Name */
+            file_name: string;
+        };
         /** UpdateInfo */
         UpdateInfo: {
             /** Knowledge Base Name */
@@ -4139,6 +6545,69 @@ export interface components {
              * @description What is in it, in a sentence.
              */
             kb_info: string;
+        };
+        /**
+         * UpdateRetrieval
+         * @description What is left out stays; null is the server's setting again.
+         */
+        UpdateRetrieval: {
+            /** Knowledge Base Name */
+            knowledge_base_name: string;
+            /**
+             * Words
+             * @description Weight of the words against the meaning.
+             */
+            words?: number | null;
+            /**
+             * Fusion
+             * @description How the two become one order.
+             */
+            fusion?: ("score" | "rank") | null;
+            /**
+             * Collapse
+             * @description Of passages that say the same, only the best is a hit.
+             */
+            collapse?: boolean | null;
+            /**
+             * Diversity
+             * @description Above 0, hits are preferred that differ from those before them.
+             */
+            diversity?: number | null;
+            /**
+             * Stop Words
+             * @description Words that say nothing here, such as the company's name; a question's other words count.
+             */
+            stop_words?: string[] | null;
+            /**
+             * Synonyms
+             * @description Groups of words that say the same here.
+             */
+            synonyms?: string[][] | null;
+            /**
+             * Rerank
+             * @description A `[rerank.NAME]`, which reads the best passages; empty: none.
+             */
+            rerank?: string | null;
+            /**
+             * Candidates
+             * @description How many of them it orders.
+             */
+            candidates?: number | null;
+            /**
+             * Threshold
+             * @description The largest distance that counts, where a request gives no `score_threshold`.
+             */
+            threshold?: number | null;
+            /**
+             * Expand
+             * @description Characters up to which a hit is read together with its neighbours under the same heading; 0: alone.
+             */
+            expand?: number | null;
+            /**
+             * Calibration
+             * @description Null forgets what was measured.
+             */
+            calibration?: null;
         };
         /** UpdateZhName */
         UpdateZhName: {
@@ -4179,6 +6648,18 @@ export interface components {
              * @description Tell each passage which numbered title it stands under.
              */
             zh_title_enhance?: boolean | null;
+            /**
+             * Chunk Method
+             * @description `recursive`: by size, where sentences end. `heading`: a section each, long ones by size. `row`: a row of a table each, with its
+             *     header. `qa`: a question with its answer each, of a table with such columns. `parent_child`: small passages are found, the large
+             *     one around them is read. `whole`: the file is one passage.
+             */
+            chunk_method?: ("recursive" | "heading" | "row" | "qa" | "parent_child" | "whole") | null;
+            /**
+             * Parent Size
+             * @description Characters of the large passages of `parent_child`.
+             */
+            parent_size?: number | null;
             /** Files */
             files: string[];
             /** Knowledge Base Name */
@@ -4207,6 +6688,26 @@ export interface components {
              * @default {}
              */
             docs: string;
+            /**
+             * Tags
+             * @description Words that the files are found by: JSON, `["人事", "2024"]`, or between commas. Blank, here and below: as the file that is
+             *     replaced has it.
+             * @default
+             */
+            tags: string;
+            /**
+             * Properties
+             * @description A JSON object of texts, numbers, true or false, and dates as `YYYY-MM-DD`: `{"部门": "人事", "生效": "2024-03-01"}`.
+             * @default
+             */
+            properties: string;
+            /**
+             * Visible To
+             * @description Who may see the files beside editors: ids of users of this client, as JSON or between commas; `[]`: nobody; `null`: everybody
+             *     who reads the knowledge base.
+             * @default
+             */
+            visible_to: string;
         };
         /** UploadOut */
         UploadOut: {
@@ -4273,6 +6774,86 @@ export interface components {
             enabled?: boolean | null;
             role?: components["schemas"]["Role"] | null;
         };
+        /** VersionOut */
+        VersionOut: {
+            /** Document Id */
+            document_id: string;
+            /**
+             * Current
+             * @description The one that is shown and, when it is ready, searched.
+             */
+            current: boolean;
+            /**
+             * State
+             * @description As of a document; `archived`: an earlier version.
+             */
+            state: string;
+            /**
+             * Size
+             * @description Bytes.
+             */
+            size: number;
+            /** Chunks */
+            chunks: number;
+            /** Chars */
+            chars: number;
+            /** Sha256 */
+            sha256: string;
+            /**
+             * Custom Docs
+             * @description Its passages were given by people.
+             */
+            custom_docs: boolean;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+            /** Ready Time */
+            ready_time: string | null;
+            /**
+             * Archive Time
+             * @description When another version took its place.
+             */
+            archive_time: string | null;
+            /** Can Restore */
+            can_restore: boolean;
+        };
+        /**
+         * VersionsComparedOut
+         * @description What the newer version says differently. A passage that only moved is unchanged.
+         */
+        VersionsComparedOut: {
+            /** Unchanged */
+            unchanged: number;
+            /** Added */
+            added: components["schemas"]["ComparedPassage"][];
+            /**
+             * Added Total
+             * @description How many there are, of which the first are told.
+             */
+            added_total: number;
+            /** Removed */
+            removed: components["schemas"]["ComparedPassage"][];
+            /** Removed Total */
+            removed_total: number;
+        };
+        /** WhyOut */
+        WhyOut: {
+            /** Found */
+            found: boolean;
+            /**
+             * Reason
+             * @description hit, unknown, not_ready, not_embedded, filter, depth, threshold, duplicate, rank, gone.
+             */
+            reason: string;
+            /**
+             * Message
+             * @description The same for people, with what would have to change.
+             */
+            message: string;
+            candidate: components["schemas"]["FoundOut"] | null;
+        };
         /** ZhNameOut */
         ZhNameOut: {
             /** Kb Zh Name */
@@ -4322,6 +6903,237 @@ export interface components {
              * @description With `q`: plain text around the first hit in its questions and answers; null when only the name has the words.
              */
             snippet: string | null;
+        };
+        /** Envelope[Page[QuestionOut]] */
+        server__core__http__Envelope_Page_QuestionOut____1: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["server__core__pagination__Page_QuestionOut___1"];
+        };
+        /** Envelope[Page[QuestionOut]] */
+        server__core__http__Envelope_Page_QuestionOut____2: {
+            /**
+             * Code
+             * @default 200
+             */
+            code: number;
+            /**
+             * Msg
+             * @default success
+             */
+            msg: string;
+            data: components["schemas"]["server__core__pagination__Page_QuestionOut___2"];
+        };
+        /** Page[QuestionOut] */
+        server__core__pagination__Page_QuestionOut___1: {
+            /** Items */
+            items: components["schemas"]["server__kb__question_schemas__QuestionOut"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Page Size */
+            page_size: number;
+        };
+        /** Page[QuestionOut] */
+        server__core__pagination__Page_QuestionOut___2: {
+            /** Items */
+            items: components["schemas"]["server__evaluation__schemas__QuestionOut"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Page Size */
+            page_size: number;
+        };
+        /** HitOut */
+        server__evaluation__schemas__HitOut: {
+            /** Rank */
+            rank: number;
+            /** Chunk Id */
+            chunk_id: number;
+            /** File Name */
+            file_name: string;
+            /** Place */
+            place: string;
+            /** Score */
+            score: number;
+            /** Is Gold */
+            is_gold: boolean;
+            /**
+             * Text
+             * @description Its beginning.
+             */
+            text: string;
+        };
+        /** ImportForm */
+        server__evaluation__schemas__ImportForm: {
+            /** Set Id */
+            set_id: string;
+            /**
+             * File
+             * @description CSV with the columns question, gold_answer, gold_files, gold_passage, answerable and tags (or 问题, 标准答案, 出处文件,
+             *     出处原文, 可回答, 标签), all but the first optional; UTF-8 or GBK. Several files and tags stand apart by `|`.
+             */
+            file: string;
+        };
+        /** QuestionOut */
+        server__evaluation__schemas__QuestionOut: {
+            /** Question Id */
+            question_id: number;
+            /** Question */
+            question: string;
+            /** Gold Answer */
+            gold_answer: string | null;
+            /** Gold Files */
+            gold_files: string[];
+            /** Gold Passage */
+            gold_passage: string | null;
+            /**
+             * Answerable
+             * @description Null: nobody has said; no measure counts it.
+             */
+            answerable: boolean | null;
+            /** Tags */
+            tags: string[];
+            /**
+             * Origin
+             * @description written, imported, liked, disliked or hit_test
+             */
+            origin: string;
+            /** Message Id */
+            message_id: string | null;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+        };
+        /**
+         * SaveQuestion
+         * @description A new question, or with `question_id` all that is to be said of one that is there.
+         */
+        server__evaluation__schemas__SaveQuestion: {
+            /**
+             * Gold Answer
+             * @description Words that a right answer has; several accepted ones stand apart by `||`.
+             */
+            gold_answer?: string | null;
+            /**
+             * Gold Files
+             * @description Files that should be found.
+             */
+            gold_files?: string[] | null;
+            /**
+             * Gold Passage
+             * @description A part of the passage that answers it, in one of `gold_files` if there are any. It is found again when documents are
+             *     cut anew.
+             */
+            gold_passage?: string | null;
+            /**
+             * Answerable
+             * @description False: it must be refused. Left out: true when any gold is given, else not known.
+             */
+            answerable?: boolean | null;
+            /** Tags */
+            tags?: string[] | null;
+            /** Set Id */
+            set_id: string;
+            /** Question Id */
+            question_id?: number | null;
+            /** Question */
+            question: string;
+        };
+        /** ImportForm */
+        server__kb__question_schemas__ImportForm: {
+            /**
+             * File
+             * @description CSV with the columns query, kb_name and answer, the last two optional; UTF-8 or GBK.
+             */
+            file: string;
+            /**
+             * Kb Name
+             * @description For rows that name no knowledge base.
+             * @default
+             */
+            kb_name: string;
+        };
+        /** QuestionOut */
+        server__kb__question_schemas__QuestionOut: {
+            /** Id */
+            id: number;
+            /** Query */
+            query: string;
+            /** Kb Name */
+            kb_name: string | null;
+            /** Answer */
+            answer: string | null;
+            /** Tap Count */
+            tap_count: number;
+            /** Enable */
+            enable: boolean;
+            /**
+             * Create Time
+             * Format: date-time
+             */
+            create_time: string;
+        };
+        /**
+         * SaveQuestion
+         * @description A new question, or with `question_id` a change of one: fields that are left out stay as they are.
+         */
+        server__kb__question_schemas__SaveQuestion: {
+            /** Question Id */
+            question_id?: number | null;
+            /**
+             * Query
+             * @description Needed for a new one.
+             */
+            query?: string | null;
+            /**
+             * Kb Name
+             * @description The knowledge base it is about; null or empty: none.
+             */
+            kb_name?: string | null;
+            /**
+             * Answer
+             * @description What is said at once when somebody asks exactly this; null or empty: whatever the model says.
+             */
+            answer?: string | null;
+            /**
+             * Enable
+             * @description False hides it, and its answer.
+             * @default true
+             */
+            enable: boolean;
+        };
+        /**
+         * HitOut
+         * @description `score`: squared L2 distance of unit vectors, smaller is closer. `marks`: where words of the question stand, each as the
+         *     place of its first character and the place after its last.
+         */
+        server__kb__schemas__HitOut: {
+            /** Page Content */
+            page_content: string;
+            /** Metadata */
+            metadata: {
+                [key: string]: unknown;
+            };
+            /** Score */
+            score: number;
+            /** Marks */
+            marks: [
+                number,
+                number
+            ][];
         };
     };
     responses: never;
@@ -5350,6 +8162,59 @@ export interface operations {
             };
         };
     };
+    read_attached_file_session_files_passages_get: {
+        parameters: {
+            query: {
+                page?: number;
+                page_size?: number;
+                session_id: string;
+                document_id: string;
+                near?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Page_ReadPassage__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     delete_attached_file_session_files_delete_post: {
         parameters: {
             query?: never;
@@ -5970,7 +8835,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HitOut"][];
+                    "application/json": components["schemas"]["server__kb__schemas__HitOut"][];
                 };
             };
             /** @description Refused: the true status, with a code for programs */
@@ -6104,12 +8969,66 @@ export interface operations {
             };
         };
     };
+    update_document_knowledge_base_update_document_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateDocument"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_DocumentOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     download_doc_knowledge_base_download_doc_get: {
         parameters: {
             query: {
                 knowledge_base_name: string;
                 file_name: string;
+                /** @description Show PDF and text in the browser. */
                 preview?: boolean;
+                /** @description One of its versions, see `/knowledge_base/versions`; for editors. */
+                document_id?: string | null;
             };
             header?: never;
             path?: never;
@@ -6130,6 +9049,416 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    read_passages_knowledge_base_passages_get: {
+        parameters: {
+            query: {
+                page?: number;
+                page_size?: number;
+                knowledge_base_name: string;
+                file_name: string;
+                near?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Page_ReadPassage__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    preview_chunks_knowledge_base_preview_chunks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["PreviewForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_PreviewOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_chunks_knowledge_base_chunks_get: {
+        parameters: {
+            query: {
+                page?: number;
+                page_size?: number;
+                knowledge_base_name: string;
+                file_name: string;
+                query?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Page_ChunkOut__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    update_chunk_knowledge_base_update_chunk_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateChunk"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ChunkOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    add_chunk_knowledge_base_add_chunk_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddChunk"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ChunkOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    delete_chunk_knowledge_base_delete_chunk_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteChunk"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ChunkOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    explain_search_knowledge_base_explain_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainSearch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ExplanationOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    trace_answer_chat_answers__message_id__trace_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_TraceOut_"];
+                };
             };
             /** @description Refused: the true status, with a code for programs */
             422: {
@@ -6467,12 +9796,469 @@ export interface operations {
             };
         };
     };
+    list_versions_knowledge_base_versions_get: {
+        parameters: {
+            query: {
+                knowledge_base_name: string;
+                file_name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_VersionOut__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    compare_versions_knowledge_base_compare_versions_get: {
+        parameters: {
+            query: {
+                knowledge_base_name: string;
+                file_name: string;
+                old: string;
+                new?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_VersionsComparedOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    restore_version_knowledge_base_restore_version_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NamedVersion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_RestoredOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    delete_version_knowledge_base_delete_version_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NamedVersion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_NoneType_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    export_knowledge_base_knowledge_base_export_get: {
+        parameters: {
+            query: {
+                knowledge_base_name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A zip */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    import_knowledge_base_knowledge_base_import_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["PackageForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ImportedOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    get_retrieval_knowledge_base_retrieval_get: {
+        parameters: {
+            query: {
+                knowledge_base_name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_RetrievalOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    update_retrieval_knowledge_base_update_retrieval_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRetrieval"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_RetrievalOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    calibrate_knowledge_base_calibrate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Calibrate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_CalibrationOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     list_jobs_jobs_get: {
         parameters: {
             query?: {
                 page?: number;
                 page_size?: number;
                 knowledge_base_name?: string | null;
+                state?: ("open" | "failed" | "done" | "waiting" | "parsing" | "embedding" | "ready") | null;
             };
             header?: never;
             path?: never;
@@ -6518,7 +10304,205 @@ export interface operations {
             };
         };
     };
+    watch_jobs_jobs_events_get: {
+        parameters: {
+            query?: {
+                knowledge_base_name?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `job`: a JobOut; `gone`: {job_id} */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    retry_failed_jobs_retry_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryFailed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_RetriedOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     get_job_jobs__job_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_JobOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    cancel_job_jobs__job_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_JobOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    retry_job_jobs__job_id__retry_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -6626,7 +10610,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SaveQuestion"];
+                "application/json": components["schemas"]["server__kb__question_schemas__SaveQuestion"];
             };
         };
         responses: {
@@ -6688,7 +10672,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Envelope_Page_QuestionOut__"];
+                    "application/json": components["schemas"]["server__core__http__Envelope_Page_QuestionOut____1"];
                 };
             };
             /** @description Refused: the true status, with a code for programs */
@@ -6729,7 +10713,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "multipart/form-data": components["schemas"]["ImportForm"];
+                "multipart/form-data": components["schemas"]["server__kb__question_schemas__ImportForm"];
             };
         };
         responses: {
@@ -6767,6 +10751,1021 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_sets_knowledge_base_evaluation_sets_get: {
+        parameters: {
+            query: {
+                knowledge_base_name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_SetOut__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    create_set_knowledge_base_evaluation_sets_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_SetOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    rename_set_knowledge_base_evaluation_sets_rename_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenameSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_NoneType_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    delete_set_knowledge_base_evaluation_sets_delete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OfSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_NoneType_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_questions_knowledge_base_evaluation_questions_get: {
+        parameters: {
+            query: {
+                page?: number;
+                page_size?: number;
+                set_id: string;
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["server__core__http__Envelope_Page_QuestionOut____2"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    save_question_knowledge_base_evaluation_questions_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["server__evaluation__schemas__SaveQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_QuestionOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    delete_questions_knowledge_base_evaluation_questions_delete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteQuestions"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Deleted_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_rated_answers_knowledge_base_evaluation_rated_answers_get: {
+        parameters: {
+            query: {
+                page?: number;
+                page_size?: number;
+                set_id: string;
+                rating?: "liked" | "disliked";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Page_RatedOut__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    take_answer_knowledge_base_evaluation_questions_from_answer_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TakeAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_QuestionOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    take_hit_knowledge_base_evaluation_questions_from_hit_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TakeHit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_QuestionOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    import_questions_knowledge_base_evaluation_import_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["server__evaluation__schemas__ImportForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ImportOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    export_questions_knowledge_base_evaluation_export_get: {
+        parameters: {
+            query: {
+                set_id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The set as CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_runs_knowledge_base_evaluation_runs_get: {
+        parameters: {
+            query: {
+                page?: number;
+                page_size?: number;
+                set_id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Page_Progress__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    start_run_knowledge_base_evaluation_runs_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartRun"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Progress_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    compare_runs_knowledge_base_evaluation_compare_get: {
+        parameters: {
+            query: {
+                base: string;
+                other: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_ComparisonOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    get_run_knowledge_base_evaluation_runs__run_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_RunOut_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_results_knowledge_base_evaluation_runs__run_id__results_get: {
+        parameters: {
+            query?: {
+                page?: number;
+                page_size?: number;
+                only?: "" | "answered" | "partly" | "not_found" | "failed";
+                order?: "set" | "worst";
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Page_ResultOut__"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    cancel_run_knowledge_base_evaluation_runs__run_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_Progress_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    delete_run_knowledge_base_evaluation_runs__run_id__delete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_NoneType_"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    get_report_knowledge_base_evaluation_runs__run_id__report_get: {
+        parameters: {
+            query?: {
+                base?: string | null;
+                lang?: ("zh" | "en") | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Refused: the true status, with a code for programs */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": components["schemas"]["Refusal"];
                 };
             };
         };

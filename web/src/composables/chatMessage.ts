@@ -1,4 +1,4 @@
-import type { Answer, AnswerState, Outcome, Source } from '@/api/answers'
+import type { Answer, AnswerState, Check, Outcome, Place, Source } from '@/api/answers'
 import type { Stage } from '@/api/events'
 import type { Letter } from '@/storage/outbox'
 
@@ -10,10 +10,14 @@ export interface ChatMessage {
   /** queued: not with the server yet. */
   state: 'queued' | AnswerState
   stage: { name: Stage, count: number } | null
+  /** Queued, and what it waits for is told: a login, or a server that takes it. */
+  hold: '' | 'login' | 'server'
   /** Queued and offline, or the connection to a running answer is being tried again. */
   isLost: boolean
   sources: Source[]
   outcome: Outcome | null
+  checks: Check[]
+  nearest: Place[]
   followUps: string[]
   score: number | null
   /** What went wrong, in the reader's language. */
@@ -26,7 +30,7 @@ export interface ChatMessage {
 }
 
 /** A row of /history/latest; newer servers give the answer's other parts along. */
-export interface HistoryRow extends Partial<Pick<Answer, 'sources' | 'outcome' | 'follow_ups'>> {
+export interface HistoryRow extends Partial<Pick<Answer, 'sources' | 'outcome' | 'checks' | 'nearest' | 'follow_ups'>> {
   id: string
   query: string
   response: string
@@ -37,7 +41,7 @@ export interface HistoryRow extends Partial<Pick<Answer, 'sources' | 'outcome' |
   feedback_score: number | null
 }
 
-const EMPTY = { text: '', stage: null, isLost: false, sources: [], outcome: null, followUps: [], score: null, problem: '', isStored: false, hasMore: false }
+const EMPTY = { text: '', stage: null, hold: '' as const, isLost: false, sources: [], outcome: null, checks: [], nearest: [], followUps: [], score: null, problem: '', isStored: false, hasMore: false }
 
 export function fromLetter(letter: Letter): ChatMessage {
   return { ...EMPTY, id: letter.message_id, query: letter.question.query, state: 'queued', createdAt: new Date(letter.written_at).toISOString() }
@@ -53,6 +57,8 @@ export function fromRow(row: HistoryRow): ChatMessage {
     state,
     sources: row.sources ?? [],
     outcome: row.outcome ?? null,
+    checks: row.checks ?? [],
+    nearest: row.nearest ?? [],
     followUps: row.follow_ups ?? [],
     score: row.feedback_score,
     createdAt: row.create_time,

@@ -3,8 +3,10 @@ import { get, post } from '@/api/client'
 import { ApiError, isAborted } from '@/api/errors'
 import { upload } from '@/api/upload'
 import { newId } from '@/ids'
+import { isFresh } from '@/storage/fresh'
 import { useErrorText } from './useErrorText'
 import { usePolling } from './usePolling'
+import { useTooLarge } from './useTooLarge'
 
 export interface Attachment {
   key: string
@@ -22,6 +24,7 @@ interface Taken { document_id: string | null, file_name: string, state: string, 
 /** The files of one conversation. `ensure`: the conversation must be known to the server before it takes any. */
 export function useAttachments(sessionId: string, ensure: (fileName: string) => Promise<void>) {
   const textOf = useErrorText()
+  const tooLarge = useTooLarge()
   const items = ref<Attachment[]>([])
   const isBusy = computed(() => items.value.some(item => !AT_REST.has(item.state)))
   const sending = new Map<string, AbortController>()
@@ -44,6 +47,8 @@ export function useAttachments(sessionId: string, ensure: (fileName: string) => 
 
   /** What was attached before; a conversation that the server does not know has nothing. */
   async function start(): Promise<void> {
+    if (isFresh(sessionId))
+      return
     await load().catch((error: unknown) => {
       if (!(error instanceof ApiError && error.status === 404))
         throw error
@@ -54,6 +59,11 @@ export function useAttachments(sessionId: string, ensure: (fileName: string) => 
   async function send(file: File): Promise<void> {
     items.value.push({ key: newId(), name: file.name, state: 'sending', percent: 0, reason: '', documentId: '' })
     const item = items.value.at(-1)!
+    const reason = tooLarge(file)
+    if (reason) {
+      Object.assign(item, { state: 'refused', reason })
+      return
+    }
     const controller = new AbortController()
     sending.set(item.key, controller)
     try {

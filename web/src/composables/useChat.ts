@@ -1,9 +1,12 @@
 import type { ChatMessage, HistoryRow } from './chatMessage'
 import type { Question } from '@/api/answers'
 import { computed, onScopeDispose, ref } from 'vue'
+import { useI18n } from 'vue-i18n'
 import { ask as askServer, read, stop as stopServer } from '@/api/answers'
 import { call } from '@/api/client'
 import { newId } from '@/ids'
+import { isFresh } from '@/storage/fresh'
+import { useWritingStore } from '@/stores/writing'
 import { fromLetter, fromRow, isBusy } from './chatMessage'
 import { useErrorText } from './useErrorText'
 import { useFollower } from './useFollower'
@@ -14,6 +17,7 @@ const PAGE = 10
 /** One conversation: what was said, what is being said, and what waits to be sent. Nothing here knows of the DOM. */
 export function useChat(sessionId: string, how: () => Omit<Question, 'message_id' | 'query' | 'session_id'>) {
   const outbox = useOutbox()
+  const { t } = useI18n()
   const textOf = useErrorText()
   const messages = ref<ChatMessage[]>([])
   const hasOlder = ref(false)
@@ -64,7 +68,7 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
   }
 
   async function ask(query: string): Promise<void> {
-    const question = { message_id: newId(), session_id: sessionId, query, ...how() }
+    const question = { message_id: newId(), session_id: sessionId, session_is_new: isFresh(sessionId), query, ...how() }
     messages.value.push(fromLetter({ message_id: question.message_id, owner: '', question, written_at: Date.now() }))
     await outbox.post(question)
   }
@@ -77,17 +81,26 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
     const message = find(delivery.messageId)
     if (message?.state !== 'queued')
       return
-    message.isLost = delivery.kind === 'waiting'
+    const waitsFor = delivery.kind === 'waiting' ? delivery.on : ''
+    message.isLost = waitsFor === 'network'
+    message.hold = waitsFor === 'network' ? '' : waitsFor
+    if (delivery.kind === 'waiting' && delivery.on === 'server')
+      message.problem = textOf(delivery.error)
     if (delivery.kind === 'accepted') {
       message.isStored = true
       follower.join(message)
     }
     else if (delivery.kind === 'refused') {
       message.state = 'failed'
-      message.problem = textOf(delivery.error)
+      message.problem = delivery.error.code === 'session_not_found' ? t('chat.goneLate') : textOf(delivery.error)
     }
   })
   onScopeDispose(unlisten)
+
+  // What goes on when its reader leaves is still told of elsewhere.
+  const writing = useWritingStore()
+  writing.forget(sessionId)
+  onScopeDispose(() => current.value?.state === 'writing' && writing.watchOver(sessionId, current.value.id))
 
   /** Stop what is being written, or take back what was not sent; returns the question then. */
   async function stop(message: ChatMessage): Promise<string> {
@@ -104,8 +117,8 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
   /** Answer the same question again, in place. One that never got there is sent once more under its own id. */
   async function regenerate(message: ChatMessage): Promise<void> {
     const before = { ...message }
-    Object.assign(message, { text: '', state: 'queued', problem: '', outcome: null, sources: [], followUps: [], score: null, stage: null })
-    const question = { message_id: message.id, session_id: sessionId, query: message.query, ...how() }
+    Object.assign(message, { hold: '', text: '', state: 'queued', problem: '', outcome: null, checks: [], nearest: [], sources: [], followUps: [], score: null, stage: null })
+    const question = { message_id: message.id, session_id: sessionId, session_is_new: isFresh(sessionId), query: message.query, ...how() }
     if (!message.isStored)
       return outbox.post(question)
     try {
@@ -127,7 +140,7 @@ export function useChat(sessionId: string, how: () => Omit<Question, 'message_id
   async function complete(message: ChatMessage): Promise<void> {
     message.hasMore = false
     const answer = await read(message.id)
-    Object.assign(message, { sources: answer.sources, outcome: answer.outcome, followUps: answer.follow_ups })
+    Object.assign(message, { sources: answer.sources, outcome: answer.outcome, checks: answer.checks, nearest: answer.nearest, followUps: answer.follow_ups })
   }
 
   return { messages, hasOlder, isLoading, isLoaded, current, lastEnded, load, loadOlder, ask, stop, regenerate, rate, complete }

@@ -56,7 +56,7 @@ export function useChatActions(chat: ReturnType<typeof useChat>, draft: Ref<stri
     explain,
     dislike,
     like: (message: ChatMessage) => rate(message, 100),
-    copy: (message: ChatMessage) => copyText(message.text.replace(/\[\d{1,2}\]/g, ''), t('common.copied')),
+    copy: (message: ChatMessage) => copyText(message.text.replace(/[ \t]*\[\d{1,2}\]/g, ''), t('common.copied')),
     regenerate: (message: ChatMessage) => attempt(chat.regenerate(message)),
     complete: (message: ChatMessage) => chat.complete(message).catch(() => {}),
     edit: (message: ChatMessage) => { draft.value = message.query },

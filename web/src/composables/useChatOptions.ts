@@ -1,14 +1,14 @@
 import type { Mode, Question } from '@/api/answers'
-import { computed, ref } from 'vue'
+import { computed, ref, shallowRef } from 'vue'
 import { useSessionsStore } from '@/stores/sessions'
 
 /** What the drawer sets and the session keeps. What is left out is the server's default. */
-export type ChatOptions = Pick<Question, 'knowledge_base_name' | 'model_name' | 'prompt_name' | 'temperature' | 'max_tokens' | 'history_count' | 'top_k' | 'score_threshold'>
+export type ChatOptions = Pick<Question, 'knowledge_base_name' | 'other_knowledge_bases' | 'model_name' | 'prompt_name' | 'temperature' | 'max_tokens' | 'history_count' | 'top_k' | 'score_threshold'>
 
 /** What the server does where a session says nothing. */
 export const DEFAULTS = { history_count: 10, temperature: 0.7, top_k: 3, score_threshold: 1 }
 
-const NAMES = ['knowledge_base_name', 'model_name', 'prompt_name', 'temperature', 'max_tokens', 'history_count', 'top_k', 'score_threshold'] as const
+const NAMES = ['knowledge_base_name', 'other_knowledge_bases', 'model_name', 'prompt_name', 'temperature', 'max_tokens', 'history_count', 'top_k', 'score_threshold'] as const
 const MODES: Record<string, Mode> = { LLM: 'llm_chat', Knowledge: 'knowledge_base_chat', SearchEngine: 'search_engine_chat', Agent: 'agent_chat' }
 
 function parse(param: string): ChatOptions {
@@ -22,10 +22,13 @@ function parse(param: string): ChatOptions {
   }
 }
 
+const tidy = (title: string) => title.replace(/\s+/g, ' ').trim()
+
 /** How a session asks: its mode and options, kept by the server with the session. */
 export function useChatOptions(sessionId: string) {
   const sessions = useSessionsStore()
-  const options = ref<ChatOptions>({})
+  // Replaced as a whole, and plain inside: a question is kept in IndexedDB, which takes no proxies.
+  const options = shallowRef<ChatOptions>({})
   const mode = ref<keyof typeof MODES & string>('LLM')
   const name = ref('')
   const answerMode = computed<Mode>(() => MODES[mode.value] ?? 'llm_chat')
@@ -42,8 +45,9 @@ export function useChatOptions(sessionId: string) {
   }
 
   function choose(knowledgeBase: string): void {
-    const { knowledge_base_name: _, ...rest } = options.value
-    options.value = knowledgeBase ? { ...rest, knowledge_base_name: knowledgeBase } : rest
+    const { knowledge_base_name: _, other_knowledge_bases: others, ...rest } = options.value
+    const beside = others ? { other_knowledge_bases: others } : {}
+    options.value = knowledgeBase ? { ...rest, ...beside, knowledge_base_name: knowledgeBase } : rest
     mode.value = knowledgeBase ? 'Knowledge' : 'LLM'
   }
 
@@ -59,9 +63,17 @@ export function useChatOptions(sessionId: string) {
     options.value = base ? { knowledge_base_name: base } : {}
   }
 
-  /** Save with the session; the first question names it. */
-  async function save(title = ''): Promise<void> {
-    name.value ||= title.replace(/\s+/g, ' ').trim()
+  /** What goes with a question; other kinds of answers are refused where else to look. */
+  const asked = computed<ChatOptions>(() => {
+    const { other_knowledge_bases: others, ...rest } = options.value
+    return others && answerMode.value === 'knowledge_base_chat' ? { ...rest, other_knowledge_bases: others } : rest
+  })
+
+  /** Save with the session; the first question names it, also one that has had a file's name so far. */
+  async function save(title = '', fileNames: string[] = []): Promise<void> {
+    if (title && fileNames.some(file => tidy(file).startsWith(name.value)))
+      name.value = ''
+    name.value ||= tidy(title)
     if (name.value)
       await sessions.save({ session_id: sessionId, session_name: name.value, mode: mode.value }, options.value)
   }
@@ -72,5 +84,5 @@ export function useChatOptions(sessionId: string) {
       await save(title)
   }
 
-  return { options, mode, answerMode, name, load, choose, set, reset, save, ensure }
+  return { options, asked, mode, answerMode, name, load, choose, set, reset, save, ensure }
 }

@@ -4,10 +4,12 @@ import { onScopeDispose } from 'vue'
 import { ApiError } from '@/api/errors'
 import { follow } from '@/api/stream'
 import { useErrorText } from './useErrorText'
+import { useModelWords } from './useModelWords'
 
 /** Follows answers that are being written, and brings what comes into their messages: at most once per frame. */
 export function useFollower(onEnd: (message: ChatMessage) => void) {
   const textOf = useErrorText()
+  const ofModel = useModelWords()
   const running = new Map<string, AbortController>()
 
   function join(message: ChatMessage): void {
@@ -33,7 +35,7 @@ export function useFollower(onEnd: (message: ChatMessage) => void) {
         return
       }
       flush()
-      apply(message, event)
+      apply(message, event, ofModel)
     }
     message.state = 'writing'
     follow({ messageId: message.id, after: [...message.text].length, signal: controller.signal, onEvent, onLost: (lost) => { message.isLost = lost } })
@@ -66,7 +68,7 @@ export function useFollower(onEnd: (message: ChatMessage) => void) {
   return { join, leave }
 }
 
-function apply(message: ChatMessage, event: AnswerEvent): void {
+function apply(message: ChatMessage, event: AnswerEvent, ofModel: ReturnType<typeof useModelWords>): void {
   switch (event.event) {
     case 'status':
       message.stage = { name: event.data.stage, count: event.data.count ?? 0 }
@@ -80,11 +82,13 @@ function apply(message: ChatMessage, event: AnswerEvent): void {
     case 'finished':
       message.state = 'done'
       message.outcome = event.data.outcome ?? null
+      message.checks = event.data.checks ?? []
+      message.nearest = event.data.nearest ?? []
       message.followUps = event.data.follow_ups ?? []
       break
     case 'failed':
       message.state = 'failed'
-      message.problem = event.data.error.message
+      message.problem = ofModel(event.data.error.code, event.data.error.message)
       break
     case 'cut':
       message.state = 'cut'

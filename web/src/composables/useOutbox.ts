@@ -3,16 +3,19 @@ import type { Letter } from '@/storage/outbox'
 import { ask } from '@/api/answers'
 import { backoff } from '@/api/backoff'
 import { ApiError, NetworkError } from '@/api/errors'
+import { settle } from '@/storage/fresh'
 import { dropLetter, lettersOf, putLetter } from '@/storage/outbox'
 import { useSessionStore } from '@/stores/session'
 
 export type Delivery = { messageId: string } & (
   | { kind: 'accepted', state: Accepted['state'] }
   | { kind: 'refused', error: ApiError }
-  | { kind: 'waiting' }
+  /** For the network; for the login, which has ended; for a server that did not take it so far. */
+  | { kind: 'waiting', on: 'network' | 'login' }
+  | { kind: 'waiting', on: 'server', error: ApiError }
 )
 
-/** A server that is down for long is told to the reader, who may try again. */
+/** Tries after which the reader is told that it is not sent; it is tried on, but the others need not wait for it. */
 const PATIENCE = 4
 
 const listeners = new Set<(delivery: Delivery) => void>()
@@ -31,43 +34,59 @@ function later(seconds?: number | null): void {
   timer = setTimeout(() => void flush(), seconds ? seconds * 1000 : Math.max(300, backoff(attempt++)))
 }
 
-/** Try to send one. Returns false when the rest must wait, too. */
-async function deliver({ message_id: messageId, question }: Letter): Promise<boolean> {
+/** Try to send one. Returns whether it is on its way or settled, must wait, or all must wait. */
+async function deliver({ message_id: messageId, question }: Letter): Promise<'settled' | 'late' | 'stop'> {
   try {
     const { state } = await ask(question)
     await dropLetter(messageId)
+    settle(question.session_id)
     attempt = 0
+    tries.delete(messageId)
     tell({ messageId, kind: 'accepted', state })
-    return true
+    return 'settled'
   }
   catch (error) {
     if (error instanceof ApiError && error.status === 401) {
-      tell({ messageId, kind: 'waiting' })
-      return false
+      tell({ messageId, kind: 'waiting', on: 'login' })
+      return 'stop'
     }
-    const count = (tries.get(messageId) ?? 0) + 1
-    tries.set(messageId, count)
-    if (error instanceof ApiError && (!error.isPassing || count >= PATIENCE)) {
+    if (error instanceof ApiError && !error.isPassing) {
       tries.delete(messageId)
       await dropLetter(messageId)
       tell({ messageId, kind: 'refused', error })
-      return true
+      return 'settled'
     }
     if (!(error instanceof ApiError) && !(error instanceof NetworkError))
       throw error
-    tell({ messageId, kind: 'waiting' })
     later(error instanceof ApiError ? error.retryAfter : null)
-    return false
+    if (error instanceof NetworkError) {
+      tell({ messageId, kind: 'waiting', on: 'network' })
+      return 'stop'
+    }
+    const count = (tries.get(messageId) ?? 0) + 1
+    tries.set(messageId, count)
+    if (count < PATIENCE)
+      return 'stop'
+    tell({ messageId, kind: 'waiting', on: 'server', error })
+    return 'late'
   }
 }
 
 async function run(): Promise<void> {
   const session = useSessionStore()
   const { owner } = session
+  // What comes after a late one in its conversation comes after it.
+  const late = new Set<string>()
   for (const letter of owner ? await lettersOf(owner) : []) {
+    const place = letter.question.session_id
+    if (late.has(place))
+      continue
     // Somebody else may have come meanwhile; it is sent with the token of whoever is here.
-    if (session.owner !== owner || !await deliver(letter))
+    const outcome = session.owner === owner ? await deliver(letter) : 'stop'
+    if (outcome === 'stop')
       return
+    if (outcome === 'late')
+      late.add(place)
   }
 }
 

@@ -4,7 +4,9 @@ import { useI18n } from 'vue-i18n'
 /** What is happening to a question, in words; nothing once it is answered. */
 export function useStage(): (message: ChatMessage) => string {
   const { t } = useI18n()
-  return ({ state, isLost, stage }) => {
+  return ({ state, hold, isLost, stage }) => {
+    if (state === 'queued' && hold)
+      return ''
     if (state === 'queued')
       return t(isLost ? 'chat.stage.offline' : 'chat.stage.sending')
     if (state !== 'writing')

@@ -25,7 +25,7 @@ export function useToast() {
   return {
     toast,
     hide,
-    say: (text: string) => show({ text, kind: 'plain' }, 2200),
+    say: (text: string, milliseconds = 2200) => show({ text, kind: 'plain' }, milliseconds),
     complain: (text: string) => show({ text, kind: 'bad' }, 4000),
     offer: (text: string, label: string, run: () => void, milliseconds = 5000) => show({ text, kind: 'plain', action: { label, run } }, milliseconds),
   }

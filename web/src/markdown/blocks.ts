@@ -1,5 +1,6 @@
 import type { MarkdownIt } from 'markdown-it'
 import type { Context } from './parser'
+import { DOUBT, withoutDoubts } from './doubts'
 import { makeParser } from './parser'
 import { sanitise } from './sanitise'
 
@@ -37,7 +38,9 @@ export class Blocks {
     this.#text = text
     const rest = text.slice(this.#from)
     const parts = this.#parse(rest)
-    const blocks = parts.map(({ from, html }, index) => ({ at: this.#from + from, html, isDone: isWhole || index < parts.length - 1 }))
+    // Marks that come with the end move nothing: a drawing is not made again for them.
+    const place = text.includes(DOUBT) ? (at: number) => withoutDoubts(text.slice(0, at)).length : (at: number) => at
+    const blocks = parts.map(({ from, html }, index) => ({ at: place(this.#from + from), html, isDone: isWhole || index < parts.length - 1 }))
     const last = blocks.at(-1)
     if (!isWhole && last && blocks.length > 1) {
       this.#done = [...this.#done, ...blocks.slice(0, -1)]
@@ -64,7 +67,7 @@ export class Blocks {
       if (depth > 0)
         continue
       const from = starts[tokens[first]!.map?.[0] ?? 0] ?? 0
-      parts.push({ from, html: sanitise(md.renderer.render(tokens.slice(first, index + 1), md.options, this.#context)) })
+      parts.push({ from, html: sanitise(withoutDoubts(md.renderer.render(tokens.slice(first, index + 1), md.options, this.#context))) })
       first = index + 1
     }
     return parts

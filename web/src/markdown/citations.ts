@@ -1,7 +1,9 @@
 import type { MarkdownIt } from 'markdown-it'
 import type { Context } from './parser'
+import { DOUBT } from './doubts'
 
-const MARK = /\[(\d{1,2})\](?![(:[])|\[(\d{1,2})\](?=\[\d{1,2}\])/y
+// Behind one that was not verified stands a mark, see doubts.ts.
+const MARK = /\[(\d{1,2})\](?![(:[])\u2063?|\[(\d{1,2})\]\u2063?(?=\[\d{1,2}\])/y
 
 const STOP = /[。，；、！？：）.,;!?]?/y
 
@@ -19,16 +21,20 @@ export function addCitations(md: MarkdownIt): void {
     STOP.lastIndex = state.pos + found[0].length
     const stop = STOP.exec(state.src)?.[0] ?? ''
     if (!silent) {
+      // Nor does the number: the space before it is none where a line may end.
+      state.pending = state.pending.replace(/[ \t]+$/, '')
       const token = state.push('citation', '', 0)
       token.content = String(number)
       token.info = stop
+      token.meta = { isDoubtful: found[0].endsWith(DOUBT) }
     }
     state.pos += found[0].length + stop.length
     return true
   })
   md.renderer.rules.citation = (tokens, index) => {
-    const { content: number, info: stop } = tokens[index]!
-    const button = `<button type="button" class="cite" data-cite="${number}">${number}</button>`
+    const { content: number, info: stop, meta } = tokens[index]!
+    const { isDoubtful } = meta as { isDoubtful: boolean }
+    const button = `<button type="button" class="cite${isDoubtful ? ' doubtful' : ''}" data-cite="${number}">${number}${isDoubtful ? '?' : ''}</button>`
     // Glued to the word before it.
     return stop ? `\u2060<span class="glued">${button}${stop}</span>` : `\u2060${button}`
   }

@@ -10,9 +10,20 @@ export function hostOf(address: string): string {
   }
 }
 
+/** `https://bank.com@evil.example` leads to evil.example, whatever it looks like. */
+function namesSomebody(address: string): boolean {
+  try {
+    const { protocol, username, password } = new URL(address)
+    return protocol !== 'mailto:' && username + password !== ''
+  }
+  catch {
+    return true
+  }
+}
+
 /** Links tell where they lead; only http(s) and mail, never a place in this page. Images are never loaded: they are links, too. */
 export function addLinks(md: MarkdownIt): void {
-  md.validateLink = address => /^(?:https?:\/\/|mailto:)/i.test(address.trim())
+  md.validateLink = address => /^(?:https?:\/\/|mailto:)/i.test(address.trim()) && !namesSomebody(address.trim())
   const { escapeHtml } = md.utils
   const hosts: string[] = []
 

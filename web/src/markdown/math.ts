@@ -1,8 +1,11 @@
 import type { MarkdownIt } from 'markdown-it'
 
 // Formulas are only marked here; KaTeX is loaded when there is one (enhance.ts).
-const INLINE = /\\\((.+?)\\\)|\$(?![\s$])((?:[^$\\\n]|\\.)*?(?:[^$\\\s]|\\\S))\$(?![\d$])/y
-const DISPLAY = /\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\]/y
+// No formula is longer than this, so that many that never end cost no more than one time each.
+const INLINE = /\\\((.{1,4000}?)\\\)|\$(?![\s$])((?:[^$\\\n]|\\.){0,4000}?(?:[^$\\\s]|\\\S))\$(?![\d$])/y
+const DISPLAY = /\$\$([\s\S]{1,4000}?)\$\$|\\\[([\s\S]{1,4000}?)\\\]/y
+/** Lines (from, to) in which a block's end was looked for in vain, so that it is not looked for again from each line. */
+const endless = new WeakMap<object, Map<string, [number, number]>>()
 
 export function addMath(md: MarkdownIt): void {
   const { escapeHtml } = md.utils
@@ -34,10 +37,17 @@ export function addMath(md: MarkdownIt): void {
     if (!close || state.sCount[first]! - state.blkIndent >= 4)
       return false
     const isWhole = open.length > 4 && open.endsWith(close)
+    const vain = endless.get(state) ?? new Map<string, [number, number]>()
+    endless.set(state, vain)
+    const [from, to] = vain.get(close) ?? [0, -1]
+    if (!isWhole && first >= from && last <= to)
+      return false
     let end = first
     while (!isWhole && ++end < last && !line(end).endsWith(close));
-    if (!isWhole && end >= last)
+    if (!isWhole && end >= last) {
+      vain.set(close, [first, last])
       return false
+    }
     if (silent)
       return true
     const text = Array.from({ length: end - first + 1 }, (_, n) => line(first + n)).join('\n')

@@ -14,7 +14,10 @@ function open(): Promise<HTMLIFrameElement> {
     element.tabIndex = -1
     element.className = 'quiet'
     element.src = `${import.meta.env.BASE_URL}drawing/frame.html`
-    const timer = setTimeout(() => reject(new Error('no frame')), WAIT)
+    const timer = setTimeout(() => {
+      element.remove()
+      reject(new Error('no frame'))
+    }, WAIT)
     window.addEventListener('message', function ready(event: MessageEvent<Reply>) {
       if (event.source !== element.contentWindow || !event.data.ready)
         return
@@ -27,7 +30,11 @@ function open(): Promise<HTMLIFrameElement> {
 }
 
 async function render(text: string, dark: boolean): Promise<string> {
-  frame ??= open()
+  // One that came too late is no reason to draw nothing any more.
+  frame ??= open().catch((error: unknown) => {
+    frame = null
+    throw error
+  })
   const element = await frame
   const id = ++count
   return new Promise((resolve) => {

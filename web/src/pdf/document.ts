@@ -37,6 +37,10 @@ export function openPdf(file: FileRef) {
   })
 }
 
+export async function widthOf(pdf: PDFDocumentProxy, number: number): Promise<number> {
+  return (await pdf.getPage(number)).getViewport({ scale: 1 }).width
+}
+
 /** Draw a page `width` CSS pixels wide, and find what is to be marked on it. */
 export async function drawPage(pdf: PDFDocumentProxy, number: number, canvas: HTMLCanvasElement, width: number, words: { passage: string, quote: string }): Promise<Shown> {
   const page = await pdf.getPage(number)
@@ -44,9 +48,16 @@ export async function drawPage(pdf: PDFDocumentProxy, number: number, canvas: HT
   const scale = width / plain.width
   const viewport = page.getViewport({ scale })
   const ratio = Math.min(window.devicePixelRatio || 1, 2.5, Math.sqrt(MOST_PIXELS / (viewport.width * viewport.height)))
-  canvas.width = Math.floor(viewport.width * ratio)
-  canvas.height = Math.floor(viewport.height * ratio)
-  await page.render({ canvas, viewport: page.getViewport({ scale: scale * ratio }) }).promise
+  // Drawn beside it: what is seen stays until it is done.
+  const fresh = document.createElement('canvas')
+  fresh.width = Math.floor(viewport.width * ratio)
+  fresh.height = Math.floor(viewport.height * ratio)
+  await page.render({ canvas: fresh, viewport: page.getViewport({ scale: scale * ratio }) }).promise
+  canvas.width = fresh.width
+  canvas.height = fresh.height
+  canvas.getContext('2d')?.drawImage(fresh, 0, 0)
+  // Phones give the memory back at once then.
+  fresh.width = fresh.height = 0
   const { items } = await page.getTextContent()
   const texts = items.filter(item => 'str' in item) as TextItem[]
   const place = (mark: Mark): [number, number, number, number] => {

@@ -1,9 +1,10 @@
 import type { Slice } from './slices'
 
-export type Laid = { kind: 'text' | 'heading', parts: Slice[] } | { kind: 'table', rows: Slice[][][] }
+export type Laid = { kind: 'text' | 'heading' | 'quote', parts: Slice[] } | { kind: 'table', rows: Slice[][][] }
 
 const ROW = /^\s*\|.*\|\s*$/
 const RULE = /^[\s|:-]+$/
+const QUOTE = /^\s*(?:>\s?)+/
 const HEADING = /^\s*#{1,6}\s+/
 
 /** A passage as people read it: lines with bars are a table, headings are no signs. `marks`: ranges of code points. */
@@ -25,16 +26,21 @@ export function layOut(text: string, marks: [number, number][] = []): Laid[] {
         laid.push({ kind: 'table', rows: [row] })
       continue
     }
-    const signs = HEADING.exec(line)?.[0].length ?? 0
+    const [kind, signs] = kindOf(line)
     const parts = cut(points, isMarked, start + signs, at - 1)
-    if (signs)
-      laid.push({ kind: 'heading', parts })
-    else if (last?.kind === 'text')
+    if (kind !== 'heading' && last?.kind === kind)
       last.parts.push({ text: '\n', isMarked: false }, ...parts)
     else if (line.trim())
-      laid.push({ kind: 'text', parts })
+      laid.push({ kind, parts })
   }
   return laid
+}
+
+/** What a line is, and how many signs say so. */
+function kindOf(line: string): ['heading' | 'quote' | 'text', number] {
+  const heading = HEADING.exec(line)?.[0].length ?? 0
+  const quote = QUOTE.exec(line)?.[0].length ?? 0
+  return heading ? ['heading', heading] : quote ? ['quote', quote] : ['text', 0]
 }
 
 function cut(points: string[], isMarked: boolean[], start: number, end: number): Slice[] {

@@ -16,7 +16,7 @@ interface Schema extends DBSchema {
 }
 
 let database: Promise<IDBPDatabase<Schema>> | null = null
-// Where there is no IndexedDB (some private windows), questions are kept as long as the page is there.
+// What IndexedDB does not take (there is none in some private windows, or no room is left) is kept as long as the page is there.
 const memory = new Map<string, Letter>()
 
 async function open(): Promise<IDBPDatabase<Schema> | null> {
@@ -27,8 +27,9 @@ async function open(): Promise<IDBPDatabase<Schema> | null> {
 }
 
 export async function putLetter(letter: Letter): Promise<void> {
-  memory.set(letter.message_id, letter)
-  await (await open())?.put('outbox', letter)
+  const store = await open()
+  if (!await store?.put('outbox', letter).catch(() => null))
+    memory.set(letter.message_id, letter)
 }
 
 export async function dropLetter(messageId: string): Promise<void> {
@@ -36,8 +37,15 @@ export async function dropLetter(messageId: string): Promise<void> {
   await (await open())?.delete('outbox', messageId)
 }
 
+/** Whoever signs out leaves nothing on the device. */
+export async function dropLettersOf(owner: string): Promise<void> {
+  for (const letter of await lettersOf(owner))
+    await dropLetter(letter.message_id)
+}
+
 /** The oldest first. */
 export async function lettersOf(owner: string): Promise<Letter[]> {
-  const stored = await (await open())?.getAllFromIndex('outbox', 'owner', owner) ?? [...memory.values()].filter(letter => letter.owner === owner)
-  return stored.sort((a, b) => a.written_at - b.written_at)
+  const stored = await (await open())?.getAllFromIndex('outbox', 'owner', owner) ?? []
+  const kept = [...memory.values()].filter(letter => letter.owner === owner)
+  return [...stored, ...kept].sort((a, b) => a.written_at - b.written_at)
 }

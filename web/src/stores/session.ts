@@ -1,10 +1,10 @@
+import type { Arrival } from './arrival'
 import { defineStore } from 'pinia'
 import { computed, ref } from 'vue'
 import { bindCaller, call } from '@/api/client'
 import { language } from '@/i18n/language'
-
-/** What somebody brought along in the address; see `takeArrival`. */
-export type Arrival = { kind: 'ticket' | 'api_token' | 'session', secret: string } | null
+import { forgetDrafts } from '@/storage/drafts'
+import { dropLettersOf } from '@/storage/outbox'
 
 export interface User {
   client_id: string
@@ -20,39 +20,8 @@ interface Login {
 
 const KEY = 'session'
 const USER = 'caller'
-const NEXT = 'next'
-
-/**
- * Take the credential out of the address, at once: `#tk=` a ticket, `#t=` an issuer's api_token, `/h5/sso?token=` a session (old pages).
- * Runs before the router reads the address.
- */
-export function takeArrival(): Arrival {
-  const words = new URLSearchParams(location.hash.slice(1))
-  const ticket = words.get('tk') ?? words.get('ticket')
-  const apiToken = words.get('t') ?? words.get('api_token')
-  const isSso = /\/sso\/?$/.test(location.pathname)
-  const session = isSso ? new URLSearchParams(location.search).get('token') : null
-  if (!ticket && !apiToken && !session)
-    return null
-  const isHome = isSso || location.pathname === import.meta.env.BASE_URL
-  const next = isHome ? takeNext() : location.pathname + location.search
-  history.replaceState(null, '', next)
-  if (ticket)
-    return { kind: 'ticket', secret: ticket }
-  return apiToken ? { kind: 'api_token', secret: apiToken } : { kind: 'session', secret: session ?? '' }
-}
-
-/** Where to go on after the sign-in, which leaves the page; only ever a place in this page. */
-export function keepNext(path: string): void {
-  sessionStorage.setItem(NEXT, path)
-}
-
-function takeNext(): string {
-  const next = sessionStorage.getItem(NEXT) ?? ''
-  sessionStorage.removeItem(NEXT)
-  const base = import.meta.env.BASE_URL
-  return next.startsWith(base) && !next.startsWith('//') ? next : base
-}
+/** Who was here last: somebody else who comes by a link is told so. */
+const LAST = 'last'
 
 function storedUser(): User | null {
   try {
@@ -68,12 +37,18 @@ export const useSessionStore = defineStore('session', () => {
   const user = ref(storedUser())
   /** The server does not take the token any more; whoever is there may sign in again and go on. */
   const isExpired = ref(false)
+  /** Why whoever came was not let in. */
+  const refusal = ref<unknown>(null)
+  /** Somebody else was here before, in this very tab: whoever made a link may have sent them. */
+  const isOther = ref(false)
   let ready: Promise<void> = Promise.resolve()
 
   const isIn = computed(() => token.value !== null)
   const isManager = computed(() => user.value?.role === 'manager' || user.value?.role === 'admin')
   /** Whose questions and drafts these are. */
   const owner = computed(() => user.value ? `${user.value.client_id}/${user.value.user_id}` : '')
+  if (owner.value)
+    sessionStorage.setItem(LAST, owner.value)
 
   function keep(secret: string | null): void {
     token.value = secret
@@ -87,6 +62,11 @@ export const useSessionStore = defineStore('session', () => {
   function know(who: User | null): void {
     user.value = who
     sessionStorage.setItem(USER, JSON.stringify(who))
+    if (!who)
+      return
+    const last = sessionStorage.getItem(LAST)
+    isOther.value = last !== null && last !== owner.value
+    sessionStorage.setItem(LAST, owner.value)
   }
 
   async function enter(arrival: Arrival): Promise<void> {
@@ -108,17 +88,22 @@ export const useSessionStore = defineStore('session', () => {
 
   /** Begin to come in; `ready` tells how it went. */
   function start(arrival: Arrival): void {
+    refusal.value = null
     ready = enter(arrival)
-    ready.catch(() => {})
+    ready.catch((error: unknown) => { refusal.value = error })
   }
 
+  /** What this person wrote and did not send leaves with them: the next one on this device is somebody else. */
   async function leave(): Promise<void> {
+    forgetDrafts(owner.value)
+    await dropLettersOf(owner.value)
     await call('/auth/session', { method: 'DELETE' }).catch(() => {})
     keep(null)
     know(null)
+    sessionStorage.removeItem(LAST)
   }
 
   bindCaller({ token: () => token.value, language: () => language.value, expired: () => { isExpired.value = true } })
 
-  return { token, user, owner, isIn, isManager, isExpired, start, leave, keep, whenReady: () => ready }
+  return { token, user, owner, isIn, isManager, isExpired, isOther, refusal, start, leave, keep, whenReady: () => ready }
 })

@@ -1,6 +1,7 @@
 import { defineStore } from 'pinia'
 import { computed, ref } from 'vue'
 import { call } from '@/api/client'
+import { settle } from '@/storage/fresh'
 import { useLeaving } from './leaving'
 
 export interface SessionItem {
@@ -47,6 +48,7 @@ export const useSessionsStore = defineStore('sessions', () => {
   async function save(item: Pick<SessionItem, 'session_id' | 'session_name' | 'mode'>, param?: object): Promise<void> {
     const name = [...item.session_name].slice(0, 20).join('')
     await call('/session/save', { method: 'POST', body: { session_id: item.session_id, session_name: name, mode: item.mode, ...(param ? { param } : {}) } })
+    settle(item.session_id)
     const known = items.value.find(other => other.session_id === item.session_id)
     if (known)
       Object.assign(known, { session_name: name, mode: item.mode }, param ? { param: JSON.stringify(param) } : {})

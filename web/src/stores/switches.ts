@@ -9,6 +9,8 @@ export interface Switches {
   wecom?: string
   /** Endings of the files that the server reads: `.pdf`. */
   file_types?: string[]
+  /** Bytes of the largest file that it takes. */
+  max_file_size?: number
 }
 
 export const useSwitchesStore = defineStore('switches', () => {

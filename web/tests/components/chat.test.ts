@@ -42,10 +42,19 @@ describe('a message', () => {
     expect(wrapper.text()).toContain('No connection')
   })
 
-  it('says that it is not in the knowledge base, and lists no passages then', async () => {
+  it('says that it is not in the knowledge base, and has the closest passages at hand', async () => {
     const wrapper = await show(message({ outcome: 'not_found' }))
-    expect(wrapper.text()).toContain('Not in this knowledge base')
-    expect(wrapper.find('.sources').exists()).toBe(false)
+    expect(wrapper.get('.note').text()).toContain('Not in this knowledge base')
+    expect(wrapper.find('.source').exists()).toBe(false)
+    expect(wrapper.get('.toggle').text()).toBe('The closest passage')
+    await wrapper.get('.toggle').trigger('click')
+    await wrapper.get('.source').trigger('click')
+    expect(wrapper.emitted('openSource')).toEqual([[1]])
+  })
+
+  it('says it once where the answer says it, too', async () => {
+    const wrapper = await show(message({ outcome: 'not_found', text: '知识库里没有找到能直接回答这个问题的内容；列出的资料最接近，供参考。' }))
+    expect(wrapper.get('.note').text()).toBe('Try other words, or another knowledge base.')
   })
 
   it('offers another try where it failed', async () => {
@@ -103,7 +112,11 @@ it('screen readers hear what is done, and the answer once', async () => {
   await wrapper.setProps({ current: message({ state: 'writing', stage: { name: 'searching', count: 0 } }) })
   expect(wrapper.get('[aria-live=polite]').text()).toBe('Searching')
   await wrapper.setProps({ current: null, ended: message() })
-  expect(wrapper.text()).toContain('Fifteen .')
+  expect(wrapper.text()).toBe('Answer complete: Fifteen.')
+  await wrapper.setProps({ ended: message({ outcome: 'partly' }) })
+  expect(wrapper.text()).toBe('Answer complete; not everything in it is borne out by its sources: Fifteen.')
+  await wrapper.setProps({ ended: message({ text: 'It is $a+b$:\n\n$$\nd = \\lfloor x \\rfloor\n$$\n\n```python\nprint(1)\n```\n\n```mermaid\ngraph LR\n```\n\nThat costs $5 or $6.' }) })
+  expect(wrapper.text()).toBe('Answer complete: It is (formula) : (formula) (code) Diagram That costs 5 or 6.')
 })
 
 it('an unchanged block is not drawn again while the text grows', async () => {

@@ -2,6 +2,7 @@ import type { App } from 'vue'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { useAttachments } from '@/composables/useAttachments'
 import { useChatOptions } from '@/composables/useChatOptions'
+import { beginChat } from '@/storage/fresh'
 import { ok, refuse, serve, signIn, within } from '../support'
 import { catchUploads } from '../uploads'
 
@@ -53,6 +54,14 @@ it('tells why a file was refused', async () => {
   expect(files.items.value).toEqual([])
 })
 
+it('asks nobody for the files of a conversation that was just begun', async () => {
+  const calls = serve({})
+  beginChat('s')
+  const files = await open()
+  await files.start()
+  expect(calls).toEqual([])
+})
+
 it('is content with a conversation that nobody knows yet', async () => {
   serve({ 'GET /session/files': () => refuse(404) })
   const files = await open()
@@ -74,6 +83,16 @@ it('keeps what the drawer sets with the session, and only that', async () => {
   options.set({ model_name: undefined })
   await options.save('How many days?')
   expect(bodies).toEqual([{ session_id: 's', session_name: 'How many days?', mode: 'Knowledge', param: { knowledge_base_name: 'hr', temperature: 0.2 } }])
+  // Named after a file that was attached first: the first question is the better name.
+  await options.save('Of how many days?', ['How many days? a long list.pdf'])
+  await options.save('And how many nights?')
+  expect(bodies.slice(1).map(body => (body as { session_name: string }).session_name)).toEqual(['Of how many days?', 'Of how many days?'])
   options.reset()
   expect(options.options.value).toEqual({ knowledge_base_name: 'hr' })
+  // Where else to look is for questions to a knowledge base, and stays when that is another one.
+  options.set({ other_knowledge_bases: ['*'] })
+  options.choose('it')
+  expect(options.asked.value).toEqual({ knowledge_base_name: 'it', other_knowledge_bases: ['*'] })
+  options.choose('')
+  expect(options.asked.value).toEqual({})
 })

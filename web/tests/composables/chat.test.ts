@@ -1,19 +1,10 @@
 import type { App } from 'vue'
+import { createPinia, setActivePinia } from 'pinia'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { useChat } from '@/composables/useChat'
-import { useOutbox } from '@/composables/useOutbox'
+import { beginChat } from '@/storage/fresh'
 import { dropLetter, lettersOf } from '@/storage/outbox'
-import { cutOff, ok, refuse, serve, signIn, within } from '../support'
-
-const frame = (event: string, data: object, id?: number) => `event: ${event}\n${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`
-function answer(text: string) {
-  return () => new Response([
-    frame('status', { stage: 'reading', count: 3 }),
-    frame('sources', { hits: [{ number: 1, text: 'p' }] }),
-    frame('delta', { text }, text.length),
-    frame('finished', { message_id: 'm', outcome: 'answered', follow_ups: ['And?'] }),
-  ].join(''))
-}
+import { answer, cutOff, frame, ok, refuse, serve, signIn, within } from '../support'
 
 let app: App
 
@@ -45,24 +36,6 @@ describe('a conversation', () => {
     expect(chat.current.value).toBeNull()
   })
 
-  it('keeps a question that was written offline, and sends it exactly once, under one id', async () => {
-    const ids: unknown[] = []
-    serve({ 'POST /chat/answers': cutOff })
-    const chat = await open()
-    await chat.ask('Hi?')
-    expect(chat.messages.value[0]).toMatchObject({ state: 'queued', isLost: true })
-    expect(await lettersOf('c/u1')).toHaveLength(1)
-    const accept = (body: Record<string, unknown>) => {
-      ids.push(body.message_id)
-      return ok({ state: 'writing' }, 202)
-    }
-    serve({ 'POST /chat/answers': accept, 'GET /chat/answers': answer('Hello') })
-    await Promise.all([useOutbox().flush(), useOutbox().flush()])
-    await vi.waitFor(() => expect(chat.messages.value[0]?.state).toBe('done'))
-    expect(ids).toEqual([chat.messages.value[0]?.id])
-    expect(await lettersOf('c/u1')).toEqual([])
-  })
-
   it('shows after a reload what still waits, and what is being written', async () => {
     serve({ 'POST /chat/answers': cutOff })
     await (await open()).ask('Second?')
@@ -88,34 +61,6 @@ describe('a conversation', () => {
     expect(await lettersOf('c/u1')).toEqual([])
   })
 
-  it('keeps the question when the login has expired', async () => {
-    serve({ 'POST /chat/answers': () => refuse(401) })
-    const chat = await open()
-    await chat.ask('Hi?')
-    expect(await lettersOf('c/u1')).toHaveLength(1)
-    expect(chat.messages.value[0]?.state).toBe('queued')
-  })
-
-  it('sends nobody else\'s questions', async () => {
-    serve({ 'POST /chat/answers': cutOff })
-    await (await open()).ask('Hi?')
-    app.unmount()
-    signIn('u2')
-    const calls = serve({ 'POST /chat/answers': () => ok({ state: 'writing' }, 202) })
-    await open()
-    await useOutbox().flush()
-    expect(calls).toEqual([])
-  })
-
-  it('gives a question back that was not sent yet', async () => {
-    serve({ 'POST /chat/answers': cutOff })
-    const chat = await open()
-    await chat.ask('Hi?')
-    expect(await chat.stop(chat.messages.value[0]!)).toBe('Hi?')
-    expect(chat.messages.value).toEqual([])
-    expect(await lettersOf('c/u1')).toEqual([])
-  })
-
   it('stops, and answers again in place', async () => {
     const bodies: unknown[] = []
     serve({
@@ -131,6 +76,40 @@ describe('a conversation', () => {
     await chat.regenerate(chat.messages.value[0]!)
     await vi.waitFor(() => expect(bodies).toEqual([false, true]))
     expect(chat.messages.value).toHaveLength(1)
+  })
+
+  it('says whether it is new, and does not bring a deleted one back', async () => {
+    const told: unknown[] = []
+    let isGone = false
+    serve({
+      'POST /chat/answers': (body) => {
+        told.push(body.session_is_new)
+        return isGone ? Response.json({ code: 404, msg: 'no', error: { code: 'session_not_found' } }, { status: 404 }) : ok({ state: 'writing' }, 202)
+      },
+      'GET /chat/answers': answer('Hello'),
+    })
+    beginChat('s1')
+    const chat = await open()
+    await chat.ask('Hi?')
+    await chat.ask('And?')
+    isGone = true
+    await chat.ask('Still there?')
+    expect(told).toEqual([true, false, false])
+    await vi.waitFor(() => expect(chat.messages.value[2]).toMatchObject({ state: 'failed' }))
+    expect(chat.messages.value[2]?.problem).toContain('deleted elsewhere')
+    expect(await lettersOf('c/u1')).toEqual([])
+  })
+
+  it.each([['user', 'tell your administrator'], ['manager', 'check base_url']])('tells a %s of a failed model what is of use to them', async (role, words) => {
+    sessionStorage.setItem('caller', JSON.stringify({ client_id: 'c', user_id: 'u1', username: 'Ann', role }))
+    setActivePinia(createPinia())
+    serve({
+      'POST /chat/answers': () => ok({ state: 'writing' }, 202),
+      'GET /chat/answers': () => new Response(frame('failed', { error: { code: 'upstream_unreachable', message: 'check base_url' } })),
+    })
+    const chat = await open()
+    await chat.ask('Hi?')
+    await vi.waitFor(() => expect(chat.messages.value[0]?.problem).toContain(words))
   })
 
   it('puts older messages before the others', async () => {

@@ -1,11 +1,14 @@
 import type { App } from 'vue'
-import { flushPromises } from '@vue/test-utils'
+import type { Doc } from '@/manage/useDocuments'
+import { flushPromises, mount } from '@vue/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { filesOf } from '@/manage/dropped'
-import { sizeOf } from '@/manage/sizes'
+import { loadArea } from '@/i18n'
+import DocumentRow from '@/manage/DocumentRow.vue'
+import UploadRow from '@/manage/UploadRow.vue'
 import { useDocuments } from '@/manage/useDocuments'
 import { useUploads } from '@/manage/useUploads'
-import { ok, serve, signIn, within } from '../support'
+import { useSwitchesStore } from '@/stores/switches'
+import { ok, plugins, serve, signIn, within } from '../support'
 import { catchUploads } from '../uploads'
 
 let app: App
@@ -49,6 +52,29 @@ describe('uploads', () => {
     sent[1]!.answer(200, { data: { failed_files: { a: 'Damaged' }, documents: [] } })
     await flushPromises()
     expect(uploads.items.value[0]).toMatchObject({ state: 'refused', reason: 'Damaged', isTaken: false })
+    const row = mount(UploadRow, { props: { item: uploads.items.value[0]! }, global: { plugins: [...await plugins()] } })
+    expect(row.find('.retry').exists()).toBe(false)
+  })
+
+  it('may be tried once more where the file is not at fault', async () => {
+    const sent = catchUploads()
+    const uploads = await open()
+    uploads.add([file('a')])
+    sent[0]!.answer(503, { msg: 'Full', error: { code: 'busy' } })
+    await flushPromises()
+    const row = mount(UploadRow, { props: { item: uploads.items.value[0]! }, global: { plugins: [...await plugins()] } })
+    await row.get('.retry').trigger('click')
+    expect(row.emitted('retry')).toEqual([[false]])
+  })
+
+  it('are not begun for what is known to be too large', async () => {
+    const sent = catchUploads()
+    const uploads = await open()
+    useSwitchesStore().switches.max_file_size = 3 * 1024 ** 2
+    uploads.add([Object.defineProperty(file('a'), 'size', { value: 4e6 }), Object.defineProperty(file('c'), 'size', { value: 5e6 }), file('b')])
+    await flushPromises()
+    expect(sent.map(one => (one.form.get('files') as File).name)).toEqual(['b'])
+    expect(uploads.items.value[0]).toMatchObject({ state: 'refused', reason: 'The file is larger than 3 MB' })
   })
 
   it('are broken off when nobody wants them any more', async () => {
@@ -67,14 +93,14 @@ it('documents are looked at until they are read, and their knowledge base counts
   const row = () => ({ document_id: 'd', file_name: 'a', state: states.shift() ?? 'ready', size: 1, chunks: 2, create_time: '' })
   const calls = serve({
     'GET /knowledge_base/documents': () => ok({ items: [row()], total: 1 }),
-    'GET /jobs': () => ok({ items: [{ document_id: 'd', percent: 60 }, { document_id: 'd', percent: 10 }], total: 2 }),
+    'GET /jobs': () => ok({ items: [{ document_id: 'd', state: 'running', percent: 60 }, { document_id: 'd', state: 'failed', percent: 10 }], total: 2 }),
   })
   const onDone = vi.fn()
   const mounted = await within(() => useDocuments('hr', onDone))
   app = mounted.app
   vi.useFakeTimers()
   await mounted.result.refresh()
-  expect(mounted.result.items.value[0]).toMatchObject({ state: 'parsing', percent: 60 })
+  expect(mounted.result.items.value[0]).toMatchObject({ state: 'parsing', job: { percent: 60 } })
   await vi.advanceTimersByTimeAsync(10_000)
   expect(mounted.result.items.value[0]?.state).toBe('ready')
   expect(onDone).toHaveBeenCalledOnce()
@@ -83,15 +109,29 @@ it('documents are looked at until they are read, and their knowledge base counts
   expect(calls).toHaveLength(before)
 })
 
-it('what is dropped brings along what is in its folders, and nothing that systems hide', async () => {
-  const entry = (name: string) => ({ isFile: true, file: (done: (file: File) => void) => done(file(name)) })
-  const parts = [[entry('a.txt'), entry('.DS_Store')], [entry('b.txt')], []]
-  const folder = { isFile: false, createReader: () => ({ readEntries: (done: (entries: unknown[]) => void) => done(parts.shift()!) }) }
-  const dropped = { items: [{ webkitGetAsEntry: () => folder }], files: [] }
-  expect((await filesOf(dropped as unknown as DataTransfer)).map(one => one.name)).toEqual(['a.txt', 'b.txt'])
-  expect((await filesOf({ items: [], files: [file('c')] } as unknown as DataTransfer)).map(one => one.name)).toEqual(['c'])
+it('documents that have come are counted before they are read', async () => {
+  let count = 1
+  serve({
+    'GET /knowledge_base/documents': () => ok({ items: Array.from({ length: count }, (_, id) => ({ document_id: `${id}`, file_name: `${id}`, state: 'parsing', size: 1, chunks: 0, create_time: '' })), total: count }),
+    'GET /jobs': () => ok({ items: [], total: 0 }),
+  })
+  const onDone = vi.fn()
+  const mounted = await within(() => useDocuments('hr', onDone))
+  app = mounted.app
+  await mounted.result.refresh()
+  expect(onDone).not.toHaveBeenCalled()
+  count = 3
+  await mounted.result.refresh()
+  expect(onDone).toHaveBeenCalledOnce()
 })
 
-it('sizes are told in few figures', () => {
-  expect([0, 999, 1500, 12_345_678].map(bytes => sizeOf(bytes, 'en'))).toEqual(['0 byte', '999 byte', '1.5 kB', '12 MB'])
+it('a document that failed says why over the whole width; one that is read, how far it is', async () => {
+  const item = { document_id: 'd', file_name: 'a.pdf', state: 'failed', size: 1, chunks: 0, create_time: '2026-01-01T00:00:00Z', reason: 'The file is damaged', percent: 0, tags: [], properties: {}, visible_to: null, warnings: [], found_by: [] } as unknown as Doc
+  const global = { plugins: [...await plugins()] }
+  await Promise.all(['manage', 'ingest'].map(loadArea))
+  const row = mount(DocumentRow, { props: { item }, global })
+  expect(row.get('.reason').text()).toBe('The file is damaged')
+  expect(row.get('.words').text()).not.toContain('damaged')
+  await row.setProps({ item: { ...item, state: 'embedding', reason: null, job: { stage: 'embedding', percent: 99 } as Doc['job'] } })
+  expect(row.get('.meta').text()).toMatch(/ 99%$/)
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Blocks } from '@/markdown/blocks'
+import { makeParser } from '@/markdown/parser'
 import { sanitise } from '@/markdown/sanitise'
 
 function show(text: string): HTMLElement {
@@ -37,6 +38,23 @@ describe('what an answer may do', () => {
     expect(link?.target).toBe('_blank')
   })
 
+  it('makes no link of an address that hides its host behind a name', () => {
+    for (const text of ['<https://bank.com@evil.example/y>', 'https://bank.com@evil.example/y', '[bank](https://bank.com:443@evil.example/)'])
+      expect(show(text).querySelector('a')?.href ?? '').not.toContain('evil')
+    expect(show('<https://bank.com/@you>').querySelector('a')?.textContent).toBe('https://bank.com/@you')
+  })
+
+  it('takes no longer for formulas that never end than for words', () => {
+    const blocks = ['$$ a\n\n', '\\[ a\n\n', '> $$ a\n\n', 'x\\(', '$$$ a ']
+    for (const block of blocks) {
+      const text = block.repeat(20_000)
+      const begun = performance.now()
+      makeParser().render(text, { sources: 0 })
+      expect(performance.now() - begun, block).toBeLessThan(5000)
+    }
+    expect(show('> $$\n\n$$\na\n$$').querySelector('.display')?.getAttribute('data-tex')).toBe('a')
+  }, 30_000)
+
   it('never loads an image: it is a link with its host', () => {
     const place = show('![chart](https://tracker.example/p.png)')
     expect(place.querySelector('img')).toBeNull()
@@ -51,7 +69,7 @@ describe('what an answer may do', () => {
   it('keeps a full stop with the citation before it', () => {
     const place = show('Fifteen days [1]. More')
     expect(place.querySelector('.glued')?.textContent).toBe('1.')
-    expect(place.textContent?.replace(/\u2060/g, '').trim()).toBe('Fifteen days 1. More')
+    expect(place.textContent?.replace(/\u2060/g, '').trim()).toBe('Fifteen days1. More')
   })
 
   it('makes no formula of prices', () => {

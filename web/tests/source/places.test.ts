@@ -48,6 +48,10 @@ describe('a passage as it is read', () => {
     ])
   })
 
+  it('has quotations without their signs', () => {
+    expect(plain('前文。\n> 引用的话\n> > 第二行\n\n后文。')).toEqual([['text', '前文。'], ['quote', '引用的话\n第二行'], ['text', '后文。']])
+  })
+
   it('keeps its marks within them', () => {
     const [table] = layOut('| 😀满 | 5 |', [[3, 4]])
     expect(table).toMatchObject({ rows: [[[{ text: '😀', isMarked: false }, { text: '满', isMarked: true }], [{ text: '5', isMarked: false }]]] })

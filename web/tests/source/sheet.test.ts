@@ -33,6 +33,12 @@ it('shows the passage of today with what was quoted, its place and its neighbour
   expect(wrapper.get('.neighbour').text()).toBe('Before it.')
 })
 
+it('says at what time of a recording it is said', async () => {
+  serve({ 'GET /chat/answers/m/sources/1': () => ok({ ...today, file_name: 'talk.srt', anchor: { time: '00:01:04–00:02:00' } }) })
+  const wrapper = await show()
+  expect(wrapper.findAll('.parts li').map(part => part.text())).toContain('00:01:04–00:02:00')
+})
+
 it('goes on to the next one, which may be a page of the web', async () => {
   serve({ 'GET /chat/answers/m/sources/1': () => ok(today) })
   const wrapper = await show()
@@ -47,6 +53,17 @@ it('says that a passage is gone, and offers no file then', async () => {
   const wrapper = await show()
   expect(wrapper.get('.gone').text()).toContain('changed or deleted')
   expect(wrapper.find('button.primary').exists()).toBe(false)
+})
+
+it('says which sentence it does not bear out, and why', async () => {
+  serve({ 'GET /chat/answers/m/sources/1': () => ok(today) })
+  const wrapper = await show()
+  expect(wrapper.find('.doubts').exists()).toBe(false)
+  const check = { start: 0, end: 5, numbers: [1], verified: false }
+  await wrapper.setProps({ message: { ...message, text: 'r **x** [1]', checks: [{ ...check, end: 11, reason: 'number' }, { ...check, numbers: [2], reason: 'name' }] } })
+  expect(wrapper.get('.doubts').text()).toBe('A number in this sentence is not in the passage: r x')
+  await wrapper.setProps({ message: { ...message, checks: [{ ...check, reason: 'language' }] } })
+  expect(wrapper.get('.doubts .neutral').text()).toContain('another language')
 })
 
 it('keeps what was shown when the server cannot be asked', async () => {

@@ -5,6 +5,12 @@ export default {
   slide: 'Slide {n}',
   row: 'Row {n}',
   gone: 'This was changed or deleted since; below is what it said then',
+  lacks: {
+    number: 'A number in this sentence is not in the passage:',
+    name: 'A name in this sentence is not in the passage:',
+    overlap: 'Most of what this sentence says is not in the passage:',
+    language: 'The passage is in another language; this sentence could not be checked:',
+  },
   before: 'What comes before',
   after: 'What comes after',
   previous: 'Previous source',
@@ -24,4 +30,7 @@ export default {
   rows: 'Rows {from}–{to} of {of}',
   table: 'Table',
   text: 'Text of the file',
+  asRead: 'The words of the file, without its layout.',
+  larger: 'Larger',
+  smaller: 'Smaller',
 }

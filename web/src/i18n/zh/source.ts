@@ -5,6 +5,12 @@ export default {
   slide: '第 {n} 张幻灯片',
   row: '第 {n} 行',
   gone: '这份资料已更新或删除，下面是当时的内容',
+  lacks: {
+    number: '这句话里的数字没有出现在这段资料里：',
+    name: '这句话里的名称没有出现在这段资料里：',
+    overlap: '这句话的内容大多没有出现在这段资料里：',
+    language: '资料是另一种语言，这句话无法自动核对：',
+  },
   before: '展开上文',
   after: '展开下文',
   previous: '上一条出处',
@@ -24,4 +30,7 @@ export default {
   rows: '共 {of} 行，显示第 {from}–{to} 行',
   table: '表格内容',
   text: '文件内容',
+  asRead: '这是从文件里读出的文字，没有原来的版式。',
+  larger: '放大',
+  smaller: '缩小',
 }

@@ -1,0 +1,1 @@
+"""What is left after any single fault, and after a kill at any moment."""

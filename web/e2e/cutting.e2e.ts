@@ -1,0 +1,72 @@
+import { Buffer } from 'node:buffer'
+import { expect, it } from 'vitest'
+import { caller } from './base'
+import { useBrowser } from './support'
+
+const { enter } = useBrowser()
+const HANDBOOK = '# 年假\n\n员工每年有十天年假，用不完的可以留到第二年三月。\n\n# 病假\n\n病假要有医院证明，三天以内由组长批准。\n\n# 事假\n\n事假提前一天申请。\n'
+
+it('a file is seen as it would be cut, is sent so, and its passages are changed one by one', async () => {
+  const { makeBase, dropBase, call } = await caller()
+  const base = await makeBase('切分', { '别的.txt': '一句话。' })
+  const page = await enter('editor', {}, `manage/${base}`)
+  const sheet = page.getByRole('dialog')
+  await page.locator('.zone input[type=file]').last().setInputFiles({ name: '手册.md', mimeType: 'text/markdown', buffer: Buffer.from(HANDBOOK) })
+  await sheet.getByText('按标题', { exact: false }).first().click()
+  await sheet.getByRole('button', { name: '看看切分结果' }).click()
+  await sheet.getByText('会切成 3 段').waitFor()
+  await sheet.getByRole('button', { name: '换一种切法' }).click()
+  await sheet.getByText('整篇不切').click()
+  await sheet.getByRole('button', { name: '看看切分结果' }).click()
+  await sheet.getByText('会切成 1 段').waitFor()
+  await sheet.getByRole('button', { name: '返回' }).click()
+  await sheet.getByText('按标题', { exact: false }).first().click()
+  await sheet.getByRole('button', { name: '这样上传' }).click()
+  await sheet.waitFor({ state: 'hidden' })
+  const row = page.locator('.row', { hasText: '手册.md' })
+  await row.getByText('3 段').waitFor({ timeout: 30_000 })
+
+  await row.getByRole('button', { name: '手册.md', exact: true }).click()
+  await sheet.getByRole('link', { name: '段落' }).click()
+  await page.getByText('共 3 段').waitFor()
+  await page.getByRole('button', { name: '修改第 1 段' }).click()
+  await sheet.locator('textarea').fill('年假：员工每年有一百天年假。')
+  await sheet.getByRole('button', { name: '保存' }).click()
+  await sheet.waitFor({ state: 'hidden' })
+  await page.locator('.chunk').first().getByText('改过').waitFor()
+  await page.getByRole('button', { name: '在第 3 段之后添加' }).click()
+  await sheet.locator('textarea').fill('婚假有十五天。')
+  await sheet.getByRole('button', { name: '保存' }).click()
+  await page.locator('.chunk').last().getByText('后加的').waitFor()
+  await page.getByRole('button', { name: /停用.*第 2 段/ }).click()
+  await page.getByText('已停用，不参与检索').waitFor()
+  await page.getByRole('button', { name: '删除第 3 段' }).click()
+  await sheet.getByRole('button', { name: '删除' }).click()
+  await page.getByText('共 3 段').waitFor()
+  await page.getByRole('searchbox').fill('婚假')
+  await page.getByText('找到 1 段').waitFor()
+
+  // What is searched is what stands there now.
+  const search = async (query: string) => (await call('/knowledge_base/explain', { knowledge_base_name: base, query, top_k: 3 }) as { hits: { text: string }[] }).hits.map(hit => hit.text).join('\n')
+  expect(await search('年假有几天')).toContain('一百天')
+  expect(await search('病假要医院证明吗')).not.toContain('医院证明')
+  await dropBase(base)
+}, 90_000)
+
+it('a knowledge base cuts in another way from now on, and what is there is cut anew', async () => {
+  const { makeBase, dropBase } = await caller()
+  const base = await makeBase('默认切法', { '手册.md': HANDBOOK })
+  const page = await enter('editor', { desktop: true }, `manage/${base}/about`)
+  const sheet = page.getByRole('dialog')
+  await page.getByText(/按长度 · 每段最多几字 \d+/).waitFor()
+  await page.getByRole('button', { name: '更改切法' }).click()
+  await sheet.getByText('按标题', { exact: false }).first().click()
+  await sheet.getByRole('button', { name: '看看切分结果' }).click()
+  await sheet.getByText('会切成 3 段').waitFor()
+  await sheet.getByRole('button', { name: '设为默认' }).click()
+  await page.getByRole('button', { name: '全部重新处理' }).click()
+  await page.getByText(/按标题 · 每段最多几字/).waitFor()
+  await page.getByRole('link', { name: '文件' }).click()
+  await page.locator('.row', { hasText: '手册.md' }).getByText('3 段').waitFor({ timeout: 30_000 })
+  await dropBase(base)
+}, 60_000)
