@@ -10,7 +10,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from bench.report import Figure, show
 from bench.stage import CALLER, stage
-from server.kb.embedding import embedded_text
+from server.kb.embedding import content_of
 from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
 from server.kb.splitters import Passage
@@ -73,7 +73,9 @@ async def _contents(services) -> list[str]:  # type: ignore[no-untyped-def]  # n
         rows = await session.execute(
             select(Chunk, Document.file_name).join(Document, Document.id == Chunk.document_id)
         )
-        return [embedded_text(name, Passage(chunk.text, chunk.anchor)) for chunk, name in rows]
+        return [
+            content_of(name, Passage(chunk.text, chunk.anchor), is_plain=True).text for chunk, name in rows
+        ]
 
 
 async def _parsing() -> list[Figure]:

@@ -22,7 +22,7 @@ from evals.datasets import embed_passages, embed_questions
 from evals.ranking import Ranking
 from server.core.chinese import fold
 from server.kb.anchors import describe_context
-from server.kb.embedding import embedded_text
+from server.kb.embedding import content_of
 from server.kb.loaders import load
 from server.kb.loaders.base import LoadLimits
 from server.kb.splitters import Chunking, split
@@ -97,7 +97,7 @@ def _passages() -> Iterator[tuple[str, str, str]]:
         if path.name != "questions.csv":
             for passage in split(load(path, path.suffix, LoadLimits()), CHUNKING):
                 context = describe_context(path.name, passage.anchor)
-                yield passage.text, context, embedded_text(path.name, passage)
+                yield passage.text, context, content_of(path.name, passage, is_plain=True).text
 
 
 def ask(case: Case) -> Outcome:

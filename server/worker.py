@@ -11,7 +11,6 @@ from server.core.settings import Settings
 from server.evaluation.asking import Asking
 from server.evaluation.runner import Runner
 from server.kb.ingest import Ingest
-from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
 from server.kb.rebuild import Rebuilds
 from server.kb.reconcile import Reconciling
@@ -27,15 +26,7 @@ log = logging.getLogger(__name__)
 async def open_worker(services: Services) -> AsyncIterator[Worker]:
     """A worker over the services, with a parser of its own."""
     settings = services.settings.ingest
-    limits = LoadLimits(
-        settings.max_pages, settings.max_chars, settings.max_unpacked_size, settings.max_ocr_pages
-    )
-    parser = Parser(
-        limits,
-        timeout=settings.parse_timeout,
-        memory=settings.parse_memory,
-        page_timeout=settings.ocr_page_timeout,
-    )
+    parser = Parser.of(settings)
     keep = services.settings.kb.keep_versions
     ingest = Ingest(services.database, services.files, parser, services.embedders, services.runtime, keep)
     try:

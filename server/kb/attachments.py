@@ -106,8 +106,7 @@ class Attachments:
             rows = [document, *(row for row in versions.values() if row.id != document.id)]
             await repository.delete_documents(session, [row.id for row in rows])
             await repository.bump_generation(session, document.kb_id)
-        for row in rows:
-            await self._lanes.run("io", self._files.remove_everywhere, row.kb_id, row.id, row.suffix)
+        await self._lanes.run("io", self._files.remove_documents, rows)
 
     async def content(self, session_id: str, document_id: str, *, preview: bool) -> Content:
         """The bytes of a file as they came. Raises DocumentNotFound."""

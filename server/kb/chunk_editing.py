@@ -39,7 +39,7 @@ from server.kb.chunk_change import (
 )
 from server.kb.damage import read_or_none, repair
 from server.kb.embedders import Embedders
-from server.kb.embedding import embedded_text
+from server.kb.embedding import Content, content_of
 from server.kb.files import FileStore, name_key
 from server.kb.ingest import chunk_row
 from server.kb.lexicon import DocumentTerms
@@ -81,10 +81,12 @@ class _Target:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What was made ready for the commit. `terms` None: the document cannot be found by words yet, and is indexed later."""
+    """What was made ready for the commit. `content` None: the passage goes. `terms` None: the document cannot be found by words
+    yet, and is indexed later."""
 
     segment: Path
     sha256: str
+    content: Content | None
     terms: DocumentTerms | None
     tokens: str | None
 
@@ -186,14 +188,19 @@ class ChunkEditing:
         self, caller: Principal, seen: Seen, change: Change, known: dict[str, Vectors]
     ) -> Chunk | None:
         """Write the segment, then the one commit. None when somebody else has changed the file meanwhile."""
-        kb, document = seen.kb, seen.document
-        vectors = await self._vectors(seen, change, known)
+        kb, document, piece = seen.kb, seen.document, change.piece
+        content = (
+            None if piece is None else content_of(document.file_name, piece.passage, is_plain=kb.is_plain)
+        )
+        vectors = await self._vectors(seen, change, content, known)
         name = f"{document.id}.{secrets.token_hex(4)}.npy"
         segment = self._files.segment_path(kb.id, kb.embed_model, name)
         try:
             sha256 = await self._lanes.run("io", write_segment, segment, vectors)
             terms, tokens = await self._lanes.run("io", recounted, seen, change)
-            made = await self._publish(caller, seen, change, _Written(segment, sha256, terms, tokens))
+            made = await self._publish(
+                caller, seen, change, _Written(segment, sha256, content, terms, tokens)
+            )
         except Exception:
             # Whatever it was, no row knows the file. Not so when it is cancelled: it may be committed just then.
             await self._lanes.run("io", segment.unlink, True)
@@ -205,12 +212,13 @@ class ChunkEditing:
             return None
         chunk, stale = made
         await self._lanes.run("io", self._files.remove_segments, kb.id, kb.embed_model, document.id, name)
-        for row in stale:
-            await self._lanes.run("io", self._files.remove_everywhere, kb.id, row.id, row.suffix)
+        await self._lanes.run("io", self._files.remove_documents, stale)
         log.info("passage changed", extra={"document": document.id, "kb": kb.id})
         return chunk
 
-    async def _vectors(self, seen: Seen, change: Change, known: dict[str, Vectors]) -> Vectors:
+    async def _vectors(
+        self, seen: Seen, change: Change, content: Content | None, known: dict[str, Vectors]
+    ) -> Vectors:
         kb, document, piece = seen.kb, seen.document, change.piece
         ids = [chunk_id for chunk_id, enabled in seen.places if enabled]
         segment = ReadySegment(document.id, document.segment or "", document.segment_sha256 or "", ids)
@@ -224,20 +232,15 @@ class ChunkEditing:
             raise Busy(_DAMAGED, retry_after=5)
         row = row_of(seen, change)
         fresh = None
-        if piece is not None and piece.enabled:
-            content = embedded_text(document.file_name, piece.passage, is_plain=kb.is_plain)
+        if piece is not None and piece.enabled and content is not None:
             gone = change.gone
-            if (
-                gone is not None
-                and gone.enabled
-                and gone.content_hash == chunk_row(kb, document, piece)["content_hash"]
-            ):
+            if gone is not None and gone.enabled and gone.content_hash == content.hash:
                 fresh = vectors[row]
             else:
-                if content not in known:
+                if content.text not in known:
                     embedder = await self._embedders.of(kb)
-                    known[content] = (await self._embedders.embed_passages(embedder, [content]))[0]
-                fresh = known[content]
+                    known[content.text] = (await self._embedders.embed_passages(embedder, [content.text]))[0]
+                fresh = known[content.text]
         return exchange_row(vectors, change, row, fresh)
 
     async def _publish(
@@ -257,8 +260,8 @@ class ChunkEditing:
             await repository.delete_documents(session, [row.id for row in stale])
             piece = change.piece
             fresh: dict[str, Any] | None = None
-            if piece is not None:
-                fresh = chunk_row(kb, document, piece) | {"tokens": written.tokens}
+            if piece is not None and written.content is not None:
+                fresh = chunk_row(document, piece, written.content.hash) | {"tokens": written.tokens}
             gone = change.gone
             made = await chunk_edit_repository.exchange(
                 session, document.id, change.position, gone.id if gone else None, fresh

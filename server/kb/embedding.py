@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,13 @@ _REMOTE_BATCH_CHARS = 8000
 Progress = Callable[[int, int], Awaitable[None]]
 
 
+class Content(NamedTuple):
+    """What the model reads of a passage, and the hash by which its vector is found again."""
+
+    text: str
+    hash: str
+
+
 class Embedding:
     """Makes them, for any knowledge base."""
 
@@ -39,8 +47,7 @@ class Embedding:
     async def embed(
         self,
         kb: KnowledgeBase,
-        file_name: str,
-        passages: Sequence[Passage],
+        contents: Sequence[Content],
         progress: Progress,
         *,
         rebuild: bool = False,
@@ -50,26 +57,22 @@ class Embedding:
         `rebuild`: under the model that the knowledge base changes over to. Raises EmbeddingUnavailable, and what `progress` raises.
         """
         embedder = await self._embedders.of(kb)
-        contents = [embedded_text(file_name, passage, is_plain=kb.is_plain) for passage in passages]
-        hashes = [content_hash(content) for content in contents]
-        vectors = await self._copy_known(kb, hashes, rebuild=rebuild)
-        missing = {h: content for h, content in zip(hashes, contents, strict=True) if h not in vectors}
-        done = len(passages) - len(missing)
-        await progress(done, len(passages))
+        vectors = await self._copy_known(kb, {content.hash for content in contents}, rebuild=rebuild)
+        missing = {content.hash: content.text for content in contents if content.hash not in vectors}
+        done = len(contents) - len(missing)
+        await progress(done, len(contents))
         for batch in _batches(missing, _REMOTE_BATCH_CHARS if embedder.is_remote else _BATCH_CHARS):
             fresh = await self._embedders.embed_passages(embedder, [missing[h] for h in batch])
             vectors.update(zip(batch, fresh, strict=True))
             done += len(batch)
-            await progress(done, len(passages))
-        return np.stack([vectors[h] for h in hashes])
+            await progress(done, len(contents))
+        return np.stack([vectors[content.hash] for content in contents])
 
     async def _copy_known(
-        self, kb: KnowledgeBase, hashes: Sequence[str], *, rebuild: bool
+        self, kb: KnowledgeBase, hashes: Collection[str], *, rebuild: bool
     ) -> dict[str, NDArray[np.float32]]:
         async with self._database.read() as session:
-            known = await chunk_repository.find_known_vectors(
-                session, kb.id, sorted(set(hashes)), rebuild=rebuild
-            )
+            known = await chunk_repository.find_known_vectors(session, kb.id, sorted(hashes), rebuild=rebuild)
         return await self._lanes.run("io", self._read_known, kb, known) if known else {}
 
     def _read_known(self, kb: KnowledgeBase, known: dict[str, KnownVector]) -> dict[str, NDArray[np.float32]]:
@@ -89,15 +92,11 @@ class Embedding:
         return vectors
 
 
-def embedded_text(file_name: str, passage: Passage, *, is_plain: bool = True) -> str:
-    """What the model reads of a passage: where it stands and what it says, so that a short one keeps its subject."""
+def content_of(file_name: str, passage: Passage, *, is_plain: bool) -> Content:
+    """Of a passage: where it stands and what it says, so that a short one keeps its subject."""
     text = text_for_model(file_name, passage.anchor, passage.text)
-    return plain(text) if is_plain else text
-
-
-def content_hash(text: str) -> str:
-    """By this the vector of a text that was embedded is found again."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    text = plain(text) if is_plain else text
+    return Content(text, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def _batches(missing: dict[str, str], size: int) -> Iterator[list[str]]:

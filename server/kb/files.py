@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from typing import BinaryIO
 from server.core.durable import sync_folder
 from server.core.errors import BadKBName, BadRequest, StorageFull, TooLarge
 from server.core.i18n import Text
+from server.kb.models import Document
 from server.kb.segments import SegmentError, read_segment
 
 log = logging.getLogger(__name__)
@@ -175,14 +177,12 @@ class FileStore:
             return False
         return same
 
-    def remove_document(self, kb_id: str, model: str, document_id: str, suffix: str) -> None:
-        """Remove a document's files. It is invisible already: what cannot be removed is left to the sweep."""
-        remove_file(self.content_path(kb_id, document_id, suffix))
-        self.remove_segments(kb_id, model, document_id)
-
-    def remove_everywhere(self, kb_id: str, document_id: str, suffix: str) -> None:
-        """The same, whatever models its vectors are of."""
-        self.remove_document(kb_id, ANY_MODEL, document_id, suffix)
+    def remove_documents(self, documents: Iterable[Document]) -> None:
+        """Remove their files, whatever models their vectors are of. They are invisible already: what cannot be removed is left to
+        the sweep."""
+        for row in documents:
+            remove_file(self.content_path(row.kb_id, row.id, row.suffix))
+            self.remove_segments(row.kb_id, ANY_MODEL, row.id)
 
     def remove_segments(self, kb_id: str, model: str, document_id: str, keep: str | None = None) -> None:
         """Remove a document's vectors, of every attempt but the one whose segment is `keep`; beside that, another process may be

@@ -148,10 +148,8 @@ class History:
             newest = pending or live
             if newest is not None:
                 document.take_over(newest)
-            gone: list[Document] = []
-            if pending is not None:  # a replacement that could not be read
-                gone += await version_repository.give_way(session, pending, self._clock.now())
-                await session.flush()
+            # A replacement that could not be read.
+            gone = await version_repository.give_way(session, pending, self._clock.now())
             is_as_seen = document.segment is not None and document.segment == seen.segment
             if is_as_seen and is_intact:
                 gone += await self._make_room(session, live)
@@ -165,8 +163,7 @@ class History:
                     live = None
                 restored = await self._read_again(session, document, Slot.LIVE if live is None else Slot.NEXT)
             gone += await self._prune(session, document)
-        for row in gone:
-            await self._lanes.run("io", self._files.remove_everywhere, row.kb_id, row.id, row.suffix)
+        await self._lanes.run("io", self._files.remove_documents, gone)
         log.info("version restored", extra={"kb": kb.id, "document": document.id, "state": document.state})
         return restored
 
@@ -189,7 +186,7 @@ class History:
             if document.slot is not None:
                 refuse_while_in_work(file_name, [document])
             await repository.delete_documents(session, [document.id])
-        await self._lanes.run("io", self._files.remove_everywhere, kb.id, document.id, document.suffix)
+        await self._lanes.run("io", self._files.remove_documents, [document])
         log.info("version deleted", extra={"kb": kb.id, "document": document.id})
 
     async def _check(self, kb: KnowledgeBase, document: Document) -> bool:
@@ -210,14 +207,12 @@ class History:
         return True
 
     async def _make_room(self, session: AsyncSession, live: Document | None) -> list[Document]:
-        if live is None:
-            return []
-        # One that was taken out of search is a version all the same, one that could not be read is none.
-        if live.state in (DocumentState.READY, DocumentState.STORED) or live.ready_at is not None:
+        if (
+            live is not None and live.state == DocumentState.STORED
+        ):  # taken out of search: a version all the same
             await version_repository.archive(session, live, self._clock.now())
             return []
-        await repository.delete_documents(session, [live.id])
-        return [live]
+        return await version_repository.give_way(session, live, self._clock.now())
 
     async def _read_again(self, session: AsyncSession, document: Document, slot: Slot) -> Restored:
         document.slot, document.state, document.archived_at = slot, DocumentState.WAITING, None
@@ -242,8 +237,7 @@ class History:
                 async with self._database.write() as session:
                     await repository.bump_generation(session, kb_id)  # locks it, as whoever publishes
                     gone = await version_repository.prune(session, kb_id, key, keep)
-                for row in gone:
-                    await self._lanes.run("io", self._files.remove_everywhere, kb_id, row.id, row.suffix)
+                await self._lanes.run("io", self._files.remove_documents, gone)
                 count += len(gone)
 
 

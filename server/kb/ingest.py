@@ -9,6 +9,7 @@ whose vectors were lost keeps its passages, and whatever people did with them: t
 
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,12 +25,12 @@ from server.kb.chunk_methods import cut
 from server.kb.doing import Doing
 from server.kb.edits import Outcome, Piece, carry_over
 from server.kb.embedders import Embedders
-from server.kb.embedding import Embedding, Progress, content_hash, embedded_text
+from server.kb.embedding import Content, Embedding, Progress, content_of
 from server.kb.files import FileStore, remove_file
 from server.kb.lexicon import DocumentTerms, analyse
 from server.kb.loaders.base import LoadError
 from server.kb.loaders.errors import content_gone, nothing_enabled
-from server.kb.models import Document, DocumentState, JobKind, JobState, KnowledgeBase, Slot
+from server.kb.models import Chunk, Document, DocumentState, JobKind, JobState, KnowledgeBase, Slot
 from server.kb.parsing import Pages, Parser
 from server.kb.segments import write_segment
 from server.kb.splitters import Chunking, Passage
@@ -64,23 +65,25 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a document says: its passages, and either what the text index finds each enabled one by, with the counts of all, or
-    the ids under which they are stored already."""
+    """What a document says: its passages, what the model reads of each, and either what the text index finds each enabled one by,
+    with the counts of all, or the ids under which they are stored already."""
 
     pieces: list[Piece]
+    contents: list[Content]
     words: tuple[list[str], DocumentTerms] | None = None
     ids: list[int] | None = None
     # What became of people's changes.
     outcome: Outcome = field(default_factory=Outcome)
 
     @property
-    def searched(self) -> list[Passage]:
-        """The passages that are not switched off: one vector each."""
-        return [piece.passage for piece in self.pieces if piece.enabled]
+    def searched(self) -> list[Content]:
+        """Of the passages that are not switched off: one vector each."""
+        return [content for piece, content in zip(self.pieces, self.contents, strict=True) if piece.enabled]
 
     @property
     def chars(self) -> int:
-        return sum(len(passage.text) for passage in self.searched)
+        """Of the same passages."""
+        return sum(len(piece.passage.text) for piece in self.pieces if piece.enabled)
 
 
 class Ingest:
@@ -111,17 +114,14 @@ class Ingest:
         if read is None:
             await self._enter(work, DocumentState.PARSING)
             pieces, outcome = await self._carry_over(work, await self._passages(work, pages))
-            words = await self._analyse(work, [piece.passage for piece in pieces if piece.enabled])
-            read = Read(pieces, words, outcome=outcome)
+            read = await self._lanes.run("io", _understand, work, pieces, outcome)
         work.doing.read_all(read.chars, len(read.searched))
         if work.is_found_early and read.words is not None:
             await self._store(work, read)
         else:
             await self._enter(work, DocumentState.EMBEDDING)
         is_rebuild = document.slot == Slot.REBUILD
-        vectors = await self._embedding.embed(
-            kb, document.file_name, read.searched, progress, rebuild=is_rebuild
-        )
+        vectors = await self._embedding.embed(kb, read.searched, progress, rebuild=is_rebuild)
         work.doing.is_ending = True
         # A name that was never used: a worker that lost its lease must not write over its successor's file, and indexes
         # know by the name what they hold.
@@ -143,8 +143,7 @@ class Ingest:
         await self._lanes.run(
             "io", self._files.remove_segments, kb.id, kb.embed_model, document.id, segment.name
         )
-        for row in gone:
-            await self._lanes.run("io", self._files.remove_everywhere, kb.id, row.id, row.suffix)
+        await self._lanes.run("io", self._files.remove_documents, gone)
 
     async def _stored(self, work: Work) -> Read | None:
         """The passages that are there: an earlier try has stored them, or only their vectors were lost. None when there are none,
@@ -155,18 +154,10 @@ class Ingest:
             return None
         async with self._database.read() as session:
             chunks = await chunk_repository.list_chunks(session, document.id)
-        pieces = [
-            Piece(Passage(row.text, row.anchor, row.parent), row.enabled, row.origin, row.original)
-            for row in chunks
-        ]
-        read = Read(pieces, ids=[row.id for row in chunks])
+        read = await self._lanes.run("io", _recall, work, chunks)
         count = document.chunk_count + document.disabled_count
         is_whole = [row.position for row in chunks] == list(range(count))
-        is_as_read = all(
-            content_hash(embedded_text(document.file_name, piece.passage, is_plain=work.kb.is_plain))
-            == row.content_hash
-            for piece, row in zip(pieces, chunks, strict=True)
-        )
+        is_as_read = [content.hash for content in read.contents] == [row.content_hash for row in chunks]
         return read if read.searched and is_whole and is_as_read else None
 
     async def _passages(self, work: Work, pages: Pages | None) -> list[Passage]:
@@ -201,12 +192,6 @@ class Ingest:
             extra={"document": work.document.id, **told},
         )
         return pieces, outcome
-
-    async def _analyse(self, work: Work, passages: list[Passage]) -> tuple[list[str], DocumentTerms]:
-        """What the text index finds each passage by, and the counts of all."""
-        document = work.document
-        contents = [searched_text(document.file_name, passage.anchor, passage.text) for passage in passages]
-        return await self._lanes.run("io", analyse, work.kb.id, document.id, contents)
 
     async def _enter(self, work: Work, state: DocumentState) -> None:
         async with self._database.write() as session:
@@ -271,7 +256,7 @@ class Ingest:
         is_restored = document.ready_at is not None  # with people's changes of its own
         is_same = document.sha256 == replaced.sha256 and not read.outcome.lost_count and not is_restored
         if is_same and (document.custom_docs or replaced.custom_docs):
-            rows = self._rows(work, read)
+            rows = _rows(work, read)
             is_same = await version_repository.has_the_same_passages(session, replaced, rows)
         if is_same or work.kb.session_id is not None:
             await repository.delete_documents(session, [replaced.id])
@@ -289,7 +274,7 @@ class Ingest:
         document.findings = work.document.findings
         await session.flush()
         await repository.delete_chunks(session, [document.id])
-        await chunk_repository.add_chunks(session, self._rows(work, read))
+        await chunk_repository.add_chunks(session, _rows(work, read))
         await lexical_repository.set_terms(session, read.words[1])
 
     async def _keep(self, session: AsyncSession, work: Work, ids: list[int]) -> None:
@@ -300,21 +285,45 @@ class Ingest:
             # An index may still have the old ids, with the segment that is not read any more.
             await chunk_repository.renumber_chunks(session, work.document.id)
 
-    def _rows(self, work: Work, read: Read) -> list[dict[str, Any]]:
-        assert read.words is not None
-        tokens = iter(read.words[0])
-        return [
-            chunk_row(work.kb, work.document, piece)
-            | {"position": position, "tokens": next(tokens) if piece.enabled else None}
-            for position, piece in enumerate(read.pieces)
-        ]
+
+def _understand(work: Work, pieces: list[Piece], outcome: Outcome) -> Read:
+    """All of a document that takes reckoning, so that no transaction waits for it. Blocks."""
+    document = work.document
+    searched = [piece.passage for piece in pieces if piece.enabled]
+    found_by = [searched_text(document.file_name, passage.anchor, passage.text) for passage in searched]
+    words = analyse(work.kb.id, document.id, found_by)
+    return Read(pieces, _contents(work, pieces), words, outcome=outcome)
 
 
-def chunk_row(kb: KnowledgeBase, document: Document, piece: Piece) -> dict[str, Any]:
+def _recall(work: Work, chunks: Sequence[Chunk]) -> Read:
+    """The same of passages that are stored. Blocks."""
+    pieces = [
+        Piece(Passage(row.text, row.anchor, row.parent), row.enabled, row.origin, row.original)
+        for row in chunks
+    ]
+    return Read(pieces, _contents(work, pieces), ids=[row.id for row in chunks])
+
+
+def _contents(work: Work, pieces: Sequence[Piece]) -> list[Content]:
+    name, is_plain = work.document.file_name, work.kb.is_plain
+    return [content_of(name, piece.passage, is_plain=is_plain) for piece in pieces]
+
+
+def _rows(work: Work, read: Read) -> list[dict[str, Any]]:
+    assert read.words is not None
+    tokens = iter(read.words[0])
+    return [
+        chunk_row(work.document, piece, content.hash)
+        | {"position": position, "tokens": next(tokens) if piece.enabled else None}
+        for position, (piece, content) in enumerate(zip(read.pieces, read.contents, strict=True))
+    ]
+
+
+def chunk_row(document: Document, piece: Piece, content_hash: str) -> dict[str, Any]:
     """What the table has of a passage, but for its place and its tokens."""
     passage = piece.passage
     return {
-        "kb_id": kb.id,
+        "kb_id": document.kb_id,
         "document_id": document.id,
         "text": passage.text,
         "anchor": passage.anchor,
@@ -322,7 +331,7 @@ def chunk_row(kb: KnowledgeBase, document: Document, piece: Piece) -> dict[str, 
         "enabled": piece.enabled,
         "origin": piece.origin,
         "original": piece.original,
-        "content_hash": content_hash(embedded_text(document.file_name, passage, is_plain=kb.is_plain)),
+        "content_hash": content_hash,
     }
 
 

@@ -84,18 +84,17 @@ class Jobs:
             found = await _own(session, caller, job_id)
             if is_ours:
                 document = found.document
-                await repository.fail_document(session, document.id, CANCELLED, _CANCELLED.to_json())
-                await session.refresh(document)
                 if document.slot == Slot.NEXT:
-                    session.expunge(found.job)
+                    session.expunge(found.job)  # its row goes with the document's place
                     gone = await version_repository.give_way(session, document, self.clock.now())
-                    await session.flush()
                     session.expunge(document)
                     # As who cancelled it is told of it.
-                    document.state, document.error_code = DocumentState.FAILED, CANCELLED
-                    document.error_text = _CANCELLED.to_json()
-        for row in gone:
-            await self._lanes.run("io", self._files.remove_everywhere, kb_id, row.id, row.suffix)
+                    document.slot, document.state = None, DocumentState.FAILED
+                    document.error_code, document.error_text = CANCELLED, _CANCELLED.to_json()
+                else:
+                    await repository.fail_document(session, document.id, CANCELLED, _CANCELLED.to_json())
+                    await session.refresh(document)
+        await self._lanes.run("io", self._files.remove_documents, gone)
         if not is_ours and found.document.error_code != CANCELLED:
             raise _ended(found)
         return found

@@ -37,7 +37,7 @@ from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.custom import MAX_CHARS, MAX_PASSAGES
 from server.kb.custom import Passages as CustomPassages
 from server.kb.embedders import Embedders
-from server.kb.embedding import content_hash, embedded_text
+from server.kb.embedding import content_of
 from server.kb.file_types import check_type
 from server.kb.files import FileStore, check_kb_name, name_key
 from server.kb.label_schemas import LabelFields
@@ -361,7 +361,7 @@ class _Taking:
                 ) from None
             passage = Passage(row["text"], row["anchor"])
             row |= {"kb_id": self._kb.id, "document_id": document.id, "tokens": None}
-            row["content_hash"] = content_hash(embedded_text(document.file_name, passage))
+            row["content_hash"] = content_of(document.file_name, passage, is_plain=self._kb.is_plain).hash
             chars += len(row["text"])
             rows.append(row)
         # Passages repeat the ends of those before them.

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from langchain_core.documents import Document
 
+from server.core.settings import IngestSettings
 from server.kb.loaders.base import Findings, LoadError, LoadLimits
 from server.kb.loaders.errors import out_of_memory, parse_crashed, parse_timeout
 
@@ -109,6 +110,19 @@ class Parser:
         self._lock = asyncio.Lock()
         self._child: _Child | None = None
         self._endings: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of(cls, settings: IngestSettings, timeout: timedelta = timedelta.max) -> Self:
+        """As `[ingest]` bounds it, and `timeout` if that is less."""
+        limits = LoadLimits(
+            settings.max_pages, settings.max_chars, settings.max_unpacked_size, settings.max_ocr_pages
+        )
+        return cls(
+            limits,
+            timeout=min(settings.parse_timeout, timeout),
+            memory=settings.parse_memory,
+            page_timeout=settings.ocr_page_timeout,
+        )
 
     async def parse(self, path: Path, suffix: str) -> list[Document]:
         """Read a file, for its text alone. Raises LoadError."""

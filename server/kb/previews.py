@@ -29,7 +29,7 @@ from server.kb.chunk_methods import cut
 from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.file_types import check_type
 from server.kb.files import FileStore, check_file_name, name_key
-from server.kb.loaders.base import LoadError, LoadLimits
+from server.kb.loaders.base import LoadError
 from server.kb.loaders.errors import content_gone, no_text
 from server.kb.models import KnowledgeBase, Slot
 from server.kb.parsing import FOLDER_PREFIX, Parser
@@ -65,13 +65,7 @@ class Previews:
     def __init__(self, database: Database, files: FileStore, runtime: Runtime, settings: Settings) -> None:
         self._database, self._files, self._settings = database, files, settings
         self._lanes = runtime.lanes
-        ingest = settings.ingest
-        self._parser = Parser(
-            LoadLimits(ingest.max_pages, ingest.max_chars, ingest.max_unpacked_size, ingest.max_ocr_pages),
-            timeout=min(ingest.parse_timeout, timedelta(seconds=_SECONDS)),
-            memory=ingest.parse_memory,
-            page_timeout=ingest.ocr_page_timeout,
-        )
+        self._parser = Parser.of(settings.ingest, timedelta(seconds=_SECONDS))
         self._open = 0
 
     async def of_upload(

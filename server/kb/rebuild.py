@@ -54,7 +54,7 @@ class Rebuilds:
             else:
                 rows = (await rebuild_repository.list_slot(session, kb_id, Slot.REBUILD)).values()
                 await self._try_again(session, [row for row in rows if row.state == DocumentState.FAILED])
-        await self._versions.drop(kb_id, stale)
+        await self._versions.drop(stale)
         await self.go_on(kb_id)
         log.info("embedding model changes", extra={"kb": kb_id, "model": model})
         return plan
@@ -67,7 +67,7 @@ class Rebuilds:
                 return
             stale = await rebuild_repository.delete_slot(session, kb_id, Slot.REBUILD)
             kb.rebuild = None
-        await self._versions.drop(kb_id, stale)
+        await self._versions.drop(stale)
 
     async def go_on_everywhere(self) -> None:
         """Whatever was left undone, by a worker that was killed or for a document that was deleted since."""
@@ -98,7 +98,7 @@ class Rebuilds:
             missing, stale, is_complete = await self._compare(session, kb_id)
             await repository.delete_documents(session, [row.id for row in stale])
             old, unfit = await self._switch(session, kb) if is_complete else ([], [])
-        await self._versions.drop(kb_id, [*stale, *old])
+        await self._versions.drop([*stale, *old])
         await self._versions.drop_vectors(kb_id, model, unfit)
         for document in missing:
             await self._add_version(document, chunking)
@@ -161,7 +161,7 @@ class Rebuilds:
                     await repository.set_custom_passages(session, version.id, passages)
                 await job_repository.add_job(session, version, version.created_at)
                 return
-        await self._versions.drop(document.kb_id, [version])
+        await self._versions.drop([version])
 
     async def _fail(self, document: Document, error: NotFound) -> None:
         async with self._database.write() as session:

@@ -220,8 +220,7 @@ class KBService:
                 removed += await version_repository.list_archived(session, kb.id, keys)
             await repository.delete_documents(session, [row.id for row in removed])
             await repository.shelve_documents(session, [row.id for row in shelved])
-        for row in removed:
-            await self._lanes.run("io", self._files.remove_everywhere, kb.id, row.id, row.suffix)
+        await self._lanes.run("io", self._files.remove_documents, removed)
         for row in shelved:
             await self._lanes.run("io", self._files.remove_segments, kb.id, kb.embed_model, row.id)
         return failed

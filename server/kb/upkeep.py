@@ -208,7 +208,7 @@ class Upkeep:
             if is_added:
                 await self._queue(session, version, custom)
         if not is_added:  # an upload took the slot, or the knowledge base was deleted
-            await self._versions.drop(document.kb_id, [version])
+            await self._versions.drop([version])
             raise in_work(document.file_name)
         return version
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.core.errors import (
@@ -114,10 +111,7 @@ class Uploads:
                 await self._lanes.run("io", self._files.remove_kb, kb.id)
                 raise KBNotFound(kb.name) from error
             raise
-        for row in obsolete:
-            await self._lanes.run(
-                "io", self._files.remove_document, kb.id, kb.embed_model, row.id, row.suffix
-            )
+        await self._lanes.run("io", self._files.remove_documents, obsolete)
         return accepted
 
     async def _undo(self, kb: KnowledgeBase, target: Path, document_id: str) -> bool:
@@ -197,7 +191,8 @@ class Uploads:
             if live is not None and live.state == DocumentState.READY and live.id != damaged:
                 if override and _is_the_same(live, document):
                     # A replacement that could not be read is not wanted any more.
-                    failed = await _make_room(session, pending, document.created_at)
+                    now = document.created_at
+                    failed = await version_repository.give_way(session, pending, now)
                     rest = [row for row in versions.values() if row is not pending]
                     await repository.label(session, document.kb_id, rest, labels)
                     return Accepted(live, None), [document, *failed]
@@ -210,7 +205,7 @@ class Uploads:
             document.label(labels)
             # A version that never became searchable makes room; one that is searched stays until the new one is ready.
             # So does one that was: what people made of its passages is carried over from it.
-            obsolete = await _make_room(session, pending, document.created_at)
+            obsolete = await version_repository.give_way(session, pending, document.created_at)
             if live is not None and live.state != DocumentState.READY and not _was_searched(live):
                 await repository.delete_documents(session, [live.id])
                 obsolete.append(live)
@@ -222,15 +217,6 @@ class Uploads:
                 await repository.set_custom_passages(session, document.id, custom)
             job = await job_repository.add_job(session, document, document.created_at, kind) if kind else None
         return Accepted(document, job.id if job else None), obsolete
-
-
-async def _make_room(session: AsyncSession, pending: Document | None, now: datetime) -> list[Document]:
-    """Put a replacement away that could not be read; returns the rows that were deleted."""
-    if pending is None:
-        return []
-    gone = await version_repository.give_way(session, pending, now)
-    await session.flush()
-    return gone
 
 
 def _was_searched(document: Document) -> bool:

@@ -53,9 +53,11 @@ async def supersede(session: AsyncSession, document: Document, now: datetime, ke
     return [document, *await prune(session, document.kb_id, document.name_key, keep)]
 
 
-async def give_way(session: AsyncSession, document: Document, now: datetime) -> list[Document]:
-    """Take a replacement that is not wanted any more out of its slot: an earlier version that was to be restored is one again,
-    another is deleted. Returns the rows that were deleted, so that their files may follow."""
+async def give_way(session: AsyncSession, document: Document | None, now: datetime) -> list[Document]:
+    """Take one that is not wanted any more out of its slot: what was searched once is an earlier version (again), another is
+    deleted. Returns the rows that were deleted, so that their files may follow."""
+    if document is None:
+        return []
     if document.ready_at is not None:
         await archive(session, document, now)
         return []

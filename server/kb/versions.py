@@ -49,10 +49,9 @@ class Versions:
             raise storage_refusal(error) from error
         return copy
 
-    async def drop(self, kb_id: str, documents: list[Document]) -> None:
+    async def drop(self, documents: list[Document]) -> None:
         """Remove the files of versions whose rows are gone or were never added."""
-        for row in documents:
-            await self._lanes.run("io", self._files.remove_everywhere, kb_id, row.id, row.suffix)
+        await self._lanes.run("io", self._files.remove_documents, documents)
 
     async def drop_vectors(self, kb_id: str, model: str, segments: list[str]) -> None:
         """Remove segments of documents that stay."""

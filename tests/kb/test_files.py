@@ -11,6 +11,7 @@ import pytest
 from server.core.errors import BadRequest, Invalid, StorageFull, TooLarge, UnsupportedFile
 from server.kb.file_types import _OLE, check_type
 from server.kb.files import FileStore, check_file_name, check_kb_name, name_key
+from server.kb.models import Document
 
 
 @pytest.mark.parametrize(
@@ -211,8 +212,8 @@ def test_removing_takes_every_file_of_a_document_and_no_other(tmp_path: Path) ->
     for path in mine + others:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    store.remove_document("k", "m", "doc_a", ".txt")
-    store.remove_document("k", "m", "doc_a", ".txt")
+    document = Document(id="doc_a", kb_id="k", suffix=".txt")
+    store.remove_documents([document, document])
     assert [path.exists() for path in mine + others] == [False, False, False, True, True]
     store.remove_kb("k")
     store.remove_kb("k")

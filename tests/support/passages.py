@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from server.kb import chunk_edit_repository, lexical_repository, repository
 from server.kb.anchors import searched_text
-from server.kb.embedding import content_hash, embedded_text
+from server.kb.embedding import content_of
 from server.kb.lexicon import analyse, token
 from server.kb.models import Chunk, Document, KnowledgeBase
 from server.kb.segments import read_segment
@@ -65,11 +65,11 @@ async def _check(services: Services, kb: KnowledgeBase, document: Document) -> d
     assert [other.name for other in path.parent.glob(f"{document.id}.*")] == [path.name]
     vectors = read_segment(path, document.segment_sha256 or "")
     contents = [
-        embedded_text(document.file_name, Passage(chunk.text, chunk.anchor), is_plain=True) for chunk in on
+        content_of(document.file_name, Passage(chunk.text, chunk.anchor), is_plain=True) for chunk in on
     ]
-    assert [chunk.content_hash for chunk in on] == [content_hash(content) for content in contents]
+    assert [chunk.content_hash for chunk in on] == [content.hash for content in contents]
     embedder = await services.embedders.get(kb.embed_model)
-    expected = embedder.embed_passages(contents)
+    expected = embedder.embed_passages([content.text for content in contents])
     assert vectors.shape == expected.shape
     assert np.allclose(vectors, expected, atol=1e-3)
     return {chunk.id: vector for chunk, vector in zip(on, vectors, strict=True)}
