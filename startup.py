@@ -24,7 +24,8 @@ from server.core import old_embeddings
 from server.core.configuration import child_environment, load_settings
 from server.core.errors import SettingsError
 from server.core.listening import listen
-from server.core.settings import ROOT, Settings
+from server.core.setting_kinds import ROOT
+from server.core.settings import Settings
 from server.supervisor.engines import Engine
 from server.supervisor.options import Part, parser, plan
 from server.supervisor.processes import CONFIG_ERROR, Child, Supervisor

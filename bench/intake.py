@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.report import Figure, show
 from bench.startup import Running
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 
 _SIZE, _BLOCK = 1024**3, 1024**2
 _FILES = 1_000

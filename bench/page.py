@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from bench.report import Figure, show
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 
 _KILOBYTES, _USABLE = 150, 1500
 

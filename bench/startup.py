@@ -14,7 +14,7 @@ from typing import IO
 from bench.report import Figure, show
 from bench.stage import fill, stage_in
 from server.core.processes import die_with_parent
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 
 _ROUNDS = 5
 

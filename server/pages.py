@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from server.auth.api_token import CLIENT_ID
 from server.auth.framing import Framing
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 
 # The built page when there is one, else the few words on how to build it: scripts/build_page.sh.
 FOLDERS = (ROOT / "web" / "dist", ROOT / "web" / "unbuilt")

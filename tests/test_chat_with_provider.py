@@ -23,7 +23,8 @@ from server.auth.secret_files import make_secret_file
 from server.auth.service import add_api_key
 from server.chat.models import Message, Session
 from server.chat.running import RunningAnswers
-from server.core.settings import ROOT, Settings
+from server.core.setting_kinds import ROOT
+from server.core.settings import Settings
 from server.services import Services
 from tests.conftest import Callers, test_settings
 from tests.support.api import Caller, objects, sse_events

@@ -18,7 +18,8 @@ from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
 from server.auth.users import DEMO_CLIENT
 from server.core.errors import SettingsError
-from server.core.settings import ROOT, Settings
+from server.core.setting_kinds import ROOT
+from server.core.settings import Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.db.sqlite_file import LOOKED_THROUGH, file_of, find_damage

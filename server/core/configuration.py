@@ -19,15 +19,14 @@ from pydantic import BaseModel, ValidationError
 from server.core import old_embeddings
 from server.core.errors import SettingsError
 from server.core.old_settings import Values, translate
+from server.core.setting_kinds import ROOT, parse_path
 from server.core.settings import (
-    ROOT,
     EmbeddingModelSettings,
     EmbeddingSettings,
     LLMModelSettings,
     LLMSettings,
     RerankModelSettings,
     Settings,
-    parse_path,
 )
 
 DEFAULT_FILE = ROOT / "configs" / "config.ini"

@@ -5,33 +5,29 @@ import os
 import re
 import tempfile
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
     model_validator,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-# A moment so far away still has a date.
-_LONGEST = timedelta(days=36500)
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# Words people leave in a file when they mean "fill me in". Long enough random keys never match.
-_PLACEHOLDER = re.compile(
-    r"^(x{3,}|change.?me.*|change.?this.*|your[-_ ].*|<.*>|\$\{.*\}|sk-x{2,}|todo|placeholder|secret|password|chat2llm)$",
-    re.I,
+from server.core.setting_kinds import (
+    ROOT,
+    Duration,
+    RootedPath,
+    Section,
+    Size,
+    check_secret,
+    check_url,
+    is_near,
+    parse_duration,
 )
 
 # How long a request may wait until what it sent is searchable.
@@ -49,74 +45,6 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 def _listed(text: str) -> list[str]:
     """The parts between commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _parse_duration(value: object) -> object:
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        try:
-            duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
-        except OverflowError:
-            duration = timedelta.max
-        if duration > _LONGEST:
-            raise ValueError(f"must be at most {_LONGEST.days}d")
-        return duration
-    if isinstance(value, str):
-        raise ValueError("write a number and a unit: 500ms, 30s, 10m, 8h or 7d")
-    return value
-
-
-def _check_size(value: ByteSize) -> ByteSize:
-    if value < 1024:
-        raise ValueError("must be at least 1KiB")
-    return value
-
-
-def parse_path(value: object) -> object:
-    """Relative paths count from the project's root, wherever the command is run."""
-    return ROOT / value if isinstance(value, str | Path) and str(value) else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
-# Of a body: below this nothing useful comes in.
-Size = Annotated[ByteSize, AfterValidator(_check_size)]
-RootedPath = Annotated[Path, BeforeValidator(parse_path)]
-
-
-class Section(BaseModel):
-    """A section of the ini file: unknown keys are refused, values are bounded, nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _check_secret(value: SecretStr | None) -> SecretStr | None:
-    """Refuse a placeholder; an empty value counts as not set."""
-    if value is None or not value.get_secret_value().strip():
-        return None
-    if _PLACEHOLDER.match(value.get_secret_value().strip()):
-        raise ValueError(
-            "looks like a placeholder (xxx, your-key, sk-xxx): put the real secret there, best through the environment; "
-            "for a server that wants none write none, or leave it empty where base_url is a private address"
-        )
-    return value
-
-
-def check_url(value: str, *, secret: bool) -> str:
-    """An address to call, `secret` when a key travels there: in the clear within this machine only."""
-    url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
-        raise ValueError("write https://HOST/PATH, without a query")
-    if secret and url.scheme == "http" and url.hostname not in ("127.0.0.1", "localhost"):
-        raise ValueError("must begin with https://, since a key travels there")
-    return value
-
-
-def is_near(url: str) -> bool:
-    """Does this address lie on this machine or in a private network, where model servers rarely ask for a key?"""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_private
-    except ValueError:
-        return False
 
 
 class ServerSettings(Section):
@@ -182,7 +110,7 @@ class AuthSettings(Section):
     demo_visits_per_address: int = Field(default=20, ge=1)
     master_key: SecretStr | None = None
 
-    _secret = field_validator("master_key")(_check_secret)
+    _secret = field_validator("master_key")(check_secret)
 
 
 class H5Settings(Section):
@@ -223,7 +151,7 @@ class WecomSettings(Section):
     mini_program_verify_file: str = Field(default="", pattern=_VERIFY_FILE)
     mini_program_verify_text: str = Field(default="", pattern=_VERIFY_TEXT)
 
-    _secret = field_validator("secret")(_check_secret)
+    _secret = field_validator("secret")(check_secret)
 
     @field_validator("api_url", "authorize_url")
     @classmethod
@@ -294,7 +222,7 @@ class VectorStoreSettings(Section):
     milvus_database: str = Field(default="default", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")
     timeout: Duration = timedelta(seconds=10)
 
-    _secret = field_validator("milvus_token")(_check_secret)
+    _secret = field_validator("milvus_token")(check_secret)
 
 
 class RetrievalSettings(Section):
@@ -318,7 +246,7 @@ class RerankModelSettings(Section):
     api_key: SecretStr | None = None
     max_chars: int = Field(default=2000, ge=100, le=20_000)
 
-    _secret = field_validator("api_key")(_check_secret)
+    _secret = field_validator("api_key")(check_secret)
 
     @model_validator(mode="after")
     def _check(self) -> "RerankModelSettings":
@@ -366,7 +294,7 @@ class EmbeddingModelSettings(Section):
     timeout: Duration = timedelta(seconds=60)
     device: str = "cpu"
 
-    _secret = field_validator("api_key")(_check_secret)
+    _secret = field_validator("api_key")(check_secret)
 
     @field_validator("query_prefix", "passage_prefix")
     @classmethod
@@ -403,7 +331,7 @@ class LLMModelSettings(Section):
     port: int = Field(default=0, ge=0, le=65535)
     start_timeout: Duration = timedelta(minutes=5)
 
-    _secret = field_validator("api_key")(_check_secret)
+    _secret = field_validator("api_key")(check_secret)
 
     @property
     def is_set_up(self) -> bool:
@@ -447,7 +375,7 @@ class SearchSettings(Section):
     metaphor_key: SecretStr | None = None
     searxng_url: str = ""
 
-    _secret = field_validator("bing_key", "metaphor_key")(_check_secret)
+    _secret = field_validator("bing_key", "metaphor_key")(check_secret)
 
     @field_validator("bing_url", "metaphor_url")
     @classmethod
@@ -496,7 +424,7 @@ class CompatSettings(Section):
 
     http_200_errors: bool = False
     wait_for_uploads: Annotated[
-        timedelta, BeforeValidator(_parse_duration), Field(ge=timedelta(0), le=MAX_WAIT)
+        timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0), le=MAX_WAIT)
     ] = timedelta(0)
 
 

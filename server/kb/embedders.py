@@ -12,7 +12,8 @@ from embeddings import Embedder, EmbedderConfig, EmbeddingError, Fingerprint, lo
 from server.core.errors import EmbeddingMismatch, EmbeddingUnavailable, ModelNotFound
 from server.core.i18n import Text
 from server.core.old_embeddings import LOCAL, ONLINE, remedy
-from server.core.settings import EmbeddingSettings, is_near
+from server.core.setting_kinds import is_near
+from server.core.settings import EmbeddingSettings
 from server.core.threads import Lane, Lanes
 from server.kb.models import KnowledgeBase
 

@@ -25,7 +25,8 @@ from http.client import HTTPConnection, HTTPException
 
 from server.core.configuration import foreign_environment
 from server.core.engines import EngineState, State
-from server.core.settings import ROOT, LLMModelSettings
+from server.core.setting_kinds import ROOT
+from server.core.settings import LLMModelSettings
 from server.supervisor.leash import NO_COMMAND
 from server.supervisor.llama_cpp import HOPELESS
 

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 from server.supervisor.engines import Engine
 
 # A process that lives shorter than this died at its start; it is given more and more time before the next try.

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from server.chat.prompts import Prompts, TemplateKind
 from server.chat.template_files import modernised
 from server.core.errors import AppError, PromptBroken, PromptNotFound
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 from server.core.threads import LIMITS
 from tests.support.api import Caller
 from tests.support.provider import Provider

@@ -4,7 +4,7 @@ import re
 
 from server.core import errors
 from server.core.errors import AppError, DocumentNotFound, KBNotFound, ModelNotFound, PromptNotFound
-from server.core.settings import ROOT
+from server.core.setting_kinds import ROOT
 
 
 def _classes(cls: type[AppError]) -> list[type[AppError]]:

@@ -7,7 +7,8 @@ import pytest
 
 from server.core.configuration import _NAMED, DEFAULT_FILE, load_settings
 from server.core.errors import SettingsError
-from server.core.settings import Section, Settings
+from server.core.setting_kinds import Section
+from server.core.settings import Settings
 
 
 def _file_keys() -> dict[str, set[str]]:

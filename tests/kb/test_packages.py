@@ -21,7 +21,14 @@ from sqlalchemy import func, select, update
 
 from server.core.errors import Invalid, TooLarge
 from server.core.settings import Settings
-from server.kb import lexical_repository, package_import, package_notes, package_reading, package_writing
+from server.kb import (
+    lexical_repository,
+    package_import,
+    package_notes,
+    package_reading,
+    package_taking,
+    package_writing,
+)
 from server.kb.anchors import searched_text
 from server.kb.files import FileStore
 from server.kb.lexicon import token
@@ -532,12 +539,12 @@ async def test_nothing_is_seen_of_an_import_before_its_end(
     editor: Caller, callers: Callers, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor when it is killed: then it is cleared away."""
-    monkeypatch.setattr(package_import, "_DOCUMENTS_AT_ONCE", 1)
+    monkeypatch.setattr(package_taking, "_DOCUMENTS_AT_ONCE", 1)
     await _fill(editor)
     data = await _export(editor)
     stopped = RuntimeError("killed")
     seen: list[int] = []
-    write = package_import._Taking._write
+    write = package_taking.Taking._write
 
     async def killed(self: Any, portion: Any) -> None:
         await write(self, portion)
@@ -548,7 +555,7 @@ async def test_nothing_is_seen_of_an_import_before_its_end(
     async def left(*_: Any) -> None:
         """The process is gone."""
 
-    monkeypatch.setattr(package_import._Taking, "_write", killed)
+    monkeypatch.setattr(package_taking.Taking, "_write", killed)
     with monkeypatch.context() as patch:
         patch.setattr(package_import, "_discard", left)
         async with services.database.read() as session:
@@ -576,7 +583,7 @@ async def test_nothing_is_seen_of_an_import_before_its_end(
         "one that fails clears up itself"
     )
     assert await _count(services, Question) == 1
-    monkeypatch.setattr(package_import._Taking, "_write", write)
+    monkeypatch.setattr(package_taking.Taking, "_write", write)
     imported = await services.imports.take(editor_of(kb), io.BytesIO(data), "neu")
     assert (imported.documents, imported.waiting) == (3, {})
 
@@ -738,7 +745,7 @@ async def test_passages_are_made_ready_for_the_search_beside_the_event_loop(
         threads.add(threading.get_ident())
         return searched_text(*given)
 
-    monkeypatch.setattr(package_import, "searched_text", seen)
+    monkeypatch.setattr(package_taking, "searched_text", seen)
     loop = threading.get_ident()
     assert (await _import(editor, data, knowledge_base_name="neu")).status_code == 200
     assert threads
