@@ -29,7 +29,10 @@ preview_router = new_router(tags=["Knowledge Base Management"])
 
 @preview_router.post("/knowledge_base/preview_chunks")
 async def preview_chunks(
-    caller: Editor, kb: KB, form: Annotated[PreviewForm, Form(media_type="multipart/form-data")]
+    caller: Editor,
+    kb: KB,
+    form: Annotated[PreviewForm, Form(media_type="multipart/form-data")],
+    language: Lang,
 ) -> Envelope[PreviewOut]:
     """How a file would be cut, by what the form says and else as usual. Nothing is stored."""
     name, wish = form.knowledge_base_name, wish_of(form)
@@ -38,7 +41,7 @@ async def preview_chunks(
         preview = await kb.previews.of_upload(caller, name, upload, wish, form.limit)
     else:
         preview = await kb.previews.of_file(caller, name, form.file_name, wish, form.limit)
-    return Envelope(data=preview_out(preview))
+    return Envelope(data=preview_out(preview, language))
 
 
 @router.get("/knowledge_base/chunks")

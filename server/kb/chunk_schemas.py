@@ -6,10 +6,12 @@ from typing import Annotated, Any, Self
 from fastapi import UploadFile
 from pydantic import BeforeValidator, Field, model_validator
 
+from server.core.i18n import Language
 from server.kb.anchors import QUESTION, question_of
 from server.kb.chunk_editing import Shown
 from server.kb.models import Document
 from server.kb.previews import Preview
+from server.kb.reading_notes import notes
 from server.kb.schemas import ChunkingFields, ChunkingOut, Described, EditsOut
 from server.kb.splitters import Chunking
 
@@ -105,6 +107,8 @@ class PreviewOut(Described):
     chunks: list[PreviewChunk]
     findings: dict[str, Any]
     """What reading it found beside its text, in numbers."""
+    warnings: list[str]
+    """What people should know of it, a sentence each."""
 
 
 def chunk_out(shown: Shown) -> ChunkOut:
@@ -122,7 +126,7 @@ def chunk_out(shown: Shown) -> ChunkOut:
     )
 
 
-def preview_out(preview: Preview) -> PreviewOut:
+def preview_out(preview: Preview, language: Language) -> PreviewOut:
     chunks = [
         PreviewChunk(
             position=position,
@@ -133,7 +137,13 @@ def preview_out(preview: Preview) -> PreviewOut:
         )
         for position, passage in enumerate(preview.passages)
     ]
-    return PreviewOut(total=preview.total, chars=preview.chars, chunks=chunks, findings=preview.findings)
+    return PreviewOut(
+        total=preview.total,
+        chars=preview.chars,
+        chunks=chunks,
+        findings=preview.findings,
+        warnings=[text.in_language(language) for text in notes(preview.findings)],
+    )
 
 
 def chunking_out(row: Document) -> ChunkingOut:

@@ -51,7 +51,7 @@ class ChunkingFields(ContractBody):
 class ChunkingOut(Described):
     """How a document is cut, or would be."""
 
-    chunk_method: str
+    chunk_method: ChunkMethod
     chunk_size: int
     chunk_overlap: int
     zh_title_enhance: bool

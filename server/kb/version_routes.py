@@ -7,6 +7,7 @@ from fastapi import Query
 from server.auth.deps import Editor
 from server.core.http import Envelope, new_router
 from server.core.i18n import Text
+from server.kb.chunk_schemas import chunking_out
 from server.kb.deps import HistoryDep, Lang
 from server.kb.history import Told, Version
 from server.kb.models import Slot
@@ -92,6 +93,7 @@ def _version_out(version: Version) -> VersionOut:
         chunks=row.chunk_count,
         chars=row.char_count,
         sha256=row.sha256,
+        chunking=chunking_out(row),
         custom_docs=row.custom_docs,
         create_time=row.created_at,
         ready_time=row.ready_at,

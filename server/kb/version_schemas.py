@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from server.core.contract import ContractBody
-from server.kb.schemas import Described
+from server.kb.schemas import ChunkingOut, Described
 
 # Of a version, as in `document_id` of the lists.
 VersionId = Annotated[str, Field(min_length=1, max_length=32)]
@@ -23,6 +23,8 @@ class VersionOut(Described):
     chunks: int
     chars: int
     sha256: str
+    chunking: ChunkingOut
+    """How it was cut."""
     custom_docs: bool
     """Its passages were given by people."""
     create_time: datetime

@@ -257,6 +257,16 @@ class TestPreview:
         assert await editor.documents("kb") == {}
         assert _folders() == before
 
+    async def test_tells_what_is_missing_from_the_text(self, editor: Caller) -> None:
+        await editor.create_kb()
+        page = "<p>年假五天。</p><p style='display:none'>全部通过。</p>"
+        shown = await _preview(editor, {}, ("a.html", page.encode()))
+        assert shown["findings"] == {"hidden_chars": 5}
+        assert len(shown["warnings"]) == 1
+        assert "隐藏" in shown["warnings"][0]
+        plain = await _preview(editor, {}, ("b.html", "<p>年假五天。</p>".encode()))
+        assert (plain["findings"], plain["warnings"]) == ({}, [])
+
     async def test_one_that_is_there(self, editor: Caller) -> None:
         await editor.create_kb()
         await editor.ingest("kb", {"a.txt": "一。二。".encode()})

@@ -105,6 +105,7 @@ async def test_what_was_replaced_is_kept_and_told(editor: Caller, services: Serv
     current, earlier = await _versions(editor)
     assert (current["current"], current["state"], current["can_restore"]) == (True, "ready", False)
     assert (earlier["current"], earlier["state"], earlier["can_restore"]) == (False, "archived", True)
+    assert earlier["chunking"]["chunk_method"] == "recursive"
     assert (current["sha256"], earlier["sha256"]) == (_sha256(TWO), _sha256(ONE))
     assert earlier["chunks"] == 1
     assert earlier["archive_time"] >= earlier["ready_time"]

@@ -62,7 +62,7 @@ describe.each(LOOKS)('the pages on a %s', (name, look) => {
     await page.getByRole('link', { name: words('推荐问题', 'Questions') }).click()
     await page.locator('.list .question').first().waitFor()
     await check(page, `questions-${name}`)
-    await page.getByRole('link', { name: words('介绍', 'About') }).click()
+    await page.getByRole('link', { name: words('设置', 'Settings') }).click()
     await page.locator('form').waitFor()
     await check(page, `about-${name}`)
     expect(product.port).toBeGreaterThan(0)

@@ -48,7 +48,7 @@ describe('knowledge bases', () => {
     await page.getByRole('button', { name: '保存' }).click()
     await page.getByText('有预设回答').waitFor()
 
-    await page.getByRole('link', { name: '介绍' }).click()
+    await page.getByRole('link', { name: '设置' }).click()
     await page.getByLabel('名称').fill('新产品手册')
     await page.getByRole('button', { name: '保存' }).click()
     await page.getByRole('heading', { name: '新产品手册' }).waitFor()

@@ -112,8 +112,8 @@ def too_long_for_one(most: int) -> LoadError:
 def nothing_enabled() -> LoadError:
     return LoadError(
         "all_disabled",
-        "该文件的段落都已被停用或删除，没有可检索的内容；请启用或新增段落，或删除该文件。",
-        "All passages of this file are switched off or deleted: nothing of it can be searched. Delete the file, or upload it under another name.",
+        "该文件的段落都已被停用或删除，没有可检索的内容。请删除该文件后重新上传，或换一个文件名上传。",
+        "All passages of this file are switched off or deleted: nothing of it can be searched. Delete the file and upload it again, or upload it under another name.",
     )
 
 

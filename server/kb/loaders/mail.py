@@ -1,7 +1,7 @@
 """Mail (.eml): one document with the headers that a reader of mail sees, and the body. Attachments are files of their own."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from email import message_from_binary_file, policy
 from email.headerregistry import DateHeader
 from email.message import EmailMessage
@@ -49,8 +49,7 @@ def _header(mail: EmailMessage, name: str) -> str:
     if value is None:
         return ""
     if isinstance(value, DateHeader) and isinstance(value.datetime, datetime):
-        date = value.datetime
-        return (date.astimezone(UTC) if date.tzinfo else date).isoformat()
+        return value.datetime.isoformat()  # by the clock of whoever sent it
     raw = next(str(raw) for key, raw in mail.raw_items() if key.lower() == name.lower())
     if raw.isascii():
         return " ".join(str(value).split())

@@ -8,7 +8,7 @@ import pytest
 from tests.kb.loaders.reading import pairs, refused, write
 
 HEADERS = "Subject: 请假申请\nFrom: 张三 <zhang@example.com>\nTo: li@example.com, wang@example.com\n"
-HEADERS += "Date: 2026-03-02T01:00:00+00:00\n\n"
+HEADERS += "Date: 2026-03-02T09:00:00+08:00\n\n"
 
 
 def _mail(subject: str | None = "请假申请") -> EmailMessage:

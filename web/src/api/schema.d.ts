@@ -2904,8 +2904,11 @@ export interface components {
          * @description How a document is cut, or would be.
          */
         ChunkingOut: {
-            /** Chunk Method */
-            chunk_method: string;
+            /**
+             * Chunk Method
+             * @enum {string}
+             */
+            chunk_method: "recursive" | "heading" | "row" | "qa" | "parent_child" | "whole";
             /** Chunk Size */
             chunk_size: number;
             /** Chunk Overlap */
@@ -5400,6 +5403,11 @@ export interface components {
             findings: {
                 [key: string]: unknown;
             };
+            /**
+             * Warnings
+             * @description What people should know of it, a sentence each.
+             */
+            warnings: string[];
         };
         /** Progress */
         Progress: {
@@ -6799,6 +6807,8 @@ export interface components {
             chars: number;
             /** Sha256 */
             sha256: string;
+            /** @description How it was cut. */
+            chunking: components["schemas"]["ChunkingOut"];
             /**
              * Custom Docs
              * @description Its passages were given by people.

@@ -80,9 +80,9 @@ export function useDocuments(base: string, onDone: () => void) {
     await load()
   }
 
-  /** Read a file once more. */
-  async function again(name: string): Promise<void> {
-    await post('/knowledge_base/update_docs', { knowledge_base_name: base, file_names: [name], override_custom_docs: false, docs: '{}', not_refresh_vs_cache: false })
+  /** Read a file once more, cut as it was to be; what came from elsewhere does not say how. */
+  async function again({ file_name, chunking }: Row): Promise<void> {
+    await post('/knowledge_base/update_docs', { knowledge_base_name: base, file_names: [file_name], ...(chunking.chunk_size ? chunking : {}), override_custom_docs: false, docs: '{}', not_refresh_vs_cache: false })
     await load()
   }
 

@@ -9,7 +9,7 @@ import { saveStream } from '@/packages/saveStream'
 import { ok, plugins, refuse, serve, signIn } from '../support'
 import { catchUploads } from '../uploads'
 
-const now = { document_id: 'b', current: true, state: 'ready', size: 2000, chunks: 4, chars: 90, create_time: '2026-02-02T10:00:00Z', ready_time: null, archive_time: null, sha256: '', custom_docs: false, can_restore: false } satisfies Version
+const now = { document_id: 'b', current: true, state: 'ready', size: 2000, chunks: 4, chars: 90, create_time: '2026-02-02T10:00:00Z', ready_time: null, archive_time: null, sha256: '', chunking: { chunk_method: 'recursive', chunk_size: 250, chunk_overlap: 50, zh_title_enhance: false, parent_size: null }, custom_docs: false, can_restore: false } satisfies Version
 const old = { ...now, document_id: 'a', current: false, state: 'archived', create_time: '2026-01-01T10:00:00Z', can_restore: true }
 const sheet = { props: ['title'], template: '<div class="sheet"><slot /><slot name="foot" /></div>' }
 

@@ -5,10 +5,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { loadArea } from '@/i18n'
 import DocumentRow from '@/manage/DocumentRow.vue'
 import UploadRow from '@/manage/UploadRow.vue'
-import { useDocuments } from '@/manage/useDocuments'
 import { useUploads } from '@/manage/useUploads'
 import { useSwitchesStore } from '@/stores/switches'
-import { ok, plugins, serve, signIn, within } from '../support'
+import { plugins, signIn, within } from '../support'
 import { catchUploads } from '../uploads'
 
 let app: App
@@ -86,43 +85,6 @@ describe('uploads', () => {
     expect(sent[0]!.wasAborted).toBe(true)
     expect(uploads.items.value).toEqual([])
   })
-})
-
-it('documents are looked at until they are read, and their knowledge base counts them then', async () => {
-  const states = ['parsing', 'embedding', 'ready']
-  const row = () => ({ document_id: 'd', file_name: 'a', state: states.shift() ?? 'ready', size: 1, chunks: 2, create_time: '' })
-  const calls = serve({
-    'GET /knowledge_base/documents': () => ok({ items: [row()], total: 1 }),
-    'GET /jobs': () => ok({ items: [{ document_id: 'd', state: 'running', percent: 60 }, { document_id: 'd', state: 'failed', percent: 10 }], total: 2 }),
-  })
-  const onDone = vi.fn()
-  const mounted = await within(() => useDocuments('hr', onDone))
-  app = mounted.app
-  vi.useFakeTimers()
-  await mounted.result.refresh()
-  expect(mounted.result.items.value[0]).toMatchObject({ state: 'parsing', job: { percent: 60 } })
-  await vi.advanceTimersByTimeAsync(10_000)
-  expect(mounted.result.items.value[0]?.state).toBe('ready')
-  expect(onDone).toHaveBeenCalledOnce()
-  const before = calls.length
-  await vi.advanceTimersByTimeAsync(60_000)
-  expect(calls).toHaveLength(before)
-})
-
-it('documents that have come are counted before they are read', async () => {
-  let count = 1
-  serve({
-    'GET /knowledge_base/documents': () => ok({ items: Array.from({ length: count }, (_, id) => ({ document_id: `${id}`, file_name: `${id}`, state: 'parsing', size: 1, chunks: 0, create_time: '' })), total: count }),
-    'GET /jobs': () => ok({ items: [], total: 0 }),
-  })
-  const onDone = vi.fn()
-  const mounted = await within(() => useDocuments('hr', onDone))
-  app = mounted.app
-  await mounted.result.refresh()
-  expect(onDone).not.toHaveBeenCalled()
-  count = 3
-  await mounted.result.refresh()
-  expect(onDone).toHaveBeenCalledOnce()
 })
 
 it('a document that failed says why over the whole width; one that is read, how far it is', async () => {

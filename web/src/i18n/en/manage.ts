@@ -1,7 +1,7 @@
 export default {
   title: 'Knowledge bases',
   parts: 'Parts of the knowledge base',
-  tab: { documents: 'Files', test: 'Try a search', questions: 'Questions', evaluate: 'Evaluate', about: 'About' },
+  tab: { documents: 'Files', test: 'Try a search', questions: 'Questions', evaluate: 'Evaluate', about: 'Settings' },
   create: 'New knowledge base',
   createNow: 'Create',
   noneWords: 'Create the first one, then upload files.',

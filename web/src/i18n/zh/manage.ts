@@ -1,7 +1,7 @@
 export default {
   title: '管理知识库',
   parts: '知识库的各部分',
-  tab: { documents: '文件', test: '命中测试', questions: '推荐问题', evaluate: '评测', about: '介绍' },
+  tab: { documents: '文件', test: '命中测试', questions: '推荐问题', evaluate: '评测', about: '设置' },
   create: '新建知识库',
   createNow: '建立',
   noneWords: '建立第一个知识库，再上传文件。',
