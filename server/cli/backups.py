@@ -9,9 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from server.auth.foundation import open_foundation
 from server.cli.arguments import command
 from server.cli.console import printable
+from server.cli.existing import open_existing
 from server.cli.output import say
 from server.cli.soundness import check
 from server.core.errors import Invalid
@@ -65,7 +65,7 @@ def backup(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _backup(settings: Settings, options: argparse.Namespace) -> Made:
-    async with open_foundation(settings) as foundation:
+    async with open_existing(settings) as foundation:
         files = FileStore(settings.server.data_dir)
         with _bar("backup") as show:
             return await Backups(foundation.database, files, foundation.runtime).make(

@@ -9,9 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from server.auth.foundation import Foundation, open_foundation
+from server.auth.foundation import Foundation
 from server.cli.arguments import command
 from server.cli.console import printable
+from server.cli.existing import open_existing
 from server.cli.output import say
 from server.core.settings import Settings
 from server.kb.faults import Finding
@@ -85,7 +86,7 @@ async def _repair(settings: Settings, options: argparse.Namespace) -> int:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Foundation, FileStore]]:
-    async with open_foundation(settings) as foundation:
+    async with open_existing(settings) as foundation:
         yield foundation, FileStore(settings.server.data_dir)
 
 

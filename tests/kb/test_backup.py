@@ -178,6 +178,17 @@ async def test_the_commands(services: Services, editor: Caller, tmp_path: Path) 
     assert (status, "pg_dump" in said) == (1, True)
 
 
+@pytest.mark.parametrize("command", [("verify",), ("repair",), ("backup", "copy")])
+def test_a_folder_where_nothing_is_kept_is_left_so(tmp_path: Path, command: tuple[str, ...]) -> None:
+    elsewhere = tmp_path / "typo"
+    elsewhere.mkdir()
+    environ = {"SERVER__DATA_DIR": str(elsewhere), "PATH": "/bin"}
+    name, *folder = command
+    done = run_command(["kb", name, *(str(tmp_path / one) for one in folder)], environ)
+    assert (done.returncode, "info.db is not there" in done.stderr) == (3, True), done.stderr
+    assert list(tmp_path.rglob("*")) == [elsewhere]
+
+
 async def test_a_backup_of_another_database_says_how(tmp_path: Path) -> None:
     database = Database("postgresql://u:p@127.0.0.1:1/x", test_settings(tmp_path, "sqlite://").database)
     try:
