@@ -20,7 +20,7 @@ from server.core.errors import KBNotFound, ModelNotFound
 from server.core.settings import Settings
 from server.db.base import Base
 from server.kb.folders import scan_kb_folder
-from server.kb.models import Document, KnowledgeBase
+from server.kb.models import Document, KnowledgeBase, Slot
 from server.services import Services
 from tests.conftest import ROOT
 from tests.support.api import Caller
@@ -28,7 +28,7 @@ from tests.support.api import Caller
 
 async def _documents(services: Services) -> dict[str, Document]:
     async with services.database.read() as session:
-        return {row.file_name: row for row in await session.scalars(select(Document))}
+        return {row.file_name: row for row in await session.scalars(select(Document).where(Document.slot == Slot.LIVE))}
 
 
 async def _count(services: Services, *tables: type[Base]) -> list[int]:

@@ -726,7 +726,7 @@ async def test_a_replacement_is_never_ready(editor: Caller, services: Services) 
 
 @pytest.mark.one_database
 async def test_a_long_passage_of_the_product_comes_back(editor: Caller) -> None:
-    await editor.create_kb()
+    await editor.create_kb(embed_model="far")
     text = "长" * 19_990 + "。"
     await editor.ingest("kb", {"w.txt": text.encode()}, chunk_method="whole")
     assert (await editor.documents("kb"))["w.txt"]["chunks"] == 1
