@@ -16,7 +16,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-from server.cli.maintenance import maintain
 from server.cli.prepare import prepare
 from server.cli.task import Task
 from server.core.configuration import load_settings
@@ -92,7 +91,11 @@ def run(settings: Settings, task: Task, *, samples: bool | None) -> int:
         print("tables, first secrets and the demo client: ready")
         for note in task.idle:
             print(f"note: {note}")
-        return asyncio.run(maintain(settings, task)) if task.is_any else 0
+        if not task.is_any:
+            return 0
+        from server.cli.maintenance import maintain  # and with it the whole server, for a second
+
+        return asyncio.run(maintain(settings, task))
     except OSError as error:
         where = "[server] data_dir: " if _is_in(settings.server.data_dir, error.filename) else ""
         print(f"{where}{error.filename}: {error.strerror}; correct it, or its permissions", file=sys.stderr)

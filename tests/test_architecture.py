@@ -136,7 +136,10 @@ def test_sql_is_never_put_together_from_text(path: Path) -> None:
             assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
 
 
-@pytest.mark.parametrize("module", ["server.app", "server.worker", "server.cli", "startup"])
+@pytest.mark.parametrize(
+    "module",
+    ["server.app", "server.worker", "server.cli.knowledge_bases", "server.cli.evaluation", "startup"],
+)
 def test_heavy_libraries_stay_out(module: str) -> None:
     """torch, unstructured, the parsers and the providers' SDKs are not what a start waits for."""
     heavy = [

@@ -1,26 +1,32 @@
 """`python -m server …`: what an operator and the supervisor run. `python -m server --help` lists everything."""
 
 import argparse
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
-from server.cli import (
-    api_keys,
-    audit,
-    clients,
-    console,
-    evaluation,
-    knowledge_bases,
-    master_key,
-    serve,
-    tokens,
-    users,
-)
+from server.cli import console
 from server.core.configuration import load_settings
 from server.core.errors import AppError, SettingsError
 from server.core.logging import configure_logging
 from server.core.settings import Settings
+
+# Each command, and the module here that has it. To load them all takes longer than most commands do.
+_MODULES = {
+    "api": "serve",
+    "worker": "serve",
+    "client": "clients",
+    "user": "users",
+    "session": "users",
+    "api-key": "api_keys",
+    "kb": "knowledge_bases",
+    "eval": "evaluation",
+    "token": "tokens",
+    "rekey": "master_key",
+    "audit": "audit",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         console.check_arguments(given)
-        options = _parser().parse_args(given)
+        options = parser_for(given).parse_args(given)
         if options.prints:
             console.check_output()
         settings = load_settings(options.config)
@@ -51,13 +57,31 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """With the command that is given; with all of them where none is, so that help and errors name them."""
     parser = argparse.ArgumentParser(prog="python -m server", description="chat2llm")
     parser.add_argument(
         "-f", "--config", type=Path, metavar="FILE", help="ini file (default: configs/config.ini)"
     )
     parser.set_defaults(prints=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, clients, users, api_keys, knowledge_bases, evaluation, tokens, master_key, audit):
+    for module in load_commands(command_in(arguments)):
         module.add_commands(commands)
     return parser
+
+
+def load_commands(name: str | None = None) -> list[ModuleType]:
+    """The module of one command, or all."""
+    names = [_MODULES[name]] if name in _MODULES else dict.fromkeys(_MODULES.values())
+    return [importlib.import_module(f"server.cli.{name}") for name in names]
+
+
+def command_in(arguments: Sequence[str]) -> str | None:
+    """The first argument that is no option."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in ("-f", "--config"):
+            next(rest, None)
+        elif not argument.startswith("-"):
+            return argument
+    return None

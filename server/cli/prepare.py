@@ -1,35 +1,24 @@
 """The database, the first secrets, the demo client and the sample knowledge base: whatever of these is missing."""
 
-import csv
 import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from tqdm import tqdm
-
 from server.auth.demo import DEMO_DESCRIPTION, make_passphrase
+from server.auth.foundation import Foundation, open_foundation
 from server.auth.master_key import master_key_file
 from server.auth.policy import Policy
-from server.auth.principal import Principal, Scope
 from server.auth.repository import find_client
 from server.auth.sealed import list_sealed
 from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
 from server.auth.users import DEMO_CLIENT
 from server.core.errors import SettingsError
-from server.core.setting_kinds import ROOT
 from server.core.settings import Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.db.sqlite_file import LOOKED_THROUGH, file_of, find_damage
-from server.kb.models import DocumentState, KnowledgeBase, Question
-from server.kb.uploads import Upload
-from server.services import Services, open_services
-from server.worker import open_worker
-
-SAMPLES = ROOT / "knowledge_base" / "samples" / "handbook"
-SAMPLE_KB = "handbook"
 
 
 async def prepare(settings: Settings, *, samples: bool | None) -> None:
@@ -56,10 +45,13 @@ async def prepare(settings: Settings, *, samples: bool | None) -> None:
             print(f"master key made: {key} (back it up)")
     if settings.auth.demo:
         make_passphrase(data_dir)
-    async with open_services(settings, engine=False) as services:
-        is_first = await make_demo_client(services)
-        if samples or (samples is None and is_first):
-            await make_sample_kb(services)
+    async with open_foundation(settings) as foundation:
+        is_first = await make_demo_client(foundation)
+    if samples or (samples is None and is_first):
+        # Here, as it loads the whole server, which later starts need not wait for.
+        from server.cli.samples import make_sample_kb
+
+        await make_sample_kb(settings)
 
 
 def _check_not_lost(database: Database, data_dir: Path) -> None:
@@ -92,49 +84,14 @@ def _make_private(database: Database) -> None:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-async def make_demo_client(services: Services) -> bool:
+async def make_demo_client(foundation: Foundation) -> bool:
     """The client of the demo link; False when it is there already."""
-    async with services.database.write() as session:
+    async with foundation.database.write() as session:
         if await find_client(session, DEMO_CLIENT) is not None:
             return False
-        now = services.runtime.clock.now()
+        now = foundation.runtime.clock.now()
         await add_client(
-            session, services.vault, NewClient(DEMO_CLIENT, DEMO_DESCRIPTION, Policy.COMPAT), now
+            session, foundation.vault, NewClient(DEMO_CLIENT, DEMO_DESCRIPTION, Policy.COMPAT), now
         )
     print("database ready, demo client made")
     return True
-
-
-async def make_sample_kb(services: Services) -> None:
-    """Upload the sample documents as any caller would, and read them with a bar to look at."""
-    operator = Principal(DEMO_CLIENT, "init_db", "", frozenset(Scope))
-    kb = await services.kb.create(
-        operator,
-        SAMPLE_KB,
-        zh_name="示例：员工手册",
-        info="一家虚构公司的员工手册、报销制度、资产通讯录和信息安全须知",
-    )
-    async with services.database.write() as session:
-        row = await session.get_one(KnowledgeBase, kb.id)
-        row.shared = True
-        session.add_all(_questions(kb.id, services))
-    paths = sorted(path for path in SAMPLES.iterdir() if path.suffix != ".csv")
-    for path in paths:
-        with path.open("rb") as file:
-            upload = Upload(path.name, path.stat().st_size, file)
-            await services.kb.uploads.take(kb, upload, services.kb.choose_chunking())
-    with tqdm(total=len(paths), desc="sample documents", unit="file", disable=None) as bar:
-        async with open_worker(services) as worker:
-            while await worker.step():
-                bar.update()
-    documents, total = await services.kb.list_documents(operator, SAMPLE_KB)
-    ready = sum(document.state == DocumentState.READY for document in documents)
-    print(f"sample knowledge base '{SAMPLE_KB}': {ready} of {total} documents ready")
-
-
-def _questions(kb_id: str, services: Services) -> list[Question]:
-    with (SAMPLES / "questions.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        Question(kb_id=kb_id, query=row["query"], created_at=services.runtime.clock.now()) for row in rows
-    ]

@@ -28,7 +28,10 @@ from tests.support.api import Caller
 
 async def _documents(services: Services) -> dict[str, Document]:
     async with services.database.read() as session:
-        return {row.file_name: row for row in await session.scalars(select(Document).where(Document.slot == Slot.LIVE))}
+        return {
+            row.file_name: row
+            for row in await session.scalars(select(Document).where(Document.slot == Slot.LIVE))
+        }
 
 
 async def _count(services: Services, *tables: type[Base]) -> list[int]:

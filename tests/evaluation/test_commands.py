@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.cli import _parser
+from server.cli import parser_for
 from server.core.errors import AppError
 from server.core.settings import Settings
 from tests.evaluation.conftest import AT, make_set
@@ -18,7 +18,7 @@ async def test_a_set_is_imported_run_compared_and_reported(
     settings: Settings, editor: Caller, kb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def cli(*arguments: str) -> str:
-        options = _parser().parse_args(["eval", arguments[0], "--client", "acme", *arguments[1:]])
+        options = parser_for(["eval"]).parse_args(["eval", arguments[0], "--client", "acme", *arguments[1:]])
         capsys.readouterr()
         status = await asyncio.to_thread(options.run, settings, options)
         assert status == (1 if "bad" in str(arguments) else 0)
@@ -54,6 +54,6 @@ async def test_a_set_is_imported_run_compared_and_reported(
 async def test_a_set_that_is_not_there(settings: Settings, editor: Caller, bare: str) -> None:
     await make_set(editor, bare, [])
     for names in (("--kb", bare, "--set", "x"), ("--kb", "none", "--set", "x")):
-        options = _parser().parse_args(["eval", "run", "--client", "acme", *names])
+        options = parser_for(["eval"]).parse_args(["eval", "run", "--client", "acme", *names])
         with pytest.raises(AppError, match="not found"):
             await asyncio.to_thread(options.run, settings, options)

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 
-from server.cli import main
+from server.cli import load_commands, main
 
 
 def await_command(orders: socket.socket) -> None:
@@ -34,5 +34,6 @@ def await_command(orders: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    load_commands()
     await_command(socket.socket(fileno=int(sys.argv[1])))
     sys.exit(main())
