@@ -39,6 +39,11 @@ class Position:
         return f"{self.chars}.{self.version}" if self.version else f"{self.chars}"
 
 
+# Texts that may be seen after somebody came and yet be from before: one that was looked up here already, and one that the
+# process that writes was just storing.
+_ON_ITS_WAY = 2
+
+
 class Reader:
     """Somebody who reads one answer."""
 
@@ -47,8 +52,9 @@ class Reader:
         self._language = language
         self._has = has
         self._begun = False
-        # How long the text was when they came.
-        self._first: int | None = None
+        # How long the text was when it was last looked at, and how often it has grown since they came.
+        self._length: int | None = None
+        self._grown = 0
         self._stage: tuple[str, int | None] | None = None
         self._sources: list[dict[str, Any]] | None = None
         self._usage: dict[str, int] | None = None
@@ -85,10 +91,12 @@ class Reader:
         now, has = Position(len(told.text), told.version), self._has
         is_other = has is not None and has.version != now.version
         # What a killed process said last may have been read without having been stored. While it is written, another process
-        # may have told more than is stored yet: only a text that has grown since, and is still shorter, never was so long.
-        has_grown = self._first is not None and now.chars > self._first
-        self._first = now.chars if self._first is None else self._first
-        is_shorter = has is not None and has.chars > now.chars and (has_grown or told.state != "writing")
+        # may have told more than is stored yet: only a text that is still shorter when all that was on its way must be there
+        # never was so long.
+        self._grown += self._length is not None and now.chars > self._length
+        self._length = now.chars
+        has_come = self._grown > _ON_ITS_WAY or told.state != "writing"
+        is_shorter = has is not None and has.chars > now.chars and has_come
         if is_other or is_shorter:
             self._has = now
             yield Frame("replace", {"text": str(told.text)}, str(now))

@@ -463,12 +463,14 @@ def test_a_place_beyond_the_end_is_mended_while_the_answer_is_written() -> None:
     telling = Telling("m", "q", None, 1, "writing")
     telling.text.append("年假")
     reader = Reader("zh", Position.read("999999999"))
-    # Another process may have told what is not stored yet …
-    assert not [frame for frame in reader.news(telling) if frame.event in ("delta", "replace")]
-    telling.text.append("有")
+    # Another process may have told what is not stored yet, nor when it stored the last time …
+    for word in ("", "有", "五"):
+        telling.text.append(word)
+        assert not [frame for frame in reader.news(telling) if frame.event in ("delta", "replace")]
+    telling.text.append("天")
     (frame,) = [frame for frame in reader.news(telling) if frame.event in ("delta", "replace")]
     # … and by now it would be.
-    assert (frame.event, frame.data, frame.id) == ("replace", {"text": "年假有"}, "3")
+    assert (frame.event, frame.data, frame.id) == ("replace", {"text": "年假有五天"}, "5")
     telling.text.append("十天")
     (frame,) = [frame for frame in reader.news(telling) if frame.event in ("delta", "replace")]
     assert (frame.event, frame.data) == ("delta", {"text": "十天"})
