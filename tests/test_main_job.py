@@ -184,12 +184,12 @@ async def test_real_files(editor: Caller, reader: Caller) -> None:
         "ocr_test.pdf",
     ]
     files = {name: (folder / name).read_bytes() for name in names}
-    files["book.txt"] = (folder / "test.txt").read_bytes()[:9000]
+    files["book.txt"] = (folder / "test.txt").read_bytes()[:3000]
     files["langchain-ChatGLM_closed.jsonl"] = b"\n".join(
-        files["langchain-ChatGLM_closed.jsonl"].splitlines()[:40]
+        files["langchain-ChatGLM_closed.jsonl"].splitlines()[:20]
     )
     files["langchain-ChatGLM_closed.csv"] = b"\n".join(
-        files["langchain-ChatGLM_closed.csv"].splitlines()[:40]
+        files["langchain-ChatGLM_closed.csv"].splitlines()[:20]
     )
     await editor.create_kb("issues")
     documents = await editor.ingest("issues", files)
