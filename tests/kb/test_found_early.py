@@ -108,23 +108,32 @@ async def test_a_replacement_waits_for_the_switch(
     assert "TH02" in (await editor.search("kb", "TH02"))[0]["page_content"]
 
 
-async def test_what_is_stored_is_gone_on_with(
-    services: Services, editor: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker that ends between the two commits: the next one embeds what there is, and does not read again."""
+async def _end_before_vectors(editor: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker stores what a file says, and ends."""
     await editor.create_kb()
     await _upload(editor, 设备=SENSOR)
     with monkeypatch.context() as patch:
         held = hold(worker, patch)
         async with working(worker):
             await held.came.wait()
+
+
+def _heir(services: Services, worker: Worker) -> Worker:
+    """Another one, when the lease of the first has run out."""
+    clock = FrozenClock(services.runtime.clock.now() + timedelta(minutes=1))
+    return Worker(services.database, worker._ingest, services.settings.ingest, clock)
+
+
+async def test_what_is_stored_is_gone_on_with(
+    services: Services, editor: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends between the two commits: the next one embeds what there is, and does not read again."""
+    await _end_before_vectors(editor, worker, monkeypatch)
     async with services.database.read() as session:
         before = list(await session.scalars(select(Chunk.id)))
     assert [hit["page_content"] for hit in await editor.search("kb", "TH01")] == [SENSOR]
     monkeypatch.setattr(worker._ingest, "_parser", None)
-    clock = FrozenClock(services.runtime.clock.now() + timedelta(minutes=1))
-    heir = Worker(services.database, worker._ingest, services.settings.ingest, clock)
-    assert await heir.step()
+    assert await _heir(services, worker).step()
     async with services.database.read() as session:
         assert list(await session.scalars(select(Chunk.id))) == before
     row = (await editor.documents("kb"))["设备.txt"]
@@ -140,17 +149,10 @@ async def test_what_another_reading_would_say_is_read_again(
     services: Services, editor: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same with passages that are not what the model would be given now."""
-    await editor.create_kb()
-    await _upload(editor, 设备=SENSOR)
-    with monkeypatch.context() as patch:
-        held = hold(worker, patch)
-        async with working(worker):
-            await held.came.wait()
+    await _end_before_vectors(editor, worker, monkeypatch)
     async with services.database.write() as session:
         await session.execute(update(Chunk).values(content_hash="0" * 64))
-    clock = FrozenClock(services.runtime.clock.now() + timedelta(minutes=1))
-    heir = Worker(services.database, worker._ingest, services.settings.ingest, clock)
-    assert await heir.step()
+    assert await _heir(services, worker).step()
     assert (await editor.documents("kb"))["设备.txt"]["state"] == "ready"
     async with services.database.read() as session:
         assert len(list(await session.scalars(select(Chunk.id)))) == 1
