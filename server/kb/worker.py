@@ -10,10 +10,11 @@ import os
 import secrets
 import socket
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from server.core.clock import Clock
-from server.core.errors import AppError, Busy, Overtaken, StorageFull
+from server.core.errors import AppError, Busy, Deadlock, Overtaken, StorageFull
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
 from server.db.session import PASSING_FAULTS, Database, tell_fault
@@ -35,6 +36,8 @@ _BACKOFF = timedelta(seconds=5)
 # The same while the disk is full, which uses up no try: when there is room again, everything goes on by itself.
 _FULL_PAUSE = timedelta(seconds=30)
 _TELL_AGAIN = timedelta(minutes=10)
+# Times to look for a job, while others who look are in the way.
+_CLAIMS = 5
 
 
 class Worker:
@@ -113,6 +116,13 @@ class Worker:
             log.warning("the disk is full: documents wait until there is room")
 
     async def _claim(self) -> Work | None:
+        for _ in range(_CLAIMS - 1):
+            # Two that look at once may stand in each other's way (MariaDB): one has taken a job, and the other looks again.
+            with suppress(Deadlock):
+                return await self._try_to_claim()
+        return await self._try_to_claim()
+
+    async def _try_to_claim(self) -> Work | None:
         now = self._clock.now()
         async with self._database.write() as session:
             job = await job_repository.claim_job(

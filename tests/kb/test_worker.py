@@ -3,13 +3,15 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from server.core.clock import FrozenClock
-from server.core.errors import EmbeddingUnavailable, Overtaken
+from server.core.errors import Deadlock, EmbeddingUnavailable, Overtaken
 from server.core.i18n import Text
+from server.db.sqlite import database_busy
 from server.kb import job_repository
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
@@ -180,6 +182,30 @@ async def test_two_workers_never_take_the_same_job(
     while (work := await workers[0]._claim()) is not None:
         taken.append(work.job_id)
     assert len(taken) == len(set(taken)) == 8
+
+
+async def test_a_worker_that_others_are_in_the_way_of_looks_again(
+    editor: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await editor.create_kb()
+    await editor.upload("kb", {"a.txt": "年假五天。".encode()})
+    real, refused = job_repository.claim_job, 3
+
+    async def in_the_way(*args: Any) -> Any:
+        nonlocal refused
+        job = await real(*args)
+        refused -= 1
+        if refused >= 0:
+            raise Deadlock(database_busy().text)
+        return job
+
+    monkeypatch.setattr(job_repository, "claim_job", in_the_way)
+    work = await worker._claim()
+    assert work is not None
+    assert work.attempt == 1
+    refused = 100
+    with pytest.raises(Deadlock):
+        await worker._claim()
 
 
 @pytest.mark.one_database
