@@ -52,9 +52,11 @@ class _Life:
     ready_at: float | None = None
     # Why we ended it ourselves.
     complaint: str = ""
+    # Why our own program around it ended, in its words.
+    last_words: str = ""
     kill_at: float | None = None
     output: deque[str] = field(default_factory=lambda: deque(maxlen=50))
-    reader: threading.Thread | None = None
+    readers: list[threading.Thread] = field(default_factory=list)
 
 
 class Engine:
@@ -108,8 +110,8 @@ class Engine:
             elif (status := life.process.poll()) is not None:
                 self._life = None
                 _end_group(life.process)
-                if life.reader is not None:
-                    life.reader.join(_LAST_WORDS)  # it may not have come to the reason yet
+                for reader in life.readers:
+                    reader.join(_LAST_WORDS)  # it may not have come to the reason yet
                 self._buried(life, status)
             elif life.kill_at and now > life.kill_at:
                 _end_group(life.process)
@@ -148,10 +150,10 @@ class Engine:
         with suppress(OSError), process.stdin as stdin:  # it may have died already
             stdin.write(f"{key}\n".encode() if local else b"")
         life = self._life = _Life(process, key, 0 if local else port)
-        life.reader = threading.Thread(target=self._read, args=(life,), daemon=True)
-        life.reader.start()
-        for work in (partial(_learn_port, told, life), partial(self._observe, life)):
-            threading.Thread(target=work, daemon=True).start()
+        reading = (partial(self._read, life), partial(_hear, told, life))
+        life.readers = [threading.Thread(target=work, daemon=True) for work in reading]
+        for thread in (*life.readers, threading.Thread(target=self._observe, args=(life,), daemon=True)):
+            thread.start()
         self._say(f"[llm.{self.name}] starting {settings.engine}")
 
     def _llama_cpp(self, port: int, tell: int) -> tuple[list[str], dict[str, str]]:
@@ -212,7 +214,7 @@ class Engine:
         reason = life.complaint or f"ended with status {status}" + (f": {last}" if last else "")
         hopeless = status == (HOPELESS if self._settings.engine == "llama.cpp" else NO_COMMAND)
         if hopeless:
-            reason = last
+            reason = life.last_words or last
         if hopeless or self._failures >= (_MAX_CRASHES if life.ready_at else _MAX_UNREADY):
             self._give_up(reason, list(life.output)[-_SHOWN_LINES:])
             return
@@ -274,11 +276,14 @@ def _lines(output: io.BufferedIOBase) -> Iterator[bytes]:
         yield rest
 
 
-def _learn_port(told: int, life: _Life) -> None:
-    """Wait for the port that llama.cpp took; nothing is told by one that dies before, nor by another program."""
-    with os.fdopen(told, encoding="ascii") as pipe:
-        if text := pipe.read():
-            life.port = int(text)
+def _hear(told: int, life: _Life) -> None:
+    """Wait for the port that llama.cpp took, or why it takes none; another program tells nothing."""
+    with os.fdopen(told, encoding="utf-8", errors="replace") as pipe:
+        text = pipe.read()
+    if text.isascii() and text.isdigit():
+        life.port = int(text)
+    else:
+        life.last_words = text[:_TOLD]
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

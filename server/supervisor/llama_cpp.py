@@ -1,7 +1,7 @@
 """llama.cpp's server in a process of its own, from the wheel `xllamacpp`: `[llm.NAME] engine = llama.cpp`.
 
-It speaks OpenAI's protocol on 127.0.0.1; the api key comes as the first line of stdin, the port is told in a pipe of its own:
-llama.cpp's threads write to stdout and stderr, and into the middle of each other's lines.
+It speaks OpenAI's protocol on 127.0.0.1; the api key comes as the first line of stdin. The port, or else why there is none, is told
+in a pipe of its own: llama.cpp's threads write to stdout and stderr, into the middle of each other's lines and after the last.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     try:
         import xllamacpp
     except ImportError as error:
-        print(f"xllamacpp cannot be loaded: {error} (libgomp is Debian's package libgomp1)", flush=True)
+        _tell(options.report, f"xllamacpp cannot be loaded: {error} (libgomp is Debian's package libgomp1)")
         return HOPELESS
 
     params = xllamacpp.CommonParams()
@@ -41,12 +41,18 @@ def main(arguments: list[str]) -> int:
     try:
         server = xllamacpp.Server(params)
     except RuntimeError:
-        print(f"llama.cpp cannot load {options.model}; is it a whole GGUF file that it knows?", flush=True)
+        _tell(
+            options.report, f"llama.cpp cannot load {options.model}; is it a whole GGUF file that it knows?"
+        )
         return HOPELESS
-    with os.fdopen(options.report, "w", encoding="ascii") as report:
-        report.write(server.listening_address.rpartition(":")[2])
+    _tell(options.report, server.listening_address.rpartition(":")[2])
     threading.Event().wait()  # until SIGTERM, which needs no goodbye
     return 0
+
+
+def _tell(pipe: int, words: str) -> None:
+    with os.fdopen(pipe, "w", encoding="utf-8", errors="replace") as report:
+        report.write(words)
 
 
 def _parser() -> argparse.ArgumentParser:
