@@ -6,7 +6,21 @@ from pathlib import Path
 from PIL import Image
 
 # What a reader of the README or of an issue may want to see; the rest is for whoever took them.
-_PAGES = ("entry", "home", "chat", "source", "original", "options", "sessions", "documents", "test")
+_PAGES = [
+    "entry",
+    "home",
+    "chat",
+    "source",
+    "original",
+    "options",
+    "sessions",
+    "documents",
+    "test",
+    "jobs",
+    "preview",
+    "passages",
+    "versions",
+]
 _LOOKS = ("phone", "phone-dark", "desktop", "desktop-dark")
 
 
