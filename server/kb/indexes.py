@@ -67,6 +67,11 @@ class Index:
     def store(self) -> VectorIndex:
         return self.vectors.index if isinstance(self.vectors, InMemory) else self.vectors
 
+    def knows(self, documents: Set[str]) -> bool:
+        """Were they there when it was brought up to date?"""
+        known = self.vectors.documents if isinstance(self.vectors, InMemory) else self.counted.keys()
+        return documents <= known | self.unembedded.keys()
+
     def unembedded_of(self, documents: Set[str]) -> Ids:
         ids = [found for document, found in self.unembedded.items() if document in documents]
         return np.concatenate(ids) if ids else np.empty(0, np.int64)

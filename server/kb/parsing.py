@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from langchain_core.documents import Document
 
@@ -177,6 +177,20 @@ class Parser:
             await asyncio.shield(asyncio.gather(*self._endings))
 
 
+def _make_folder() -> tuple[Path, BinaryIO]:
+    """A child's private folder, and the file for its stderr there."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+    return folder, (folder / _STDERR).open("ab")
+
+
+def _drop_folder(making: asyncio.Future[tuple[Path, BinaryIO]]) -> None:
+    """Nobody waits for it any more."""
+    if not making.cancelled() and making.exception() is None:
+        folder, stderr = making.result()
+        stderr.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class _Child:
     """A running child and its private folder, which is its working directory and holds its stderr."""
 
@@ -187,8 +201,12 @@ class _Child:
 
     @classmethod
     async def start(cls, config: dict[str, Any], max_rss: int) -> Self:
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
-        stderr = await asyncio.to_thread((folder / _STDERR).open, "ab")
+        making = asyncio.ensure_future(asyncio.to_thread(_make_folder))
+        try:
+            folder, stderr = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_drop_folder)
+            raise
         try:
             process = await asyncio.create_subprocess_exec(
                 *_COMMAND,

@@ -35,6 +35,8 @@ class Leg:
     # Of these passages only, and of these that are not embedded yet.
     among: NDArray[np.int64] | None = None
     unembedded: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    # False: one of the documents that are wanted has come since the index was brought up to date.
+    is_current: bool = True
     spread: tuple[float, float] = (0.0, 0.0)
     # Passages that somebody asks after.
     expected: frozenset[int] = frozenset()
@@ -81,7 +83,7 @@ def rank(
         distances = leg.distances
         scale = trace.scales[leg.kb.id] = Scale(leg.kb.id, leg.vector, spreads[leg.kb.id], matcher)
         farthest, _ = trace.limits[leg.kb.id]
-        is_whole &= leg.view.restricted is leg.index.restricted
+        is_whole &= leg.is_current and leg.view.restricted is leg.index.restricted
         embedded = {chunk_id for chunk_id, stored in leg.passages.items() if stored.is_embedded}
         is_whole &= distances.keys() >= embedded and leg.passages.keys() >= {
             chunk_id for chunk_id, _ in leg.near

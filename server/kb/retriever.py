@@ -189,6 +189,8 @@ class Retriever:
             with trace.step("filter"):
                 async with self._database.read() as session:
                     documents = await repository.filter_documents(session, kb.id, within.filters)
+                    generation = await repository.get_generation(session, kb.id)
+                leg.is_current = index.knows(documents) or index.generation >= (generation or 0)
                 leg.among = await self.indexes.chunks_of(index, documents - view.hidden)
                 waiting &= documents
         leg.unembedded = index.unembedded_of(waiting)

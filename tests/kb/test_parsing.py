@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from server.kb import parsing
 from server.kb.loaders.base import LoadError, LoadLimits
 from server.kb.parsing import Parser
 from tests.kb.loaders.reading import write
@@ -288,6 +292,7 @@ async def test_child_dies_with_its_parent(tmp_path: Path) -> None:
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from server.kb.loaders.base import LoadLimits
 from server.kb.parsing import Parser
 parser = Parser(LoadLimits(), timeout=timedelta(seconds=60), memory=2**30, loaders={HOSTILE!r})
@@ -330,4 +335,37 @@ async def test_pdf_that_unpacks_to_a_hundred_megabytes(tmp_path: Path) -> None:
     assert path.stat().st_size < 500_000
     parser = Parser(LoadLimits(), timeout=timedelta(seconds=30), memory=GIB)
     assert await _code(parser, ".pdf", path) == "parse_limit"
+    await parser.close()
+
+
+async def test_a_reading_that_is_cancelled_before_its_child_begins_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    (tmp_path / "a.txt").write_text("年假五天。")
+    begun, go = threading.Event(), threading.Event()
+
+    make, made = parsing._make_folder, threading.Event()
+
+    def slow() -> Any:
+        begun.set()
+        go.wait(10)
+        folder_and_file = make()
+        made.set()
+        return folder_and_file
+
+    monkeypatch.setattr(parsing, "_make_folder", slow)
+
+    parser = Parser(LoadLimits(), timeout=timedelta(seconds=30), memory=2**31)
+    reading = asyncio.create_task(parser.read(tmp_path / "a.txt", ".txt"))
+    await asyncio.to_thread(begun.wait, 10)
+    reading.cancel()
+    await asyncio.wait({reading})
+    go.set()
+    await asyncio.to_thread(made.wait, 10)
+    async with asyncio.timeout(10):
+        while list(folder.iterdir()):
+            await asyncio.sleep(0.01)
     await parser.close()
