@@ -19,7 +19,14 @@ from server.core.errors import Busy, Overtaken, StorageFull
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import chunk_repository, job_repository, lexical_repository, repository, version_repository
+from server.kb import (
+    chunk_repository,
+    job_repository,
+    lexical_repository,
+    rebuild_repository,
+    repository,
+    version_repository,
+)
 from server.kb.anchors import searched_text
 from server.kb.chunk_methods import cut
 from server.kb.doing import Doing
@@ -195,7 +202,10 @@ class Ingest:
 
     async def _enter(self, work: Work, state: DocumentState) -> None:
         async with self._database.write() as session:
-            # First, as it locks the knowledge base: what was found by the words of an earlier try may be read again.
+            # The knowledge base before its documents and their jobs, as whoever deletes one.
+            if await rebuild_repository.lock_kb(session, work.kb.id) is None:
+                raise LeaseLost
+            # What was found by the words of an earlier try may be read again.
             is_again = work.document.state == DocumentState.EMBEDDING and state == DocumentState.PARSING
             if is_again:
                 await repository.bump_generation(session, work.kb.id)

@@ -18,7 +18,7 @@ from server.core.errors import AppError, Busy, Deadlock, Overtaken, StorageFull
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
 from server.db.session import PASSING_FAULTS, Database, tell_fault
-from server.kb import job_repository, repository
+from server.kb import job_repository, rebuild_repository, repository
 from server.kb.files import NO_SPACE
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
@@ -206,6 +206,8 @@ class Worker:
             now = self._clock.now()
             not_before = now + (_FULL_PAUSE if is_full else _BACKOFF * work.attempt)
             async with self._database.write() as session:
+                # Before the document and its job, as whoever deletes them.
+                await rebuild_repository.lock_kb(session, work.kb.id)
                 if await job_repository.retry_job(
                     session, work.job_id, self.owner, not_before, now, for_nothing=is_full
                 ):
