@@ -40,7 +40,7 @@ from server.kb.chunk_change import (
 from server.kb.damage import read_or_none, repair
 from server.kb.embedders import Embedders
 from server.kb.embedding import Content, content_of
-from server.kb.files import FileStore, name_key, storage_refusal
+from server.kb.files import FileStore, name_key
 from server.kb.ingest import chunk_row
 from server.kb.lexicon import DocumentTerms
 from server.kb.models import Chunk, Document, DocumentState, KnowledgeBase, Slot
@@ -196,10 +196,7 @@ class ChunkEditing:
         name = f"{document.id}.{secrets.token_hex(4)}.npy"
         segment = self._files.segment_path(kb.id, kb.embed_model, name)
         try:
-            try:
-                sha256 = await self._lanes.run("io", write_segment, segment, vectors)
-            except OSError as error:
-                raise storage_refusal(error) from error
+            sha256 = await self._lanes.run("io", write_segment, segment, vectors)
             terms, tokens = await self._lanes.run("io", recounted, seen, change)
             made = await self._publish(
                 caller, seen, change, _Written(segment, sha256, content, terms, tokens)

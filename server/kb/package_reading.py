@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from server.core import strict_json
-from server.core.durable import sync_folder
+from server.core.durable import storing, sync_folder
 from server.core.errors import AppError, TooLarge
 from server.core.i18n import Text
 from server.kb.files import check_file_name, name_key
@@ -168,13 +168,14 @@ class Package:
         return target.getvalue()
 
     def extract(self, name: str, part: Part, target: Path) -> None:
-        """Put a file of it somewhere, durably."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            self._copy(name, part, file)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(target.parent)
+        """Put a file of it somewhere, durably. Raises StorageFull."""
+        with storing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                self._copy(name, part, file)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(target.parent)
 
     def rows(self, name: str, part: Part) -> list[dict[str, Any]]:
         """The lines of a document's passages."""

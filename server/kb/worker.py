@@ -14,12 +14,12 @@ from contextlib import suppress
 from datetime import timedelta
 
 from server.core.clock import Clock
+from server.core.durable import NO_SPACE
 from server.core.errors import AppError, Busy, Deadlock, Overtaken, StorageFull
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
 from server.db.session import PASSING_FAULTS, Database, tell_fault
 from server.kb import job_repository, rebuild_repository, repository
-from server.kb.files import NO_SPACE
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
 from server.kb.models import JobState, KnowledgeBase, Slot
