@@ -70,7 +70,7 @@ class Index:
     def knows(self, documents: Set[str]) -> bool:
         """Were they there when it was brought up to date?"""
         known = self.vectors.documents if isinstance(self.vectors, InMemory) else self.counted.keys()
-        return documents <= known | self.unembedded.keys()
+        return documents - self.unembedded.keys() <= known
 
     def unembedded_of(self, documents: Set[str]) -> Ids:
         ids = [found for document, found in self.unembedded.items() if document in documents]

@@ -189,8 +189,9 @@ class Retriever:
             with trace.step("filter"):
                 async with self._database.read() as session:
                     documents = await repository.filter_documents(session, kb.id, within.filters)
-                    generation = await repository.get_generation(session, kb.id)
-                leg.is_current = index.knows(documents) or index.generation >= (generation or 0)
+                    if not index.knows(documents):
+                        generation = await repository.get_generation(session, kb.id)
+                        leg.is_current = generation is None or index.generation >= generation
                 leg.among = await self.indexes.chunks_of(index, documents - view.hidden)
                 waiting &= documents
         leg.unembedded = index.unembedded_of(waiting)
