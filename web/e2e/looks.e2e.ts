@@ -60,7 +60,7 @@ describe.each(LOOKS)('the pages on a %s', (name, look) => {
     await page.locator('.hit').first().waitFor()
     await check(page, `test-${name}`)
     await page.getByRole('link', { name: words('推荐问题', 'Questions') }).click()
-    await page.locator('.list .question').first().waitFor()
+    await page.locator('.list .item').first().waitFor()
     await check(page, `questions-${name}`)
     await page.getByRole('link', { name: words('设置', 'Settings') }).click()
     await page.locator('form').waitFor()
