@@ -6,6 +6,7 @@ import functools
 import gc
 import secrets
 import shutil
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,15 +28,18 @@ from server.core.configuration import load_settings
 from server.core.settings import DatabaseSettings, Settings
 from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.kb.parsing import Parser
 from server.kb.worker import Worker
 from server.services import Services, open_services
 from server.tables import Base
 from server.worker import open_worker
 from tests.support.api import Caller, serving
 from tests.support.databases import KINDS, database_server
+from tests.support.statements import share_compiled_statements
 
 # The bundled model is read once by each test process.
 EMBEDDERS["bundled"] = functools.cache(EMBEDDERS["bundled"])
+share_compiled_statements()
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,6 +47,9 @@ SHARED = ROOT.parent / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=KINDS, default="sqlite", help="the database to run against")
+    parser.addoption(
+        "--half", action="store_true", help="leave out what the other database server is asked in its stead"
+    )
 
 
 # Each a minute or about, on two cores.
@@ -70,6 +77,22 @@ _LONG = {
         )
     )
 }
+# Locks, conflicts, ways of searching, and whatever else servers do each in its own way.
+_ON_EVERY_DATABASE = {
+    "auth/test_sessions.py",
+    "chat/test_storing.py",
+    "cli/test_import_db.py",
+    "db/test_schema.py",
+    "db/test_session.py",
+    "kb/test_chunk_editing.py",
+    "kb/test_jobs.py",
+    "kb/test_labels.py",
+    "kb/test_stores.py",
+    "kb/test_visibility.py",
+    "kb/test_words.py",
+    "kb/test_worker.py",
+    "test_races.py",
+}
 _WHEN_ASKED_FOR = {
     "full": "needs the full package set: make test-full",
     "crash": "takes minutes: make crashloop",
@@ -86,6 +109,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "database_url" in getattr(item, "fixturenames", ()) and not _on_sqlite_alone(item):
             item.add_marker(pytest.mark.database)
+    if config.option.half:
+        left_out = [item for item in items if not _is_of(config.option.database, item)]
+        items[:] = [item for item in items if _is_of(config.option.database, item)]
+        config.hook.pytest_deselected(items=left_out)
     for mark, reason in _WHEN_ASKED_FOR.items():
         if mark not in (config.option.markexpr or ""):
             for item in items:
@@ -98,6 +125,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _is_of(database: str, item: pytest.Item) -> bool:
+    """Of what is not about what servers do each in its own way, each of the two is asked one half."""
+    if item.path.relative_to(ROOT / "tests").as_posix() in _ON_EVERY_DATABASE:
+        return True
+    return zlib.crc32(item.nodeid.encode()) % 2 == KINDS.index(database) % 2
 
 
 def _on_sqlite_alone(item: pytest.Item) -> bool:
@@ -174,9 +208,20 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+async def parsers() -> AsyncIterator[dict[str, Parser]]:
+    """By how they are bounded. They outlive the tests, as starting a child that reads costs more than most of these."""
+    made: dict[str, Parser] = {}
+    yield made
+    for one in made.values():
+        await one.close()
+
+
 @pytest.fixture
-async def worker(services: Services) -> AsyncIterator[Worker]:
-    async with open_worker(services) as opened:
+async def worker(services: Services, parsers: dict[str, Parser]) -> AsyncIterator[Worker]:
+    settings = services.settings.ingest
+    shared = parsers.setdefault(settings.model_dump_json(exclude={"poll", "lease"}), Parser.of(settings))
+    async with open_worker(services, shared) as opened:
         yield opened
 
 
