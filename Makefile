@@ -22,7 +22,7 @@ page: ## build the page under /h5/ (web/dist); run does it when node is there an
 
 setup: .venv/.dev ## install the lite set and the test tools
 
-test: .venv/.dev ## the whole suite: SQLite, then what touches the database on PostgreSQL and MariaDB, and the page beside them
+test: .venv/.dev ## the whole suite: SQLite, then what touches the database on PostgreSQL and MariaDB, and the page beside them (FULL=1: test-full, too)
 	$(PYTEST)
 	@if sh scripts/build_page.sh --can && command -v chromium >/dev/null; then \
 	  echo "PostgreSQL, MariaDB and the page, side by side; each tells when it is done."; \
@@ -34,6 +34,7 @@ test: .venv/.dev ## the whole suite: SQLite, then what touches the database on P
 test-servers: .venv/.dev
 	$(PYTEST) -m database --database postgresql --half
 	$(PYTEST) -m database --database mariadb --half
+	$(if $(FULL),$(MAKE) --no-print-directory test-full)
 
 test-databases: .venv/.dev ## all that touches the database, on PostgreSQL and on MariaDB
 	$(PYTEST) -m database --database postgresql

@@ -26,8 +26,8 @@ from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_api_key, add_client, make_token
 from server.core.configuration import load_settings
 from server.core.settings import DatabaseSettings, Settings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import upgrade_schema
 from server.kb.parsing import Parser
 from server.kb.worker import Worker
 from server.services import Services, open_services
@@ -52,28 +52,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Each a minute or about, on two cores.
+# Those that take longest, in that order.
 _LONG = {
     name: place
     for place, name in enumerate(
         (
-            "test_identity_commands.py",
             "test_processes.py",
-            "test_faults_at_the_start.py",
-            "test_answers_killed.py",
             "test_main_job.py",
             "test_matrix.py",
-            "test_makers.py",
-            "test_readme.py",
+            "test_faults_at_the_start.py",
+            "test_identity_commands.py",
+            "test_answers_killed.py",
             "test_worker.py",
-            "test_local_models.py",
-            "test_upkeep.py",
-            "test_knowledge_bases.py",
-            "test_import_odd.py",
-            "test_rekey_killed.py",
-            "test_evaluation_killed.py",
-            "test_crashloop.py",
+            "test_makers.py",
             "test_nth_fault.py",
+            "test_bad_input.py",
+            "test_chat_with_provider.py",
+            "test_local_models.py",
+            "test_rekey_killed.py",
+            "test_upkeep.py",
+            "test_stores.py",
+            "test_import_odd.py",
+            "test_paths.py",
+            "test_engines.py",
+            "test_maintenance.py",
+            "test_parsing.py",
+            "test_answers.py",
+            "test_memory.py",
+            "test_providers.py",
+            "test_crashloop.py",
+            "test_knowledge_bases.py",
+            "test_explain.py",
+            "test_evaluation_killed.py",
+            "test_calibration.py",
+            "test_chunk_editing.py",
+            "test_engine.py",
+            "test_remote.py",
         )
     )
 }
