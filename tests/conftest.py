@@ -93,13 +93,19 @@ _LONG = {
 }
 # Locks, conflicts, ways of searching, and whatever else servers do each in its own way.
 _ON_EVERY_DATABASE = {
+    "auth/test_policies.py",
     "auth/test_sessions.py",
+    "auth/test_wecom_login.py",
+    "chat/test_answers.py",
+    "chat/test_sessions.py",
     "chat/test_storing.py",
     "cli/test_import_db.py",
     "db/test_schema.py",
     "db/test_session.py",
+    "evaluation/test_sets.py",
     "kb/test_chunk_editing.py",
     "kb/test_jobs.py",
+    "kb/test_knowledge_bases.py",
     "kb/test_labels.py",
     "kb/test_stores.py",
     "kb/test_visibility.py",
@@ -120,12 +126,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Files that take long come first, so that at the end no process waits for another that has one of them left.
     """
     items.sort(key=lambda item: _LONG.get(item.path.name, len(_LONG)))
+    for_all = {item for item in items if item.get_closest_marker("database")}
     for item in items:
         if "database_url" in getattr(item, "fixturenames", ()) and not _on_sqlite_alone(item):
             item.add_marker(pytest.mark.database)
     if config.option.half:
-        left_out = [item for item in items if not _is_of(config.option.database, item)]
-        items[:] = [item for item in items if _is_of(config.option.database, item)]
+        kept = [item for item in items if item in for_all or _is_of(config.option.database, item)]
+        left_out = [item for item in items if item not in set(kept)]
+        items[:] = kept
         config.hook.pytest_deselected(items=left_out)
     for mark, reason in _WHEN_ASKED_FOR.items():
         if mark not in (config.option.markexpr or ""):

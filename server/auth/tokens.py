@@ -160,12 +160,12 @@ class Tokens:
         return issuer.client, key_id, claims
 
     async def _find_issuer(self, client_id: str) -> "_Issuer":
-        now = self._clock.now()
+        now, read_at = self._clock.now(), time.monotonic()
         async with self._database.read() as session:
             client = await repository.find_client(session, client_id)
             keys = await repository.list_open_keys(session, client_id, now)
             self._decoy = self._decoy or await repository.find_any_key(session, KeyKind.RSA)
-        issuer = _Issuer(client, keys, time.monotonic())
+        issuer = _Issuer(client, keys, read_at)
         (self._nobodies if client is None else self._issuers)[client_id] = issuer
         return issuer
 

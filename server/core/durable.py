@@ -1,6 +1,7 @@
 """What must survive a power cut, and what is told when a disk does not take it."""
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from server.core.errors import StorageFull
 from server.core.i18n import Text
+
+log = logging.getLogger(__name__)
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DISK_FULL = Text("磁盘空间不足，文件没有保存", "the disk is full; the file was not stored")
@@ -36,7 +39,8 @@ def storing() -> Iterator[None]:
 
 
 def storage_refusal(error: OSError) -> StorageFull:
-    """What to tell whoever wanted a file to be kept."""
+    """What to tell whoever wanted a file to be kept; what an operator must know of it goes to the log."""
     if error.errno in NO_SPACE:
         return StorageFull(_DISK_FULL)
+    log.warning("a file cannot be stored", exc_info=error)
     return StorageFull(_DISK_BROKEN, code="storage_unavailable")

@@ -82,7 +82,7 @@ class Package:
         by_name = {entry.filename: entry for entry in entries}
         if len(by_name) != len(entries):
             raise bad_package("有重名的条目", "a name stands twice in it")
-        if not all(map(_is_plain, entries)):
+        if not all(_is_plain(entry) and 0 <= entry.header_offset < limit for entry in entries):
             raise bad_package(
                 "含有加密、链接或压缩方式不支持的条目",
                 "it has encrypted entries, links, or a strange compression",
@@ -269,7 +269,6 @@ def _is_plain(entry: zipfile.ZipInfo) -> bool:
         and not entry.flag_bits & _ENCRYPTED
         and not stat.S_ISLNK(entry.external_attr >> 16)
         and not entry.is_dir()
-        and entry.header_offset >= 0
     )
 
 

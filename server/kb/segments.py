@@ -29,8 +29,12 @@ def write_segment(path: Path, vectors: Vectors) -> str:
     with storing():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
+        matrix = np.ascontiguousarray(vectors, dtype="<f4")
+        header = np.lib.format.header_data_from_array_1_0(matrix)
         with temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(vectors, dtype="<f4"), allow_pickle=False)
+            # As np.save does, which does not tell why a write fails.
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(matrix.data)
             file.flush()
             os.fsync(file.fileno())
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()

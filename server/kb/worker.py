@@ -195,7 +195,7 @@ class Worker:
 
     async def _fail(self, work: Work, error: Exception) -> None:
         code, text, passing = _classify(error)
-        is_full = code in _FULL
+        is_full = code == "disk_full"
         last = work.attempt >= self._settings.attempts and not is_full
         if passing and not last:
             log.warning(
@@ -249,7 +249,6 @@ _WORKER_DIED = Text(
     "处理该文件时后台进程多次中断，请检查文件或联系管理员",
     "the worker died on this file every time; check the file or ask your operator",
 )
-_FULL = {"disk_full", "storage_unavailable"}
 _DISK_FULL = Text(
     "磁盘空间不足，腾出空间后自动继续", "the disk is full; it goes on by itself when there is room"
 )

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { check, folder, LOOKS } from './looks'
+import { check, folder, LOOKS, ON_A_DESK } from './looks'
 import { ask, lastAnswer, useBrowser, whole } from './support'
 
-describe.each(LOOKS)('the pages on a %s', (name, look) => {
+describe.each(folder ? LOOKS : [...LOOKS, ON_A_DESK])('the pages on a %s', (name, look) => {
   const { open, enter, product } = useBrowser()
   const words = (zh: string, en: string) => look.language === 'en' ? en : zh
 

@@ -27,6 +27,8 @@ export async function check(page: Page, name: string): Promise<void> {
     await page.screenshot({ path: `${folder}/${name}.png`, scale: 'css', animations: 'disabled' })
     return
   }
+  if (page.viewportSize()?.width !== PHONE.width)
+    return
   await page.emulateMedia({ colorScheme: 'dark' })
   await page.setViewportSize(DESKTOP)
   await page.waitForTimeout(500)
@@ -54,4 +56,6 @@ async function judge(page: Page, name: string): Promise<void> {
   expect.soft(small, `${name}: smaller than a finger`).toEqual([])
 }
 
+/** On a desk with a mouse, by night. */
+export const ON_A_DESK = OTHERS[0]!
 export const LOOKS = folder ? [PHONE_BY_DAY, ...OTHERS] : [PHONE_BY_DAY]
