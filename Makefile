@@ -1,16 +1,17 @@
 # make help lists the targets. Everything is installed into .venv from the pinned requirement files.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two test processes, each with databases of its own; a file's tests stay together.
-PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+# Test processes, each with databases of its own; a file's tests stay together. One more than a small machine has cores, as some wait.
+PROCESSES ?= 3
+PYTEST = $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # PyTorch's CPU wheels have an index of their own; give its address when PyPI's torch is not the one you want.
 TORCH_INDEX ?=
 
-.PHONY: help run page setup test crashloop test-web pictures test-full check format bench evals lock samples
+.PHONY: help run page setup test crashloop test-servers test-databases test-web pictures test-full check format bench evals lock samples
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(if $(FULL),.venv/.full,.venv/.lite) ## install what is missing and start (HOST=, PORT=, CONFIG=, FULL=1 for local models)
 	@sh scripts/build_page.sh
@@ -21,16 +22,27 @@ page: ## build the page under /h5/ (web/dist); run does it when node is there an
 
 setup: .venv/.dev ## install the lite set and the test tools
 
-test: .venv/.dev ## the whole suite: SQLite, then what touches the database on PostgreSQL and MariaDB
+test: .venv/.dev ## the whole suite: SQLite, then what touches the database on PostgreSQL and MariaDB, and the page beside them (FULL=1: test-full, too)
 	$(PYTEST)
+	@if sh scripts/build_page.sh --can && command -v chromium >/dev/null; then \
+	  echo "PostgreSQL, MariaDB and the page, side by side; each tells when it is done."; \
+	  $(MAKE) --no-print-directory -j 2 --output-sync=target test-servers test-web PROCESSES=2; \
+	else echo "The page is not tested: Node.js 20.19 with npm, or chromium, is not there."; \
+	  $(MAKE) --no-print-directory test-servers; fi
+
+# What servers do each in its own way is asked both, everything else one of the two.
+test-servers: .venv/.dev
+	$(PYTEST) -m database --database postgresql --half
+	$(PYTEST) -m database --database mariadb --half
+	$(if $(FULL),$(MAKE) --no-print-directory test-full)
+
+test-databases: .venv/.dev ## all that touches the database, on PostgreSQL and on MariaDB
 	$(PYTEST) -m database --database postgresql
 	$(PYTEST) -m database --database mariadb
-	@if sh scripts/build_page.sh --can && command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-web; \
-	else echo "The page was not tested: Node.js 20.19 with npm, or chromium, is not there."; fi
 
-crashloop: .venv/.dev ## kill real processes 200 times (ROUNDS=, SEED=), and fail every step of every operation; half an hour
+crashloop: .venv/.dev ## kill real processes 200 times (ROUNDS=, SEED=), and fail every step of every operation
 	$(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
-	$(PYTEST) -m crash tests/crash
+	$(PYTEST) -m crash
 
 test-web: .venv/.dev page ## the page: lint, unit tests, size, and end to end in a browser against the real server (test does it too)
 	cd web && npm run --silent lint && npm run --silent test && npm run --silent size

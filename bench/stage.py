@@ -17,8 +17,8 @@ from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_client
 from server.core.configuration import load_settings
 from server.core.settings import Settings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import upgrade_schema
 from server.kb import lexical_repository, repository
 from server.kb.anchors import searched_text
 from server.kb.lexicon import DocumentTerms, analyse

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from server.core.settings import DatabaseSettings
-from server.db.schema import alembic_config, upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import alembic_config, upgrade_schema
 from server.tables import Base
 
 

@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_worker(services: Services) -> AsyncIterator[Worker]:
-    """A worker over the services, with a parser of its own."""
+async def open_worker(services: Services, shared: Parser | None = None) -> AsyncIterator[Worker]:
+    """A worker over the services, with a parser of its own, or a `shared` one that others use after it."""
     settings = services.settings.ingest
-    parser = Parser.of(settings)
+    parser = shared or Parser.of(settings)
     keep = services.settings.kb.keep_versions
     ingest = Ingest(services.database, services.files, parser, services.embedders, services.runtime, keep)
     try:
@@ -35,7 +35,8 @@ async def open_worker(services: Services) -> AsyncIterator[Worker]:
         keeper = open_keeper(services)
         yield Worker(services.database, ingest, settings, services.runtime.clock, rebuilds, words, keeper)
     finally:
-        await parser.close()
+        if shared is None:
+            await parser.close()
 
 
 def open_keeper(services: Services) -> StoreKeeper:

@@ -6,6 +6,7 @@ import functools
 import gc
 import secrets
 import shutil
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,17 +26,20 @@ from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_api_key, add_client, make_token
 from server.core.configuration import load_settings
 from server.core.settings import DatabaseSettings, Settings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import upgrade_schema
+from server.kb.parsing import Parser
 from server.kb.worker import Worker
 from server.services import Services, open_services
 from server.tables import Base
 from server.worker import open_worker
 from tests.support.api import Caller, serving
 from tests.support.databases import KINDS, database_server
+from tests.support.statements import share_compiled_statements
 
 # The bundled model is read once by each test process.
 EMBEDDERS["bundled"] = functools.cache(EMBEDDERS["bundled"])
+share_compiled_statements()
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,32 +47,71 @@ SHARED = ROOT.parent / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=KINDS, default="sqlite", help="the database to run against")
+    parser.addoption(
+        "--half", action="store_true", help="leave out what the other database server is asked in its stead"
+    )
 
 
-# Each a minute or about, on two cores.
+# Those that take longest, in that order.
 _LONG = {
     name: place
     for place, name in enumerate(
         (
-            "test_identity_commands.py",
             "test_processes.py",
-            "test_faults_at_the_start.py",
-            "test_answers_killed.py",
             "test_main_job.py",
             "test_matrix.py",
-            "test_makers.py",
-            "test_readme.py",
+            "test_faults_at_the_start.py",
+            "test_identity_commands.py",
+            "test_answers_killed.py",
             "test_worker.py",
-            "test_local_models.py",
-            "test_upkeep.py",
-            "test_knowledge_bases.py",
-            "test_import_odd.py",
-            "test_rekey_killed.py",
-            "test_evaluation_killed.py",
-            "test_crashloop.py",
+            "test_makers.py",
             "test_nth_fault.py",
+            "test_bad_input.py",
+            "test_chat_with_provider.py",
+            "test_local_models.py",
+            "test_rekey_killed.py",
+            "test_upkeep.py",
+            "test_stores.py",
+            "test_import_odd.py",
+            "test_paths.py",
+            "test_engines.py",
+            "test_maintenance.py",
+            "test_parsing.py",
+            "test_answers.py",
+            "test_memory.py",
+            "test_providers.py",
+            "test_crashloop.py",
+            "test_knowledge_bases.py",
+            "test_explain.py",
+            "test_evaluation_killed.py",
+            "test_calibration.py",
+            "test_chunk_editing.py",
+            "test_engine.py",
+            "test_remote.py",
         )
     )
+}
+# Locks, conflicts, ways of searching, and whatever else servers do each in its own way.
+_ON_EVERY_DATABASE = {
+    "auth/test_policies.py",
+    "auth/test_sessions.py",
+    "auth/test_wecom_login.py",
+    "chat/test_answers.py",
+    "chat/test_sessions.py",
+    "chat/test_storing.py",
+    "cli/test_import_db.py",
+    "db/test_schema.py",
+    "db/test_session.py",
+    "evaluation/test_sets.py",
+    "kb/test_chunk_editing.py",
+    "kb/test_jobs.py",
+    "kb/test_knowledge_bases.py",
+    "kb/test_labels.py",
+    "kb/test_stores.py",
+    "kb/test_visibility.py",
+    "kb/test_words.py",
+    "kb/test_worker.py",
+    "test_races.py",
 }
 _WHEN_ASKED_FOR = {
     "full": "needs the full package set: make test-full",
@@ -83,9 +126,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Files that take long come first, so that at the end no process waits for another that has one of them left.
     """
     items.sort(key=lambda item: _LONG.get(item.path.name, len(_LONG)))
+    for_all = {item for item in items if item.get_closest_marker("database")}
     for item in items:
         if "database_url" in getattr(item, "fixturenames", ()) and not _on_sqlite_alone(item):
             item.add_marker(pytest.mark.database)
+    if config.option.half:
+        kept = [item for item in items if item in for_all or _is_of(config.option.database, item)]
+        left_out = [item for item in items if item not in set(kept)]
+        items[:] = kept
+        config.hook.pytest_deselected(items=left_out)
     for mark, reason in _WHEN_ASKED_FOR.items():
         if mark not in (config.option.markexpr or ""):
             for item in items:
@@ -98,6 +147,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _is_of(database: str, item: pytest.Item) -> bool:
+    """Of what is not about what servers do each in its own way, each of the two is asked one half."""
+    if item.path.relative_to(ROOT / "tests").as_posix() in _ON_EVERY_DATABASE:
+        return True
+    return zlib.crc32(item.nodeid.encode()) % 2 == KINDS.index(database) % 2
 
 
 def _on_sqlite_alone(item: pytest.Item) -> bool:
@@ -174,9 +230,20 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+async def parsers() -> AsyncIterator[dict[str, Parser]]:
+    """By how they are bounded. They outlive the tests, as starting a child that reads costs more than most of these."""
+    made: dict[str, Parser] = {}
+    yield made
+    for one in made.values():
+        await one.close()
+
+
 @pytest.fixture
-async def worker(services: Services) -> AsyncIterator[Worker]:
-    async with open_worker(services) as opened:
+async def worker(services: Services, parsers: dict[str, Parser]) -> AsyncIterator[Worker]:
+    settings = services.settings.ingest
+    shared = parsers.setdefault(settings.model_dump_json(exclude={"poll", "lease"}), Parser.of(settings))
+    async with open_worker(services, shared) as opened:
         yield opened
 
 

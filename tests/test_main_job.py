@@ -1,10 +1,12 @@
 """The main job over HTTP: upload real documents of every kind, ask, get a streamed answer with its sources."""
 
+import io
 import json
 import re
 from collections import Counter
 from typing import Any
 
+import openpyxl
 import pytest
 
 from server.llm.quote_model import NOTHING_FOUND
@@ -172,6 +174,15 @@ def _is_place(hit: dict[str, Any], row: dict[str, Any]) -> bool:
     )
 
 
+def _first_rows(workbook: bytes, rows: int) -> bytes:
+    book = openpyxl.load_workbook(io.BytesIO(workbook))
+    for sheet in book:
+        sheet.delete_rows(rows + 1, sheet.max_row)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
 @pytest.mark.one_database
 async def test_real_files(editor: Caller, reader: Caller) -> None:
     folder = SHARED / "data" / "documents"
@@ -185,6 +196,8 @@ async def test_real_files(editor: Caller, reader: Caller) -> None:
     ]
     files = {name: (folder / name).read_bytes() for name in names}
     files["book.txt"] = (folder / "test.txt").read_bytes()[:3000]
+    # All of it is embedded, which is what takes long.
+    files["langchain-ChatGLM_open.xlsx"] = _first_rows(files["langchain-ChatGLM_open.xlsx"], 60)
     files["langchain-ChatGLM_closed.jsonl"] = b"\n".join(
         files["langchain-ChatGLM_closed.jsonl"].splitlines()[:20]
     )
@@ -194,7 +207,7 @@ async def test_real_files(editor: Caller, reader: Caller) -> None:
     await editor.create_kb("issues")
     documents = await editor.ingest("issues", files)
     assert {document["state"] for document in documents.values()} == {"ready"}
-    assert documents["langchain-ChatGLM_open.xlsx"]["chunks"] > 100
+    assert documents["langchain-ChatGLM_open.xlsx"]["chunks"] >= 50
     hits = await reader.search("issues", "当前的运行环境是 windows 还是 Linux", top_k=5)
     assert {hit["metadata"]["source"] for hit in hits} & {
         "langchain-ChatGLM_closed.csv",

@@ -7,7 +7,7 @@ to another is not there for them.
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
 from server.admin.deps import Admin, Desk, DeskDep, Operator, is_operator
 from server.admin.schemas import (
@@ -35,8 +35,8 @@ from server.auth.models import APIKey, Client, ClientKey, User
 from server.auth.principal import Principal, Scope
 from server.auth.service import NewClient
 from server.core.errors import Forbidden, NotFound
-from server.core.http import Envelope, SmallBodyRoute, new_router
-from server.core.i18n import Text, negotiate
+from server.core.http import Envelope, Lang, SmallBodyRoute, new_router
+from server.core.i18n import Text
 from server.core.pagination import Page, PageParams
 
 router = new_router(tags=["Administration"], route_class=SmallBodyRoute)
@@ -287,10 +287,9 @@ async def revoke_api_key(caller: Admin, desk: DeskDep, client_id: str, key_id: s
 
 @router.post("/admin/tokens/inspect")
 async def inspect_token(
-    _caller: Operator, desk: DeskDep, request: Request, body: TokenIn
+    _caller: Operator, desk: DeskDep, language: Lang, body: TokenIn
 ) -> Envelope[list[StepOut]]:
     """Say step by step what a token is and why it would be refused. Nothing is counted or changed."""
-    language = negotiate(request.headers.get("accept-language"))
     async with desk.database.read() as session:
         steps = await inspection.inspect_token(
             session,

@@ -82,6 +82,8 @@ class Tokens:
         self._clock, self._lanes, self._guard = runtime.clock, runtime.lanes, guard
         self._opened: LRUCache[str, tuple[Claims, str, Form]] = LRUCache(_REMEMBERED)
         self._forged: TTLCache[str, str] = TTLCache(_REMEMBERED, _FORGED_SECONDS)
+        # Could not be opened with keys that were read before they came: theirs may be newer.
+        self._doubtful: TTLCache[str, str] = TTLCache(_REMEMBERED, _LOOK_AGAIN_SECONDS)
         self._keys: LRUCache[str, RSA.RsaKey] = LRUCache(256)
         # Told in the log a moment ago.
         self._not_opened: TTLCache[str, bool] = TTLCache(256, _FORGED_SECONDS)
@@ -100,14 +102,16 @@ class Tokens:
         """
         digest = digest_of(token)
         # What is no token at all (`undefined`), or was forged a moment ago, costs nothing, and counts for nothing.
-        parsed = self._parse(token, digest)
+        parsed, came_at = self._parse(token, digest), time.monotonic()
         try:
             client, key_id, claims = await self._read(parsed, digest, address)
         except TokenError as error:
             if error.reason in _FORGED | _MISREAD or error.reason == "unknown_client":
                 self._guard.token_was_forged(address, parsed.client_id)
             if error.reason in _FORGED:
-                self._forged[digest] = error.reason
+                issuer = self._issuers.get(parsed.client_id)
+                is_sure = issuer is not None and issuer.read_at >= came_at
+                (self._forged if is_sure else self._doubtful)[digest] = error.reason
             raise
         if not is_allowed(address, client.networks):
             raise TokenError("address")
@@ -120,13 +124,13 @@ class Tokens:
 
     def foresee(self, digest: str, address: str) -> None:
         """Raise at once what is sure to come of this token without any work: Unauthenticated, TooManyRequests."""
-        if digest in self._forged:
+        if digest in self._forged or digest in self._doubtful:
             raise Unauthenticated(_INVALID)
         if digest not in self._opened:
             self._guard.check_forger(address)
 
     def _parse(self, token: str, digest: str) -> SealedToken | SignedToken:
-        if (reason := self._forged.get(digest)) is not None:
+        if reason := self._forged.get(digest) or self._doubtful.get(digest):
             raise TokenError(reason)
         if signed_token.is_signed(token):
             return signed_token.parse_signed(token)
@@ -156,12 +160,12 @@ class Tokens:
         return issuer.client, key_id, claims
 
     async def _find_issuer(self, client_id: str) -> "_Issuer":
-        now = self._clock.now()
+        now, read_at = self._clock.now(), time.monotonic()
         async with self._database.read() as session:
             client = await repository.find_client(session, client_id)
             keys = await repository.list_open_keys(session, client_id, now)
             self._decoy = self._decoy or await repository.find_any_key(session, KeyKind.RSA)
-        issuer = _Issuer(client, keys, time.monotonic())
+        issuer = _Issuer(client, keys, read_at)
         (self._nobodies if client is None else self._issuers)[client_id] = issuer
         return issuer
 

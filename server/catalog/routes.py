@@ -12,9 +12,8 @@ from server.catalog.schemas import (
     Nothing,
     ServerConfigs,
 )
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Text
-from server.kb.deps import Lang
 
 router = new_router(tags=["LLM Model Management"])
 

@@ -21,11 +21,11 @@ from server.chat.answer_schemas import (
     SourceOut,
 )
 from server.chat.answers import Answers
-from server.chat.deps import Answering, AnswersDep, Lang, ShownDep
+from server.chat.deps import Answering, AnswersDep, ShownDep
 from server.chat.reading import Position, Reader
 from server.chat.schemas import Id32
 from server.chat.turn import Ask
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.sse import EventStream, Stream
 from server.search.engines import SearchEngines
 

@@ -65,14 +65,9 @@ async def _feedback(request: Request) -> Feedback:
     return cast("Feedback", request.app.state.feedback)
 
 
-async def _language(request: Request) -> Language:
-    return negotiate(request.headers.get("accept-language"))
-
-
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 AnswersDep = Annotated[Answers, Depends(_answers)]
 ShownDep = Annotated[ShownSources, Depends(_shown)]
 SessionFilesDep = Annotated[SessionFiles, Depends(_session_files)]
 FeedbackDep = Annotated[Feedback, Depends(_feedback)]
-Lang = Annotated[Language, Depends(_language)]
 Answering = Annotated[AnswerContext, Depends(_context)]

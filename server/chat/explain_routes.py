@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from server.auth.deps import Chatter, Reader
 from server.chat.condense import condense
-from server.chat.deps import Answering, AnswersDep, Lang, ShownDep
+from server.chat.deps import Answering, AnswersDep, ShownDep
 from server.chat.explain_schemas import (
     ExplainSearch,
     ExplanationOut,
@@ -14,7 +14,7 @@ from server.chat.explain_schemas import (
 )
 from server.chat.history import to_rounds
 from server.chat.schemas import Id32
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language
 from server.core.questions import check_length
 from server.kb.analysis import highlighter

@@ -17,13 +17,13 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from server.auth.principal import Principal
 from server.chat.models import Message, Session
 from server.db.batches import batches
+from server.db.unique import put_unless_taken
 from server.kb.attachment_repository import delete_kbs
 
 # A rating from here on is a good one.
@@ -49,12 +49,7 @@ async def lock_session(session: AsyncSession, session_id: str) -> Session | None
 
 async def add_session(session: AsyncSession, row: Session) -> bool:
     """Insert; False when another request inserted one of this id a moment before."""
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        return False
-    return True
+    return await put_unless_taken(session, row)
 
 
 async def list_sessions(
@@ -120,12 +115,7 @@ async def find_message(session: AsyncSession, message_id: str) -> Message | None
 
 async def add_message(session: AsyncSession, row: Message) -> bool:
     """Insert; False when another request inserted one of this id a moment before."""
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        return False
-    return True
+    return await put_unless_taken(session, row)
 
 
 async def lock_message(session: AsyncSession, message_id: str) -> Message | None:

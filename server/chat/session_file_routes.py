@@ -6,11 +6,11 @@ from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from server.auth.deps import Chatter
-from server.chat.deps import Lang, SessionFilesDep
+from server.chat.deps import SessionFilesDep
 from server.chat.schemas import Id32
 from server.chat.session_files import Taken
 from server.chat.session_schemas import AttachedFile, AttachForm, DeleteFile, TakenFile
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
 from server.kb.downloads import Near, hand_out, read_out

@@ -12,7 +12,7 @@ from server.auth.deps import Chatter, Editor
 from server.auth.principal import Principal
 from server.chat import sources
 from server.chat.answer_schemas import CheckOut, PlaceOut, SourceOut
-from server.chat.deps import FeedbackDep, Lang, SessionsDep
+from server.chat.deps import FeedbackDep, SessionsDep
 from server.chat.export import render_head, render_messages
 from server.chat.failures import describe_failure
 from server.chat.feedback import Report
@@ -32,7 +32,7 @@ from server.chat.session_schemas import (
 )
 from server.chat.sessions import Listed, Sessions, Wanted
 from server.core.bare import read_bare
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language, Text
 from server.core.mended_json import mend, mend_text
 from server.core.pagination import PageParams

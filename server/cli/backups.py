@@ -16,9 +16,9 @@ from server.cli.output import say
 from server.cli.soundness import check
 from server.core.errors import Invalid
 from server.core.settings import Settings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.db.sqlite_file import file_of
+from server.db.upgrading import upgrade_schema
 from server.kb.backup import OTHER_DATABASES, Backups, Made
 from server.kb.files import FileStore
 from server.kb.restore import restore

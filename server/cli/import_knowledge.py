@@ -10,7 +10,7 @@ from server.cli.intake import Intake
 from server.cli.old_database import Row, is_on, number_of, text_of, time_of
 from server.cli.taking import Taking
 from server.core.errors import AppError
-from server.kb import repository
+from server.kb import document_repository, repository
 from server.kb.files import name_key
 from server.kb.folders import find_file
 from server.kb.models import KnowledgeBase, Question
@@ -66,7 +66,7 @@ class Knowledge:
             return
         key, file = name_key(relative), find_file(self._folder, kb_name, relative)
         async with self._taking.services.database.read() as session:
-            is_there = await repository.find_documents(session, kb.id, key)
+            is_there = await document_repository.find_documents(session, kb.id, key)
         if (is_there or not file.fault) and (
             twin := self._names.setdefault((kb.id, key), relative)
         ) != relative:

@@ -13,7 +13,7 @@ from server.cli.task import Task
 from server.core.errors import AppError, Invalid, KBNotFound
 from server.core.i18n import Text
 from server.core.settings import Settings
-from server.kb import repository
+from server.kb import document_repository, repository
 from server.kb.chunking import ChunkingWish
 from server.kb.files import check_kb_name, name_key
 from server.kb.folders import FoundFile, list_kb_folders, scan_kb_folder
@@ -270,4 +270,4 @@ class Maintenance:
 
     async def _documents(self, kb: KnowledgeBase) -> list[Document]:
         async with self._services.database.read() as session:
-            return (await repository.list_documents(session, kb, viewer=None))[0]
+            return (await document_repository.list_documents(session, kb, viewer=None))[0]

@@ -16,9 +16,9 @@ from server.auth.service import NewClient, add_client
 from server.auth.users import DEMO_CLIENT
 from server.core.errors import SettingsError
 from server.core.settings import Settings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.db.sqlite_file import LOOKED_THROUGH, file_of, find_damage
+from server.db.upgrading import upgrade_schema
 
 
 async def prepare(settings: Settings, *, samples: bool | None) -> None:

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.responses import JSONResponse
@@ -21,7 +21,7 @@ from server.core import logging as request_log
 from server.core import strict_json
 from server.core.errors import AppError, BadRequest, Invalid, TooLarge, UnsupportedFile
 from server.core.forms import read_form
-from server.core.i18n import Text, negotiate
+from server.core.i18n import Language, Text, negotiate
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,6 +42,13 @@ _TOLD, _ECHOED, _EXPLAINED = 20, 100, 300
 _BODY_PATIENCE = 30
 # Refusals that old pages expect as HTTP 200 with a code in the body; 401 and 422 were true statuses there too.
 _HIDDEN_STATUSES = {400, 403, 404, 409, 413, 415, 500, 502, 503, 504}
+
+
+async def _language(request: Request) -> Language:
+    return negotiate(request.headers.get("accept-language"))
+
+
+Lang = Annotated[Language, Depends(_language)]
 
 
 class Envelope(BaseModel, Generic[T]):

@@ -1,46 +1,23 @@
-"""The schema's version: bring it up to date, or find out that it is not."""
+"""Of what version the schema is, and whether that is the one that this program needs. Every process looks at its start: without
+Alembic, which takes longer to read than the look does. See upgrading.py for how it is brought up to date."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from server.core.errors import Busy, SettingsError
 from server.core.i18n import Text
 from server.db.session import Database, refusals
 
-
-def alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def is_of_the_tables(_object: object, name: str | None, *_: object) -> bool:
-    """For Alembic's comparison: the text index of each database is made by migration 0012 and described by no table."""
-    return not (name or "").startswith("chunk_fts")
-
-
-def _upgrade(connection: Connection) -> None:
-    config = alembic_config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @contextmanager
-def _explained(database: Database) -> Iterator[None]:
+def explained(database: Database) -> Iterator[None]:
     """Faults of a database that cannot be used at all, each with its remedy. The URL's password is not shown."""
     url = database.url.set(drivername=database.url.get_backend_name(), query={})
     where = url.render_as_string(hide_password=True)
@@ -58,17 +35,26 @@ def _explained(database: Database) -> Iterator[None]:
 
 
 @cache
-def _head() -> str | None:
-    """The revision that this program needs."""
-    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+def _revisions() -> list[str]:
+    """All that this program knows, in order: each migration's file begins with its own."""
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("0*.py"))
+
+
+def newest_revision() -> str:
+    """The one that this program needs."""
+    return _revisions()[-1]
 
 
 def is_known(revision: str) -> bool:
     """Can this program bring a database of that revision up to its own?"""
-    return any(
-        script.revision == revision
-        for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    )
+    return revision in _revisions()
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 async def find_revision(database: Database) -> str | None:
@@ -77,23 +63,15 @@ async def find_revision(database: Database) -> str | None:
         return await connection.run_sync(_revision)
 
 
-async def upgrade_schema(database: Database) -> None:
-    """Create or upgrade every table. Raises Busy when the database is away, SettingsError when it cannot be used."""
-    with _explained(database):
-        async with database.engine.begin() as connection:
-            await connection.run_sync(_upgrade)
-
-
 async def check_schema(database: Database) -> None:
     """Raises SettingsError that names the remedy when the tables are missing or of another version.
 
     Busy when the database is away.
     """
-    head = _head()
-    with _explained(database):
-        async with database.engine.connect() as connection:
-            found = await connection.run_sync(_revision)
-    if found != head:
+    needed = newest_revision()
+    with explained(database):
+        found = await find_revision(database)
+    if found != needed:
         raise SettingsError(
-            f"the database is at version {found or 'none'}, this program needs {head}: run `python init_db.py`"
+            f"the database is at version {found or 'none'}, this program needs {needed}: run `python init_db.py`"
         )

@@ -6,7 +6,6 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from server.chat.service import ChatService
-from server.core.i18n import Language, negotiate
 from server.core.runtime import Runtime
 from server.db.session import Database
 from server.evaluation.reports import Reports
@@ -35,9 +34,4 @@ async def _evaluation(request: Request) -> Evaluation:
     return cast("Evaluation", request.app.state.evaluation)
 
 
-async def _language(request: Request) -> Language:
-    return negotiate(request.headers.get("accept-language"))
-
-
 EvaluationDep = Annotated[Evaluation, Depends(_evaluation)]
-Lang = Annotated[Language, Depends(_language)]

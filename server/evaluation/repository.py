@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.chat.models import Message
 from server.db.batches import batches
+from server.db.unique import put_unless_taken
 from server.evaluation.models import GoldQuestion, QuestionSet, Run
 from server.kb.models import Chunk, Document, DocumentState, KnowledgeBase, Slot
 
@@ -18,25 +18,12 @@ Listed = tuple[QuestionSet, int, int]
 
 async def add_set(session: AsyncSession, row: QuestionSet) -> bool:
     """Insert; False when the knowledge base has one of this name already."""
-    return await _flushed(session, row)
+    return await put_unless_taken(session, row)
 
 
 async def rename_set(session: AsyncSession, row: QuestionSet, name: str) -> bool:
-    try:
-        async with session.begin_nested():
-            row.name = name
-    except IntegrityError:
-        return False
-    return True
-
-
-async def _flushed(session: AsyncSession, row: object) -> bool:
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        return False
-    return True
+    """False when the knowledge base has another of this name."""
+    return await put_unless_taken(session, row, name=name)
 
 
 async def find_set(

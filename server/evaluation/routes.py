@@ -6,11 +6,9 @@ from urllib.parse import quote
 from fastapi import Form, Query, Response
 
 from server.auth.deps import Editor
-from server.core.errors import TooLarge
-from server.core.http import Envelope, new_router
-from server.core.i18n import Text
+from server.core.http import Envelope, Lang, new_router
 from server.core.pagination import Page
-from server.evaluation.deps import EvaluationDep, Lang
+from server.evaluation.deps import EvaluationDep
 from server.evaluation.models import GoldQuestion
 from server.evaluation.question import NewQuestion
 from server.evaluation.schemas import (
@@ -19,7 +17,6 @@ from server.evaluation.schemas import (
     DeleteQuestions,
     Id32,
     ImportForm,
-    ImportOut,
     OfSet,
     QuestionFilter,
     QuestionOut,
@@ -32,8 +29,7 @@ from server.evaluation.schemas import (
     TakeHit,
 )
 from server.evaluation.taking import Rated
-from server.kb.csv_table import MAX_BYTES
-from server.kb.question_schemas import RowFailure
+from server.kb.csv_import import ImportOut, import_out, read_csv
 
 router = new_router(tags=["Evaluation"])
 _AT = "/knowledge_base/evaluation"
@@ -143,21 +139,8 @@ async def import_questions(
     language: Lang,
 ) -> Envelope[ImportOut]:
     """Questions from a CSV file. What is there already is brought up to date; a row that cannot be taken is told."""
-    if (form.file.size or 0) > MAX_BYTES:
-        raise TooLarge(Text(f"CSV 超过 {MAX_BYTES} 字节", f"the CSV is larger than {MAX_BYTES} bytes"))
-    done = await evaluation.sets.import_csv(caller, form.set_id, await form.file.read())
-    failed = [
-        RowFailure(row=number, reason=error.text.in_language(language))
-        for number, error in done.failed.items()
-    ]
-    result = ImportOut(
-        created=done.created, updated=done.updated, unchanged=done.unchanged, failed_rows=failed
-    )
-    if failed and not done.created + done.updated + done.unchanged:
-        first = next(iter(done.failed.values()))
-        first.data = result.model_dump()
-        raise first
-    return Envelope(data=result)
+    done = await evaluation.sets.import_csv(caller, form.set_id, await read_csv(form.file))
+    return Envelope(data=import_out(done, language))
 
 
 @router.get(f"{_AT}/export", response_class=Response, responses=_CSV)

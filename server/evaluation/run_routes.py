@@ -6,10 +6,10 @@ from fastapi import Query, Response
 from fastapi.responses import HTMLResponse
 
 from server.auth.deps import Editor
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
-from server.evaluation.deps import EvaluationDep, Lang
+from server.evaluation.deps import EvaluationDep
 from server.evaluation.models import Result, Run
 from server.evaluation.report import HEADERS
 from server.evaluation.run_repository import Of

@@ -16,7 +16,6 @@ from server.evaluation.question import (
     MAX_TAG,
     MAX_TAGS,
 )
-from server.kb.question_schemas import RowFailure
 from server.kb.schemas import Described, not_blank
 
 
@@ -150,13 +149,6 @@ class ImportForm(Described):
     file: UploadFile
     """CSV with the columns question, gold_answer, gold_files, gold_passage, answerable and tags (or 问题, 标准答案, 出处文件,
     出处原文, 可回答, 标签), all but the first optional; UTF-8 or GBK. Several files and tags stand apart by `|`."""
-
-
-class ImportOut(BaseModel):
-    created: int
-    updated: int
-    unchanged: int
-    failed_rows: list[RowFailure]
 
 
 class Deleted(BaseModel):

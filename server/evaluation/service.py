@@ -1,12 +1,11 @@
 """Question sets, for the editors of their knowledge base. Somebody else's set does not exist."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
-from server.core.errors import AlreadyExists, AppError, Conflict, NotFound
+from server.core.errors import AlreadyExists, Conflict, NotFound
 from server.core.i18n import Text
 from server.core.ids import new_id
 from server.core.runtime import Runtime
@@ -15,6 +14,7 @@ from server.evaluation import repository, sheet
 from server.evaluation.models import GoldQuestion, Origin, QuestionSet
 from server.evaluation.question import NewQuestion
 from server.kb.access import lock_own_kb, own_kb
+from server.kb.csv_table import Imported
 from server.kb.models import KnowledgeBase
 
 MAX_SETS, MAX_QUESTIONS = 50, 2000
@@ -34,16 +34,6 @@ class GoldNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__(Text("问题集里没有这个问题", "the set has no such question"))
-
-
-@dataclass(slots=True)
-class Imported:
-    """What became of the rows of an import; `failed` by row number."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    failed: dict[int, AppError] = field(default_factory=dict)
 
 
 class QuestionSets:

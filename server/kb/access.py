@@ -6,7 +6,7 @@ from server.auth.principal import Principal
 from server.core.errors import BadKBName, Conflict, Forbidden, KBNotFound, TooManyRequests
 from server.core.i18n import Text
 from server.core.settings import Settings
-from server.kb import job_repository, rebuild_repository, repository
+from server.kb import document_repository, job_repository, rebuild_repository, repository
 from server.kb.files import check_kb_name
 from server.kb.models import Document, KnowledgeBase
 
@@ -79,7 +79,7 @@ async def check_queue(session: AsyncSession, client_id: str, settings: Settings)
 async def check_room(session: AsyncSession, document: Document) -> None:
     """Locks the knowledge base of a conversation. Raises Conflict when its files are all it may have, and this is another."""
     await rebuild_repository.lock_kb(session, document.kb_id)
-    if await repository.count_files(session, document.kb_id, but=document.name_key) >= MAX_ATTACHED:
+    if await document_repository.count_files(session, document.kb_id, but=document.name_key) >= MAX_ATTACHED:
         raise Conflict(
             Text(
                 f"一个会话最多附加 {MAX_ATTACHED} 个文件，请先移除不用的",

@@ -13,7 +13,7 @@ from server.core.errors import DocumentNotFound
 from server.core.pagination import PageParams
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import attachment_repository, repository
+from server.kb import attachment_repository, document_repository, repository
 from server.kb.files import FileStore
 from server.kb.models import Document, DocumentState, Job, KnowledgeBase
 from server.kb.passages import ReadText, read_page
@@ -102,9 +102,9 @@ class Attachments:
         """Delete a file in all its versions. Raises DocumentNotFound."""
         async with self._database.write() as session:
             document = await self._find(session, session_id, document_id)
-            versions = await repository.find_documents(session, document.kb_id, document.name_key)
+            versions = await document_repository.find_documents(session, document.kb_id, document.name_key)
             rows = [document, *(row for row in versions.values() if row.id != document.id)]
-            await repository.delete_documents(session, [row.id for row in rows])
+            await document_repository.delete_documents(session, [row.id for row in rows])
             await repository.bump_generation(session, document.kb_id)
         await self._lanes.run("io", self._files.remove_documents, rows)
 
@@ -121,7 +121,7 @@ class Attachments:
 
     async def _find(self, session: AsyncSession, session_id: str, document_id: str) -> Document:
         kb = await attachment_repository.find_kb(session, session_id)
-        document = await repository.find_document(session, document_id)
+        document = await document_repository.find_document(session, document_id)
         if kb is None or document is None or document.kb_id != kb.id:
             raise DocumentNotFound(document_id)
         return document

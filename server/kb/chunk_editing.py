@@ -22,7 +22,7 @@ from server.core.i18n import Text
 from server.core.pagination import PageParams
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import chunk_edit_repository, lexical_repository, repository
+from server.kb import chunk_edit_repository, document_repository, lexical_repository, repository
 from server.kb.access import lock_own_kb, own_kb
 from server.kb.chunk_change import (
     Change,
@@ -38,13 +38,13 @@ from server.kb.chunk_change import (
     row_of,
 )
 from server.kb.damage import read_or_none, repair
+from server.kb.document_repository import ReadySegment
 from server.kb.embedders import Embedders
 from server.kb.embedding import Content, content_of
-from server.kb.files import FileStore, name_key, storage_refusal
+from server.kb.files import FileStore, name_key
 from server.kb.ingest import chunk_row
 from server.kb.lexicon import DocumentTerms
 from server.kb.models import Chunk, Document, DocumentState, KnowledgeBase, Slot
-from server.kb.repository import ReadySegment
 from server.kb.segments import write_segment
 from server.kb.uploads import refuse_while_in_work
 from server.kb.widening import join_parts
@@ -106,7 +106,7 @@ class ChunkEditing:
         """The passages of the version of a file that is shown, in order. Raises DocumentNotFound."""
         async with self._database.read() as session:
             kb = await own_kb(session, caller, name)
-            versions = await repository.find_documents(session, kb.id, name_key(file_name))
+            versions = await document_repository.find_documents(session, kb.id, name_key(file_name))
             if not versions:
                 raise DocumentNotFound(file_name)
             document = versions.get(Slot.LIVE)
@@ -176,7 +176,7 @@ class ChunkEditing:
     async def _file(
         self, session: AsyncSession, kb: KnowledgeBase, file_name: str, behind: Chunk | None
     ) -> Document:
-        versions = await repository.find_documents(session, kb.id, name_key(file_name))
+        versions = await document_repository.find_documents(session, kb.id, name_key(file_name))
         document = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
         if document is None:
             raise DocumentNotFound(file_name)
@@ -196,10 +196,7 @@ class ChunkEditing:
         name = f"{document.id}.{secrets.token_hex(4)}.npy"
         segment = self._files.segment_path(kb.id, kb.embed_model, name)
         try:
-            try:
-                sha256 = await self._lanes.run("io", write_segment, segment, vectors)
-            except OSError as error:
-                raise storage_refusal(error) from error
+            sha256 = await self._lanes.run("io", write_segment, segment, vectors)
             terms, tokens = await self._lanes.run("io", recounted, seen, change)
             made = await self._publish(
                 caller, seen, change, _Written(segment, sha256, content, terms, tokens)
@@ -260,7 +257,7 @@ class ChunkEditing:
             stale = await _check_rest(session, document)
             await repository.bump_generation(session, kb.id)
             # One that was made ready for another embedding model lacks this change: it is made again (rebuild.py).
-            await repository.delete_documents(session, [row.id for row in stale])
+            await document_repository.delete_documents(session, [row.id for row in stale])
             piece = change.piece
             fresh: dict[str, Any] | None = None
             if piece is not None and written.content is not None:
@@ -304,7 +301,7 @@ async def _show(session: AsyncSession, rows: Sequence[Chunk]) -> list[Shown]:
 
 async def _check_rest(session: AsyncSession, document: Document) -> list[Document]:
     """Raises Conflict when a worker holds the file or it is not searched. Returns its version for another embedding model."""
-    versions = await repository.find_documents(session, document.kb_id, document.name_key)
+    versions = await document_repository.find_documents(session, document.kb_id, document.name_key)
     refuse_while_in_work(document.file_name, list(versions.values()))
     if document.slot != Slot.LIVE or document.state != DocumentState.READY:
         raise Conflict(

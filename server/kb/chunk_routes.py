@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Form, Query
 
 from server.auth.deps import Editor
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Text
 from server.core.pagination import Page, PageParams
 from server.kb.chunk_change import Wish
@@ -19,7 +19,7 @@ from server.kb.chunk_schemas import (
     chunk_out,
     preview_out,
 )
-from server.kb.deps import KB, Lang
+from server.kb.deps import KB
 from server.kb.upkeep_routes import wish_of
 
 router = new_router(tags=["Knowledge Base Management"])

@@ -2,10 +2,10 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 
-from server.core.errors import Invalid
+from server.core.errors import AppError, Invalid
 from server.core.i18n import Text
 from server.kb.loaders.base import LoadError
 from server.kb.loaders.encoding import decode
@@ -22,6 +22,16 @@ class CSVRow:
 
     number: int
     cells: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of the rows of an import; `failed` by row number."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    failed: dict[int, AppError] = field(default_factory=dict)
 
 
 def read_table(data: bytes, columns: Mapping[str, str], required: str, advice: Text) -> list[CSVRow]:

@@ -6,10 +6,10 @@ from datetime import timedelta
 from server.core.clock import Clock
 from server.core.i18n import Text
 from server.db.session import Database
-from server.kb import job_repository, repository
+from server.kb import document_repository, job_repository
+from server.kb.document_repository import ReadySegment
 from server.kb.files import FileStore
 from server.kb.models import JobKind, KnowledgeBase
-from server.kb.repository import ReadySegment
 from server.kb.segments import SegmentError, read_segment
 from server.kb.vectorstores.base import Vectors
 
@@ -46,11 +46,13 @@ async def repair(database: Database, clock: Clock, segment: ReadySegment) -> boo
     """
     now = clock.now()
     async with database.write() as session:
-        document = await repository.withdraw_document(session, segment)
+        document = await document_repository.withdraw_document(session, segment)
         if document is None:
             return False
         if await job_repository.has_job_since(session, document.id, JobKind.REPAIR, now - _REPAIR_INTERVAL):
-            await repository.fail_document(session, document.id, "segment_lost", _LOST_AGAIN.to_json())
+            await document_repository.fail_document(
+                session, document.id, "segment_lost", _LOST_AGAIN.to_json()
+            )
         else:
             await job_repository.add_job(session, document, now, JobKind.REPAIR)
     log.warning("segment lost", extra={"document": document.id, "state": document.state})

@@ -7,7 +7,6 @@ from fastapi import Depends, Request
 
 from server.core.bare import read_bare
 from server.core.errors import BadKBName
-from server.core.i18n import Language, negotiate
 from server.core.settings import CompatSettings, Settings
 from server.core.tasks import BackgroundTasks
 from server.kb.files import MAX_KB_NAME
@@ -63,10 +62,6 @@ async def _stream(request: Request) -> StreamContext:
     )
 
 
-async def _language(request: Request) -> Language:
-    return negotiate(request.headers.get("accept-language"))
-
-
 async def _bare_name(request: Request) -> str:
     """A body that is a knowledge base's name: a JSON string, an object with `knowledge_base_name`, or else raw text."""
     name = await read_bare(request, "knowledge_base_name")
@@ -87,5 +82,4 @@ ExportsDep = Annotated[Exports, Depends(_exports)]
 ImportsDep = Annotated[Imports, Depends(_imports)]
 Streaming = Annotated[StreamContext, Depends(_stream)]
 Compat = Annotated[CompatSettings, Depends(_compat)]
-Lang = Annotated[Language, Depends(_language)]
 BareName = Annotated[str, Depends(_bare_name)]

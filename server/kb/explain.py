@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.core.i18n import Text
 from server.db.session import Database
-from server.kb import chunk_repository, lexical_repository, repository
+from server.kb import chunk_repository, document_repository, lexical_repository
 from server.kb.files import name_key
 from server.kb.fusion import Candidate
 from server.kb.hits import Hit, Trace, Within
@@ -111,7 +111,7 @@ async def _resolve(
         return ids, "unknown"
     document_id = None
     if expected.file_name is not None:
-        versions = await repository.find_seen(session, kb, viewer, name_key(expected.file_name))
+        versions = await document_repository.find_seen(session, kb, viewer, name_key(expected.file_name))
         live = versions.get(Slot.LIVE)
         if live is None or live.state not in SEARCHED:
             return [], "not_ready" if versions else "unknown"

@@ -4,7 +4,6 @@
 <data_dir>/<kb id>/vector_store/<model>/<document id>.<random>.npy    its vectors, see segments.py
 """
 
-import errno
 import glob
 import hashlib
 import logging
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from server.core.durable import sync_folder
+from server.core.durable import storing, sync_folder
 from server.core.errors import BadKBName, BadRequest, StorageFull, TooLarge
 from server.core.i18n import Text
 from server.kb.models import Document
@@ -143,10 +142,8 @@ class FileStore:
     def save(self, source: BinaryIO, target: Path, limit: int | None = None) -> StoredFile:
         """Copy an upload to `target` durably. Raises StorageFull before or while the disk fills up, TooLarge past `limit` bytes."""
         self.check_room()
-        try:
+        with storing():
             sha256, size = write_file(target, source, limit)
-        except OSError as error:
-            raise storage_refusal(error) from error
         return StoredFile(target, size, sha256)
 
     def copy_content(self, kb_id: str, document_id: str, suffix: str, copy_id: str) -> None:
@@ -204,13 +201,6 @@ class FileStore:
             log.warning("folder not removed", extra={"folder": kb_id})
 
 
-def storage_refusal(error: OSError) -> StorageFull:
-    """What to tell whoever wanted a file to be kept."""
-    if error.errno in NO_SPACE:
-        return StorageFull(_DISK_FULL)
-    return StorageFull(_DISK_BROKEN, code="storage_unavailable")
-
-
 def remove_file(path: Path) -> None:
     """Remove what no row knows; what cannot be removed now is left to the sweep."""
     try:
@@ -250,14 +240,6 @@ def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> tuple[str, i
             raise TooLarge(Text(f"文件超过 {megabytes} MB", f"the file is larger than {megabytes} MB"))
         target.write(block)
     return digest.hexdigest(), size
-
-
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DISK_FULL = Text("磁盘空间不足，文件没有保存", "the disk is full; the file was not stored")
-_DISK_BROKEN = Text(
-    "磁盘读写出错，文件没有保存，请管理员检查磁盘",
-    "the disk fails, and the file was not stored; your operator must look at it",
-)
 
 
 def _nearly_full(least: int) -> Text:

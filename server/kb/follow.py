@@ -10,7 +10,7 @@ from typing import Any
 from server.core.errors import AppError, Conflict, KBNotFound, NotFound
 from server.core.i18n import Text
 from server.db.session import Database
-from server.kb import rebuild_repository, repository
+from server.kb import document_repository, rebuild_repository, repository
 from server.kb.files import name_key
 from server.kb.models import Document, DocumentState, KnowledgeBase, Slot
 
@@ -128,7 +128,7 @@ class Follower:
         async with self._database.read() as session:
             if await repository.get_generation(session, rereading.kb.id) is None:
                 raise KBNotFound(rereading.kb.name)
-            versions: dict[str, Document] = await repository.find_documents(
+            versions: dict[str, Document] = await document_repository.find_documents(
                 session, rereading.kb.id, name_key(file_name)
             )
         order: Sequence[Slot] = (Slot.NEXT, Slot.LIVE)

@@ -19,7 +19,7 @@ from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import job_repository, repository, version_repository
+from server.kb import document_repository, job_repository, repository, version_repository
 from server.kb.access import check_queue, lock_own_kb, own_kb
 from server.kb.files import FileStore, name_key
 from server.kb.loaders.errors import content_gone
@@ -138,7 +138,7 @@ class History:
         async with self._database.write() as session:
             kb = await lock_own_kb(session, caller, name)
             document = await session.get(Document, document_id, populate_existing=True)
-            slots = await repository.find_documents(session, kb.id, seen.name_key)
+            slots = await document_repository.find_documents(session, kb.id, seen.name_key)
             live, pending = slots.get(Slot.LIVE), slots.get(Slot.NEXT)
             if document is None:
                 raise DocumentNotFound(file_name)
@@ -185,7 +185,7 @@ class History:
                 )
             if document.slot is not None:
                 refuse_while_in_work(file_name, [document])
-            await repository.delete_documents(session, [document.id])
+            await document_repository.delete_documents(session, [document.id])
         await self._lanes.run("io", self._files.remove_documents, [document])
         log.info("version deleted", extra={"kb": kb.id, "document": document.id})
 
@@ -245,7 +245,7 @@ async def _versions(
     session: AsyncSession, kb: KnowledgeBase, file_name: str
 ) -> tuple[dict[str, Document], list[Document]]:
     key = name_key(file_name)
-    slots = await repository.find_documents(session, kb.id, key)
+    slots = await document_repository.find_documents(session, kb.id, key)
     archived = await version_repository.list_archived(session, kb.id, [key])
     if not slots and not archived:
         raise DocumentNotFound(file_name)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from server.kb.damage import read_or_none
+from server.kb.document_repository import ReadySegment
 from server.kb.files import FileStore
 from server.kb.models import KnowledgeBase
-from server.kb.repository import ReadySegment
 from server.kb.rows import SegmentRows
 from server.kb.snapshots import check_file, discard, read_manifest, read_segments, snapshot_path
 from server.kb.vectorstores.base import Ids, Vectors

@@ -14,7 +14,7 @@ from server.core.errors import KBNotFound
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import chunk_repository, lexical_repository, repository, slot_repository
+from server.kb import chunk_repository, document_repository, lexical_repository, repository, slot_repository
 from server.kb.damage import repair
 from server.kb.files import FileStore
 from server.kb.in_memory import InMemory
@@ -70,7 +70,7 @@ class Index:
     def knows(self, documents: Set[str]) -> bool:
         """Were they there when it was brought up to date?"""
         known = self.vectors.documents if isinstance(self.vectors, InMemory) else self.counted.keys()
-        return documents <= known | self.unembedded.keys()
+        return documents - self.unembedded.keys() <= known
 
     def unembedded_of(self, documents: Set[str]) -> Ids:
         ids = [found for document, found in self.unembedded.items() if document in documents]
@@ -133,12 +133,12 @@ class Indexes:
             generation = await repository.get_generation(session, kb.id)
             ready, fresh, segments = {}, list[str](), []
             if isinstance(vectors, InMemory):
-                ready = await repository.list_ready_segments(session, kb.id)
+                ready = await document_repository.list_ready_segments(session, kb.id)
                 fresh = [document for segment, document in ready.items() if segment not in vectors.segments]
-                segments = await repository.load_segments(session, fresh)
+                segments = await document_repository.load_segments(session, fresh)
             else:
                 vectors.changed(await slot_repository.count_vectors(session, kb.id))
-            restricted = await repository.list_restricted(session, kb.id)
+            restricted = await document_repository.list_restricted(session, kb.id)
             indexed = await lexical_repository.list_indexed(session, kb.id)
             unembedded = await chunk_repository.list_unembedded(session, kb.id)
             public, others = indexed.keys() - restricted.keys(), indexed.keys() & restricted.keys()
@@ -201,7 +201,7 @@ class Indexes:
             documents: Set[str] = index.vectors.documents
         else:
             async with self._database.read() as session:
-                documents = await repository.list_ready(session, kb.id)
+                documents = await document_repository.list_ready(session, kb.id)
         return np.sort(await self.chunks_of(index, documents - hidden))
 
     async def chunks_of(self, index: Index, documents: Set[str]) -> Ids:

@@ -21,6 +21,7 @@ from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import (
     chunk_repository,
+    document_repository,
     job_repository,
     lexical_repository,
     rebuild_repository,
@@ -139,7 +140,7 @@ class Ingest:
         except (LeaseLost, Busy, Overtaken, StorageFull, OSError) as error:
             async with self._database.read() as session:
                 is_deleted = await repository.get_generation(session, kb.id) is None
-                row = await repository.find_document(session, document.id)
+                row = await document_repository.find_document(session, document.id)
             # A connection may have broken while the commit was on its way: then it is published.
             if row is None or row.segment != segment.name:
                 await self._lanes.run("io", remove_file, segment)
@@ -173,7 +174,10 @@ class Ingest:
         document.findings = None
         if document.custom_docs:
             async with self._database.read() as session:
-                return [Passage(**row) for row in await repository.get_custom_passages(session, document.id)]
+                return [
+                    Passage(**row)
+                    for row in await document_repository.get_custom_passages(session, document.id)
+                ]
         path = self._files.content_path(work.kb.id, document.id, document.suffix)
         if not await self._lanes.run("io", path.is_file):
             raise content_gone()
@@ -212,8 +216,8 @@ class Ingest:
             if not await job_repository.begin_stage(session, work.job_id, work.owner, self._clock.now()):
                 raise LeaseLost
             if is_again:
-                await repository.forget_words(session, work.document.id)
-            await repository.set_state(session, work.document.id, state)
+                await document_repository.forget_words(session, work.document.id)
+            await document_repository.set_state(session, work.document.id, state)
 
     async def _store(self, work: Work, read: Read) -> None:
         """The commit that lets the document be found by its words. Raises LeaseLost, Busy."""
@@ -235,14 +239,14 @@ class Ingest:
         async with self._database.write() as session:
             # First, as it locks the knowledge base: its model stays what it is until the commit.
             await repository.bump_generation(session, kb.id)
-            document = await repository.find_document(session, work.document.id)
+            document = await document_repository.find_document(session, work.document.id)
             held = await job_repository.finish_job(session, work.job_id, work.owner, JobState.DONE, now)
             if document is None or not held:
                 raise LeaseLost
             await _check_model(session, work)
             gone: list[Document] = []
             if document.slot == Slot.NEXT:
-                versions = await repository.find_documents(session, kb.id, document.name_key)
+                versions = await document_repository.find_documents(session, kb.id, document.name_key)
                 if (replaced := versions.get(Slot.LIVE)) is not None:
                     gone = await self._supersede(session, work, document, replaced, read)
             if read.ids is not None:
@@ -269,7 +273,7 @@ class Ingest:
             rows = _rows(work, read)
             is_same = await version_repository.has_the_same_passages(session, replaced, rows)
         if is_same or work.kb.session_id is not None:
-            await repository.delete_documents(session, [replaced.id])
+            await document_repository.delete_documents(session, [replaced.id])
             return [replaced]
         return await version_repository.supersede(session, replaced, self._clock.now(), self._keep_versions)
 
@@ -283,7 +287,7 @@ class Ingest:
         )
         document.findings = work.document.findings
         await session.flush()
-        await repository.delete_chunks(session, [document.id])
+        await document_repository.delete_chunks(session, [document.id])
         await chunk_repository.add_chunks(session, _rows(work, read))
         await lexical_repository.set_terms(session, read.words[1])
 

@@ -10,11 +10,11 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from server.auth.deps import Editor
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page
 from server.core.sse import EventStream, Stream
-from server.kb.deps import JobsDep, Lang, Streaming
+from server.kb.deps import JobsDep, Streaming
 from server.kb.job_list_repository import Found
 from server.kb.job_schemas import JobOut, JobsQuery, RetriedOut, RetryFailed, job_out
 from server.kb.jobs import Jobs

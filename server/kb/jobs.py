@@ -11,6 +11,7 @@ from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
 from server.kb import (
+    document_repository,
     job_list_repository,
     job_repository,
     rebuild_repository,
@@ -92,7 +93,9 @@ class Jobs:
                     document.slot, document.state = None, DocumentState.FAILED
                     document.error_code, document.error_text = CANCELLED, _CANCELLED.to_json()
                 else:
-                    await repository.fail_document(session, document.id, CANCELLED, _CANCELLED.to_json())
+                    await document_repository.fail_document(
+                        session, document.id, CANCELLED, _CANCELLED.to_json()
+                    )
                     await session.refresh(document)
         await self._lanes.run("io", self._files.remove_documents, gone)
         if not is_ours and found.document.error_code != CANCELLED:
@@ -111,7 +114,7 @@ class Jobs:
             if found.job.is_open:
                 return found
             await check_queue(session, caller.client_id, self._settings)
-            if not await repository.revive_document(session, found.document.id):
+            if not await document_repository.revive_document(session, found.document.id):
                 raise Conflict(
                     Text(
                         "该文件没有失败，无需重试", "this file has not failed: there is nothing to try again"
@@ -132,7 +135,7 @@ class Jobs:
             failed = await job_list_repository.list_failed(session, kb.id)
             retried = 0
             for document, job in failed[:_MOST]:
-                if not await repository.revive_document(session, document.id):
+                if not await document_repository.revive_document(session, document.id):
                     continue
                 retried += 1
                 if job is not None and not job.is_open:

@@ -14,7 +14,14 @@ from server.auth.audit import CLI, audit
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import job_repository, lexical_repository, rebuild_repository, repository, verify_repository
+from server.kb import (
+    document_repository,
+    job_repository,
+    lexical_repository,
+    rebuild_repository,
+    repository,
+    verify_repository,
+)
 from server.kb.faults import Finding, Mend
 from server.kb.files import FileStore
 from server.kb.loaders.errors import content_gone
@@ -117,4 +124,6 @@ class Mender:
     async def _fail(self, session: AsyncSession, document: Document) -> None:
         error = content_gone()
         await session.flush()
-        await repository.fail_document(session, document.id, error.code, Text(error.zh, error.en).to_json())
+        await document_repository.fail_document(
+            session, document.id, error.code, Text(error.zh, error.en).to_json()
+        )

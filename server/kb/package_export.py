@@ -12,7 +12,7 @@ from server.core.errors import Busy, Conflict
 from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import package_repository, repository
+from server.kb import document_repository, package_repository
 from server.kb.access import own_kb
 from server.kb.files import FileStore
 from server.kb.models import Document, DocumentState, KnowledgeBase
@@ -158,7 +158,7 @@ class Exports:
                 parts["vectors"] = await self._link(snapshot, vectors_name(number), segment, sha256)
         if document.custom_docs:
             async with self._database.read() as session:
-                passages = await repository.get_custom_passages(session, document.id)
+                passages = await document_repository.get_custom_passages(session, document.id)
             data = to_line({"passages": passages})
             parts["custom"] = await self._lanes.run("io", snapshot.write, custom_name(number), data)
         if not await self._is_as_read(document):
@@ -206,7 +206,7 @@ class Exports:
     async def _is_as_read(self, document: Document) -> bool:
         """Its passages change only together with its segment."""
         async with self._database.read() as session:
-            now = await repository.find_document(session, document.id)
+            now = await document_repository.find_document(session, document.id)
         return now is not None and (now.segment, now.state, now.slot) == (
             document.segment,
             document.state,

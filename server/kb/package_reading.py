@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from server.core import strict_json
-from server.core.durable import sync_folder
+from server.core.durable import storing, sync_folder
 from server.core.errors import AppError, TooLarge
 from server.core.i18n import Text
 from server.kb.files import check_file_name, name_key
@@ -82,7 +82,7 @@ class Package:
         by_name = {entry.filename: entry for entry in entries}
         if len(by_name) != len(entries):
             raise bad_package("有重名的条目", "a name stands twice in it")
-        if not all(map(_is_plain, entries)):
+        if not all(_is_plain(entry) and 0 <= entry.header_offset < limit for entry in entries):
             raise bad_package(
                 "含有加密、链接或压缩方式不支持的条目",
                 "it has encrypted entries, links, or a strange compression",
@@ -168,13 +168,14 @@ class Package:
         return target.getvalue()
 
     def extract(self, name: str, part: Part, target: Path) -> None:
-        """Put a file of it somewhere, durably."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            self._copy(name, part, file)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(target.parent)
+        """Put a file of it somewhere, durably. Raises StorageFull."""
+        with storing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                self._copy(name, part, file)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(target.parent)
 
     def rows(self, name: str, part: Part) -> list[dict[str, Any]]:
         """The lines of a document's passages."""
@@ -268,7 +269,6 @@ def _is_plain(entry: zipfile.ZipInfo) -> bool:
         and not entry.flag_bits & _ENCRYPTED
         and not stat.S_ISLNK(entry.external_attr >> 16)
         and not entry.is_dir()
-        and entry.header_offset >= 0
     )
 
 

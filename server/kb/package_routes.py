@@ -8,11 +8,11 @@ from fastapi import Form, Request
 from fastapi.responses import StreamingResponse
 
 from server.auth.deps import Editor
-from server.core.http import Envelope, PackageRoute, new_router
+from server.core.http import Envelope, Lang, PackageRoute, new_router
 from server.core.i18n import Text
 from server.core.sse import EventStream, Stream
 from server.core.tasks import BackgroundTasks
-from server.kb.deps import Compat, ExportsDep, ImportsDep, Lang, Streaming, UpkeepDep
+from server.kb.deps import Compat, ExportsDep, ImportsDep, Streaming, UpkeepDep
 from server.kb.follow import Rereading
 from server.kb.package_schemas import ImportedOut, PackageForm
 from server.kb.upkeep_routes import reasons

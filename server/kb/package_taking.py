@@ -9,7 +9,7 @@ from server.core.ids import new_id
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import chunk_repository, lexical_repository, rebuild_repository, repository
+from server.kb import chunk_repository, document_repository, lexical_repository, rebuild_repository
 from server.kb.anchors import searched_text
 from server.kb.chunking import choose_chunking
 from server.kb.custom import MAX_CHARS, MAX_PASSAGES
@@ -242,7 +242,7 @@ class Taking:
             session.add_all(portion.documents)
             await session.flush()
             for document_id, passages in portion.custom.items():
-                await repository.set_custom_passages(session, document_id, passages)
+                await document_repository.set_custom_passages(session, document_id, passages)
             await chunk_repository.add_chunks(session, portion.chunks)
             for terms in portion.terms:
                 await lexical_repository.set_terms(session, terms)

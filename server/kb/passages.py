@@ -10,7 +10,7 @@ from server.auth.principal import Principal
 from server.core.errors import DocumentNotFound
 from server.core.pagination import PageParams
 from server.db.session import Database
-from server.kb import chunk_repository, repository
+from server.kb import chunk_repository, document_repository
 from server.kb.access import visible_kb
 from server.kb.files import name_key
 from server.kb.models import Chunk, Document, KnowledgeBase, Slot
@@ -98,7 +98,7 @@ class Passages:
         """The searchable version of a file as the server understood it. Raises KBNotFound, DocumentNotFound."""
         async with self._database.read() as session:
             kb = await visible_kb(session, caller, kb_name)
-            versions = await repository.find_seen(session, kb, caller, name_key(file_name))
+            versions = await document_repository.find_seen(session, kb, caller, name_key(file_name))
             document = versions.get(Slot.LIVE)
             if document is None:
                 raise DocumentNotFound(file_name)

@@ -23,7 +23,7 @@ from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import repository
+from server.kb import document_repository
 from server.kb.access import own_kb
 from server.kb.chunk_methods import cut
 from server.kb.chunking import ChunkingWish, choose_chunking
@@ -95,7 +95,7 @@ class Previews:
         """Of one that is there, in its newest version. Raises KBNotFound, Forbidden, NotFound, Invalid, TooManyRequests."""
         async with self._database.read() as session:
             kb = await own_kb(session, caller, name)
-            versions = await repository.find_documents(session, kb.id, name_key(file_name))
+            versions = await document_repository.find_documents(session, kb.id, name_key(file_name))
         document = versions.get(Slot.NEXT) or versions.get(Slot.LIVE)
         if document is None:
             raise DocumentNotFound(file_name)

@@ -2,35 +2,26 @@
 anything is locked, and what is written is written in portions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.auth.principal import Principal
 from server.core.clock import Clock
-from server.core.errors import AppError, Forbidden, Invalid, KBNotFound
+from server.core.errors import Forbidden, Invalid, KBNotFound
 from server.core.i18n import Text
 from server.core.questions import question_key
 from server.db.session import Database
 from server.kb import question_repository as repository
 from server.kb import repository as kb_repository
 from server.kb.access import FOREIGN, own_kb
+from server.kb.csv_table import Imported
 from server.kb.models import Question
 from server.kb.question_csv import QuestionRow
 from server.kb.question_schemas import MAX_ANSWER, MAX_QUERY
 
 # Rows of one commit: a tenth of a second on SQLite, where everybody else waits for it.
 _PORTION = 250
-
-
-@dataclass(slots=True)
-class Imported:
-    """What became of the rows of an import; `failed` by row number."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    failed: dict[int, AppError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

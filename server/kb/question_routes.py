@@ -6,19 +6,15 @@ from fastapi import Form, Query
 
 from server.auth.deps import Chatter, Editor
 from server.core.contract import at_most
-from server.core.errors import TooLarge
-from server.core.http import Envelope, new_router
-from server.core.i18n import Text
+from server.core.http import Envelope, Lang, new_router
 from server.core.pagination import Page
-from server.kb.deps import KB, Lang
-from server.kb.question_csv import MAX_BYTES
+from server.kb.csv_import import ImportOut, import_out, read_csv
+from server.kb.deps import KB
 from server.kb.question_repository import Found
 from server.kb.question_schemas import (
     ImportForm,
-    ImportOut,
     QuestionFilter,
     QuestionOut,
-    RowFailure,
     Saved,
     SaveQuestion,
 )
@@ -62,21 +58,8 @@ async def import_questions(
     language: Lang,
 ) -> Envelope[ImportOut]:
     """Questions from a CSV file. What is there already is brought up to date; a row that cannot be taken is told."""
-    if (form.file.size or 0) > MAX_BYTES:
-        raise TooLarge(Text(f"CSV 超过 {MAX_BYTES} 字节", f"the CSV is larger than {MAX_BYTES} bytes"))
-    done = await kb.questions.import_csv(caller, form.kb_name, await form.file.read())
-    failed = [
-        RowFailure(row=number, reason=error.text.in_language(language))
-        for number, error in done.failed.items()
-    ]
-    result = ImportOut(
-        created=done.created, updated=done.updated, unchanged=done.unchanged, failed_rows=failed
-    )
-    if failed and not done.created + done.updated + done.unchanged:
-        first = next(iter(done.failed.values()))
-        first.data = result.model_dump()
-        raise first
-    return Envelope(data=result)
+    done = await kb.questions.import_csv(caller, form.kb_name, await read_csv(form.file))
+    return Envelope(data=import_out(done, language))
 
 
 def _question_out(found: Found) -> QuestionOut:

@@ -56,17 +56,3 @@ class ImportForm(Described):
     """CSV with the columns query, kb_name and answer, the last two optional; UTF-8 or GBK."""
     kb_name: str = ""
     """For rows that name no knowledge base."""
-
-
-class RowFailure(BaseModel):
-    """A row that was left out; rows count as in a spreadsheet, the header is 1."""
-
-    row: int
-    reason: str
-
-
-class ImportOut(BaseModel):
-    created: int
-    updated: int
-    unchanged: int
-    failed_rows: list[RowFailure]

@@ -14,9 +14,10 @@ from server.core.runtime import Runtime
 from server.db.session import Database
 from server.kb import question_repository as repository
 from server.kb.access import lock_own_kb, own_kb
+from server.kb.csv_table import Imported
 from server.kb.models import KnowledgeBase, Question
 from server.kb.question_csv import read_rows
-from server.kb.question_import import Imported, QuestionImport
+from server.kb.question_import import QuestionImport
 from server.kb.question_repository import Found
 from server.kb.repository import find_kb
 

@@ -15,7 +15,7 @@ from embeddings import Fingerprint
 from server.core.errors import NotFound
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import job_repository, rebuild_repository, repository, version_repository
+from server.kb import document_repository, job_repository, rebuild_repository, repository, version_repository
 from server.kb.files import FileStore
 from server.kb.models import Document, DocumentState, KnowledgeBase, Slot, fingerprint_of
 from server.kb.splitters import Chunking
@@ -96,7 +96,7 @@ class Rebuilds:
             chunking: dict[str, Any] = kb.rebuild["chunking"]
             model = kb.embed_model
             missing, stale, is_complete = await self._compare(session, kb_id)
-            await repository.delete_documents(session, [row.id for row in stale])
+            await document_repository.delete_documents(session, [row.id for row in stale])
             old, unfit = await self._switch(session, kb) if is_complete else ([], [])
         await self._versions.drop([*stale, *old])
         await self._versions.drop_vectors(kb_id, model, unfit)
@@ -125,7 +125,7 @@ class Rebuilds:
         assert kb.rebuild is not None
         live = await rebuild_repository.list_slot(session, kb.id, Slot.LIVE)
         old = [row for row in live.values() if row.state == DocumentState.READY]
-        await repository.delete_documents(session, [row.id for row in old])
+        await document_repository.delete_documents(session, [row.id for row in old])
         await rebuild_repository.move_slot(session, kb.id, Slot.REBUILD, Slot.LIVE)
         kb.embed_model, kb.fingerprint = kb.rebuild["model"], kb.rebuild["fingerprint"]
         kb.rebuild = None
@@ -154,17 +154,17 @@ class Rebuilds:
         async with self._database.write() as session:
             kb = await rebuild_repository.lock_kb(session, document.kb_id)
             is_wanted = kb is not None and kb.rebuild is not None
-            await repository.take_over(session, version, document.id)
-            if is_wanted and await repository.add_document(session, version):
+            await document_repository.take_over(session, version, document.id)
+            if is_wanted and await document_repository.add_document(session, version):
                 if document.custom_docs:
-                    passages = await repository.get_custom_passages(session, document.id)
-                    await repository.set_custom_passages(session, version.id, passages)
+                    passages = await document_repository.get_custom_passages(session, document.id)
+                    await document_repository.set_custom_passages(session, version.id, passages)
                 await job_repository.add_job(session, version, version.created_at)
                 return
         await self._versions.drop([version])
 
     async def _fail(self, document: Document, error: NotFound) -> None:
         async with self._database.write() as session:
-            await repository.fail_document(session, document.id, error.code, error.text.to_json())
-            await repository.delete_chunks(session, [document.id])
+            await document_repository.fail_document(session, document.id, error.code, error.text.to_json())
+            await document_repository.delete_chunks(session, [document.id])
             await repository.bump_generation(session, document.kb_id)

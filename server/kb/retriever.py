@@ -14,7 +14,7 @@ from server.core.i18n import Text
 from server.core.settings import Settings
 from server.core.threads import Lanes
 from server.db.session import Database
-from server.kb import analysis, fusion, lexical_repository, repository, routing
+from server.kb import analysis, document_repository, fusion, lexical_repository, repository, routing
 from server.kb.calibration import floor_of
 from server.kb.embedders import Embedders
 from server.kb.fusion import Candidate
@@ -188,9 +188,10 @@ class Retriever:
         if within.filters and kb.session_id is None:
             with trace.step("filter"):
                 async with self._database.read() as session:
-                    documents = await repository.filter_documents(session, kb.id, within.filters)
-                    generation = await repository.get_generation(session, kb.id)
-                leg.is_current = index.knows(documents) or index.generation >= (generation or 0)
+                    documents = await document_repository.filter_documents(session, kb.id, within.filters)
+                    if not index.knows(documents):
+                        generation = await repository.get_generation(session, kb.id)
+                        leg.is_current = generation is None or index.generation >= generation
                 leg.among = await self.indexes.chunks_of(index, documents - view.hidden)
                 waiting &= documents
         leg.unembedded = index.unembedded_of(waiting)

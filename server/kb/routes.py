@@ -8,11 +8,11 @@ from fastapi.responses import FileResponse
 from server.auth.deps import Editor, Reader
 from server.auth.principal import Principal, Scope
 from server.core.errors import AppError, Conflict, KBNotFound
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language, Text
 from server.core.pagination import Page, PageParams
 from server.kb.chunk_schemas import chunking_out, edits_out
-from server.kb.deps import KB, BareName, Compat, HistoryDep, Lang, UpkeepDep
+from server.kb.deps import KB, BareName, Compat, HistoryDep, UpkeepDep
 from server.kb.downloads import Near, hand_out, read_out
 from server.kb.files import name_key
 from server.kb.follow import Rereading

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from server.core.durable import sync_folder
+from server.core.durable import storing, sync_folder
 
 Vectors = NDArray[np.float32]
 
@@ -24,17 +24,22 @@ class SegmentError(Exception):
 def write_segment(path: Path, vectors: Vectors) -> str:
     """Write (n, dimension) vectors durably and return the file's SHA-256 in hexadecimal.
 
-    Temporary name, fsync, rename, fsync of the folder: after a crash there is the whole file or none.
+    Temporary name, fsync, rename, fsync of the folder: after a crash there is the whole file or none. Raises StorageFull.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(vectors, dtype="<f4"), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    temporary.replace(path)
-    sync_folder(path.parent)
+    with storing():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        matrix = np.ascontiguousarray(vectors, dtype="<f4")
+        header = np.lib.format.header_data_from_array_1_0(matrix)
+        with temporary.open("wb") as file:
+            # As np.save does, which does not tell why a write fails.
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(matrix.data)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        temporary.replace(path)
+        sync_folder(path.parent)
     return digest
 
 

@@ -23,7 +23,7 @@ from server.core.questions import check_length
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import repository, version_repository
+from server.kb import document_repository, repository, version_repository
 from server.kb.access import lock_own_kb, visible_kb
 from server.kb.analysis import same_words
 from server.kb.calibrating import Calibrator
@@ -196,7 +196,7 @@ class KBService:
     ) -> tuple[list[Document], int]:
         async with self._database.read() as session:
             kb = await visible_kb(session, caller, name)
-            return await repository.list_documents(session, kb, caller, offset=offset, limit=limit)
+            return await document_repository.list_documents(session, kb, caller, offset=offset, limit=limit)
 
     async def delete_documents(
         self, caller: Principal, name: str, file_names: Sequence[str], *, delete_content: bool
@@ -210,7 +210,7 @@ class KBService:
             kb = await lock_own_kb(session, caller, name)
             await repository.bump_generation(session, kb.id)
             for file_name in dict.fromkeys(file_names):
-                versions = await repository.find_documents(session, kb.id, name_key(file_name))
+                versions = await document_repository.find_documents(session, kb.id, name_key(file_name))
                 if not versions:
                     failed[file_name] = DocumentNotFound(file_name)
                 for slot, row in versions.items():
@@ -218,8 +218,8 @@ class KBService:
             if delete_content:
                 keys = {row.name_key for row in removed}
                 removed += await version_repository.list_archived(session, kb.id, keys)
-            await repository.delete_documents(session, [row.id for row in removed])
-            await repository.shelve_documents(session, [row.id for row in shelved])
+            await document_repository.delete_documents(session, [row.id for row in removed])
+            await document_repository.shelve_documents(session, [row.id for row in shelved])
         await self._lanes.run("io", self._files.remove_documents, removed)
         for row in shelved:
             await self._lanes.run("io", self._files.remove_segments, kb.id, kb.embed_model, row.id)
@@ -231,7 +231,7 @@ class KBService:
         """The bytes of a file as they were uploaded: its searchable version, or else the pending one. Raises NotFound."""
         async with self._database.read() as session:
             kb = await visible_kb(session, caller, name)
-            versions = await repository.find_seen(session, kb, caller, name_key(file_name))
+            versions = await document_repository.find_seen(session, kb, caller, name_key(file_name))
         document = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
         if document is None:
             raise DocumentNotFound(file_name)
@@ -309,4 +309,4 @@ class KBService:
     async def count_unread(self, kb: KnowledgeBase, viewer: Viewer) -> int:
         """Documents that are on their way and cannot be found yet, of those that the viewer sees."""
         async with self._database.read() as session:
-            return await repository.count_unread(session, kb, viewer)
+            return await document_repository.count_unread(session, kb, viewer)

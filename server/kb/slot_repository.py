@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.core.ids import new_id
 from server.db.batches import batches
+from server.db.unique import put_unless_taken
 from server.kb.models import Document, DocumentState, KnowledgeBase, Slot, SlotSegment, VectorSlot
 
 
@@ -21,11 +21,7 @@ async def find_slot(session: AsyncSession, store: str, name: str) -> VectorSlot 
 async def add_slot(session: AsyncSession, slot: VectorSlot) -> None:
     """Insert, unless somebody else has just done so."""
     slot.id = new_id("slot")
-    try:
-        async with session.begin_nested():
-            session.add(slot)
-    except IntegrityError:
-        pass
+    await put_unless_taken(session, slot)
 
 
 async def claim_slot(session: AsyncSession, slot_id: str, owner: str, now: datetime, until: datetime) -> bool:

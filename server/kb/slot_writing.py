@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from server.core.runtime import Runtime
 from server.db.session import Database
-from server.kb import repository, slot_repository
+from server.kb import document_repository, repository, slot_repository
 from server.kb.damage import read_or_none, repair
+from server.kb.document_repository import ReadySegment
 from server.kb.files import FileStore
 from server.kb.models import KnowledgeBase, Slot, VectorSlot
-from server.kb.repository import ReadySegment
 from server.kb.slot_repository import Wanted
 from server.kb.vectorstores.base import Part, SharedIndex, SlotMissing
 
@@ -89,7 +89,9 @@ class SlotWriter:
                 session, self._slot.id, {segment: one.chunks for segment, one in batch.items()}
             )
         async with self._database.read() as session:
-            segments = await repository.load_segments(session, [one.document_id for one in batch.values()])
+            segments = await document_repository.load_segments(
+                session, [one.document_id for one in batch.values()]
+            )
         # One that was deleted or read again since has another segment, or none.
         there = [segment for segment in segments if segment.name in batch]
         parts, lost = await self._lanes.run("io", self._read, there)

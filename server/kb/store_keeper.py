@@ -16,7 +16,7 @@ from server.core.errors import AppError, Busy
 from server.core.runtime import Runtime
 from server.core.settings import VectorStoreSettings
 from server.db.session import Database
-from server.kb import repository, slot_repository
+from server.kb import document_repository, slot_repository
 from server.kb.files import FileStore
 from server.kb.models import KnowledgeBase, Slot, VectorSlot
 from server.kb.slots import Slots, slot_name
@@ -165,7 +165,7 @@ class StoreKeeper:
             return False
         async with self._database.read() as session:
             documents = [one.document_id for one in wanted.values()]
-            segments = await repository.load_segments(session, documents)
+            segments = await document_repository.load_segments(session, documents)
         folder = self._files.segment_path(kb.id, kb.embed_model, "x").parent
         task = {
             "path": str(path),

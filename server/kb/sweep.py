@@ -18,7 +18,7 @@ from pathlib import Path
 
 from server.core.threads import Lanes
 from server.db.session import Database
-from server.kb import repository
+from server.kb import document_repository
 from server.kb.files import FileStore
 from server.kb.parsing import FOLDER_PREFIX
 
@@ -39,7 +39,7 @@ async def find_left_over(
     # The disk before the rows: what is stored in between is known, not found.
     found = await lanes.run("io", _list_old, files.data_dir, grace)
     async with database.read() as session:
-        known = await repository.list_stored_names(session)
+        known = await document_repository.list_stored_names(session)
     return await lanes.run("io", _unknown, files.data_dir, found, known)
 
 

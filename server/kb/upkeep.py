@@ -17,7 +17,7 @@ from server.core.i18n import Text
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import Database
-from server.kb import job_repository, rebuild_repository, repository
+from server.kb import document_repository, job_repository, rebuild_repository, repository
 from server.kb.access import check_queue, lock_own_kb, own_kb
 from server.kb.chunking import ChunkingWish, choose_chunking
 from server.kb.custom import Passages
@@ -79,11 +79,11 @@ class Upkeep:
         """Say something else of a file: some of models.LABELS. Returns the version that is shown. Raises DocumentNotFound."""
         async with self._database.write() as session:
             kb = await lock_own_kb(session, caller, name)
-            versions = await repository.find_documents(session, kb.id, name_key(file_name))
+            versions = await document_repository.find_documents(session, kb.id, name_key(file_name))
             shown = versions.get(Slot.LIVE) or versions.get(Slot.NEXT)
             if shown is None:
                 raise DocumentNotFound(file_name)
-            await repository.label(session, kb.id, versions.values(), labels)
+            await document_repository.label(session, kb.id, versions.values(), labels)
         return shown
 
     # ── reading again ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +143,7 @@ class Upkeep:
             check_store(store, self._settings)
         async with self._database.read() as session:
             kb = await own_kb(session, caller, name)
-            documents, _ = await repository.list_documents(session, kb, caller)
+            documents, _ = await document_repository.list_documents(session, kb, caller)
         if not documents and not allow_empty:
             raise NotFound(Text(f"知识库 {name} 里没有文件", f"there are no files in knowledge base {name}"))
         chunking = choose_chunking(wish, kb.chunking, self._settings.kb)
@@ -181,7 +181,7 @@ class Upkeep:
 
     async def _newest(self, kb_id: str, file_name: str) -> Document:
         async with self._database.read() as session:
-            versions = await repository.find_documents(session, kb_id, name_key(file_name))
+            versions = await document_repository.find_documents(session, kb_id, name_key(file_name))
         newest = versions.get(Slot.NEXT) or versions.get(Slot.LIVE)
         if newest is None:
             raise DocumentNotFound(file_name)
@@ -189,7 +189,7 @@ class Upkeep:
 
     async def _given(self, document: Document) -> Passages:
         async with self._database.read() as session:
-            return await repository.get_custom_passages(session, document.id)
+            return await document_repository.get_custom_passages(session, document.id)
 
     async def _again(self, document: Document, chunking: Chunking, custom: Passages | None) -> Document:
         """The version that will be read: the document itself, or its next one when it is searched.
@@ -203,8 +203,8 @@ class Upkeep:
         version.custom_docs = custom is not None
         async with self._database.write() as session:
             await rebuild_repository.lock_kb(session, document.kb_id)
-            await repository.take_over(session, version, document.id)
-            is_added = await repository.add_document(session, version)
+            await document_repository.take_over(session, version, document.id)
+            is_added = await document_repository.add_document(session, version)
             if is_added:
                 await self._queue(session, version, custom)
         if not is_added:  # an upload took the slot, or the knowledge base was deleted
@@ -218,13 +218,13 @@ class Upkeep:
             return document
         async with self._database.write() as session:
             await repository.bump_generation(session, document.kb_id)
-            if not await repository.rechunk_waiting(session, document.id, chunking.to_json()):
+            if not await document_repository.rechunk_waiting(session, document.id, chunking.to_json()):
                 raise in_work(document.file_name)
         return document
 
     async def _itself(self, document: Document, chunking: Chunking, custom: Passages | None) -> Document:
         async with self._database.write() as session:
-            row = await repository.find_document(session, document.id)
+            row = await document_repository.find_document(session, document.id)
             if row is None or row.state != document.state:
                 raise in_work(document.file_name)
             row.state, row.error_code, row.error_text = DocumentState.WAITING, None, None
@@ -234,5 +234,5 @@ class Upkeep:
 
     async def _queue(self, session: AsyncSession, document: Document, custom: Passages | None) -> None:
         if custom is not None:
-            await repository.set_custom_passages(session, document.id, custom)
+            await document_repository.set_custom_passages(session, document.id, custom)
         await job_repository.add_job(session, document, self._clock.now())

@@ -8,11 +8,11 @@ from fastapi.responses import StreamingResponse
 
 from server.auth.deps import Editor
 from server.core.errors import AppError
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Language, Text
 from server.core.sse import EventStream
 from server.kb.chunking import ChunkingWish
-from server.kb.deps import Compat, Lang, Streaming, UpkeepDep
+from server.kb.deps import Compat, Streaming, UpkeepDep
 from server.kb.progress import legacy_progress, sse_progress
 from server.kb.schemas import ChunkingFields, ChunkingOut, FailedFiles
 from server.kb.upkeep_schemas import (

@@ -18,7 +18,7 @@ from server.core.ids import new_id
 from server.core.runtime import Runtime
 from server.core.settings import Settings
 from server.db.session import PASSING_FAULTS, Database
-from server.kb import job_repository, rebuild_repository, repository, version_repository
+from server.kb import document_repository, job_repository, rebuild_repository, repository, version_repository
 from server.kb.access import check_queue, check_room, own_kb
 from server.kb.custom import Passages as CustomPassages
 from server.kb.file_types import check_type
@@ -121,7 +121,7 @@ class Uploads:
         """
         try:
             async with self._database.read() as session:
-                row = await repository.find_document(session, document_id)
+                row = await document_repository.find_document(session, document_id)
                 is_deleted = await repository.get_generation(session, kb.id) is None
         except PASSING_FAULTS:
             return False
@@ -157,7 +157,7 @@ class Uploads:
     async def _find_damaged(self, kb: KnowledgeBase, document: Document) -> str | None:
         """The id of the version that this upload may repeat, when that one's files are lost or damaged."""
         async with self._database.read() as session:
-            versions = await repository.find_documents(session, kb.id, document.name_key)
+            versions = await document_repository.find_documents(session, kb.id, document.name_key)
         live = versions.get(Slot.LIVE)
         if live is None or live.state != DocumentState.READY or live.size != document.size:
             return None
@@ -185,7 +185,7 @@ class Uploads:
             await rebuild_repository.lock_kb(session, document.kb_id)
             if kind == JobKind.ATTACH:
                 await check_room(session, document)
-            versions = await repository.find_documents(session, document.kb_id, document.name_key)
+            versions = await document_repository.find_documents(session, document.kb_id, document.name_key)
             live, pending = versions.get(Slot.LIVE), versions.get(Slot.NEXT)
             refuse_while_in_work(document.file_name, [live, pending])
             if live is not None and live.state == DocumentState.READY and live.id != damaged:
@@ -194,7 +194,7 @@ class Uploads:
                     now = document.created_at
                     failed = await version_repository.give_way(session, pending, now)
                     rest = [row for row in versions.values() if row is not pending]
-                    await repository.label(session, document.kb_id, rest, labels)
+                    await document_repository.label(session, document.kb_id, rest, labels)
                     return Accepted(live, None), [document, *failed]
                 if live.size == document.size and not override:
                     raise _exists(live, document)
@@ -207,14 +207,14 @@ class Uploads:
             # So does one that was: what people made of its passages is carried over from it.
             obsolete = await version_repository.give_way(session, pending, document.created_at)
             if live is not None and live.state != DocumentState.READY and not _was_searched(live):
-                await repository.delete_documents(session, [live.id])
+                await document_repository.delete_documents(session, [live.id])
                 obsolete.append(live)
             document.slot = Slot.NEXT if live is not None and live not in obsolete else Slot.LIVE
             document.state = DocumentState.WAITING if kind else DocumentState.STORED
-            if not await repository.add_document(session, document):
+            if not await document_repository.add_document(session, document):
                 raise in_work(document.file_name)
             if custom is not None:
-                await repository.set_custom_passages(session, document.id, custom)
+                await document_repository.set_custom_passages(session, document.id, custom)
             job = await job_repository.add_job(session, document, document.created_at, kind) if kind else None
         return Accepted(document, job.id if job else None), obsolete
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from server.db.batches import batches
-from server.kb import repository
+from server.kb import document_repository
 from server.kb.models import Chunk, Document, DocumentState, Job, KnowledgeBase, Slot
 
 _AT_ONCE = 500
@@ -49,7 +49,7 @@ async def supersede(session: AsyncSession, document: Document, now: datetime, ke
     if keep and document.ready_at is not None:
         await archive(session, document, now)
         return await prune(session, document.kb_id, document.name_key, keep)
-    await repository.delete_documents(session, [document.id])
+    await document_repository.delete_documents(session, [document.id])
     return [document, *await prune(session, document.kb_id, document.name_key, keep)]
 
 
@@ -61,14 +61,14 @@ async def give_way(session: AsyncSession, document: Document | None, now: dateti
     if document.ready_at is not None:
         await archive(session, document, now)
         return []
-    await repository.delete_documents(session, [document.id])
+    await document_repository.delete_documents(session, [document.id])
     return [document]
 
 
 async def prune(session: AsyncSession, kb_id: str, key: str, keep: int) -> list[Document]:
     """Delete all but the newest archived versions of a file; returns the rows."""
     gone = (await list_archived(session, kb_id, [key]))[keep:]
-    await repository.delete_documents(session, [row.id for row in gone])
+    await document_repository.delete_documents(session, [row.id for row in gone])
     return gone
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Query
 
 from server.auth.deps import Editor
-from server.core.http import Envelope, new_router
+from server.core.http import Envelope, Lang, new_router
 from server.core.i18n import Text
 from server.kb.chunk_schemas import chunking_out
-from server.kb.deps import HistoryDep, Lang
+from server.kb.deps import HistoryDep
 from server.kb.history import Told, Version
 from server.kb.models import Slot
 from server.kb.version_schemas import (

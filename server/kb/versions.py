@@ -3,11 +3,12 @@
 from typing import Any
 
 from server.core.clock import Clock
+from server.core.durable import storage_refusal
 from server.core.errors import NotFound
 from server.core.i18n import Text
 from server.core.ids import new_id
 from server.core.threads import Lanes
-from server.kb.files import FileStore, storage_refusal
+from server.kb.files import FileStore
 from server.kb.loaders.errors import content_gone
 from server.kb.models import Document, DocumentState, Slot
 

@@ -14,12 +14,12 @@ from contextlib import suppress
 from datetime import timedelta
 
 from server.core.clock import Clock
+from server.core.durable import NO_SPACE
 from server.core.errors import AppError, Busy, Deadlock, Overtaken, StorageFull
 from server.core.i18n import Text
 from server.core.settings import IngestSettings
 from server.db.session import PASSING_FAULTS, Database, tell_fault
-from server.kb import job_repository, rebuild_repository, repository
-from server.kb.files import NO_SPACE
+from server.kb import document_repository, job_repository, rebuild_repository, repository
 from server.kb.ingest import Ingest, LeaseLost, Work
 from server.kb.loaders.base import LoadError
 from server.kb.models import JobState, KnowledgeBase, Slot
@@ -130,7 +130,7 @@ class Worker:
             )
             if job is None:
                 return None
-            document = await repository.find_document(session, job.document_id)
+            document = await document_repository.find_document(session, job.document_id)
             kb = await session.get(KnowledgeBase, job.kb_id)
             assert document is not None
             assert kb is not None  # both are foreign keys
@@ -195,7 +195,7 @@ class Worker:
 
     async def _fail(self, work: Work, error: Exception) -> None:
         code, text, passing = _classify(error)
-        is_full = code in _FULL
+        is_full = code == "disk_full"
         last = work.attempt >= self._settings.attempts and not is_full
         if passing and not last:
             log.warning(
@@ -211,7 +211,7 @@ class Worker:
                 if await job_repository.retry_job(
                     session, work.job_id, self.owner, not_before, now, for_nothing=is_full
                 ):
-                    await repository.wait_again(session, work.document.id)
+                    await document_repository.wait_again(session, work.document.id)
             return
         unexpected = code == "internal_error"
         log.warning(
@@ -227,7 +227,9 @@ class Worker:
             ):
                 found = error.findings if isinstance(error, LoadError) else None
                 findings = found.to_json() if found else work.document.findings
-                await repository.fail_document(session, work.document.id, code, text.to_json(), findings)
+                await document_repository.fail_document(
+                    session, work.document.id, code, text.to_json(), findings
+                )
 
     async def _give_up_abandoned(self) -> None:
         """A document that took its worker down in every try is marked failed, not tried for ever."""
@@ -238,7 +240,7 @@ class Worker:
             async with self._database.write() as session:
                 await repository.bump_generation(session, job.kb_id)
                 if await job_repository.give_up_job(session, job.id, now):
-                    await repository.fail_document(
+                    await document_repository.fail_document(
                         session, job.document_id, "worker_died", _WORKER_DIED.to_json()
                     )
 
@@ -247,7 +249,6 @@ _WORKER_DIED = Text(
     "处理该文件时后台进程多次中断，请检查文件或联系管理员",
     "the worker died on this file every time; check the file or ask your operator",
 )
-_FULL = {"disk_full", "storage_unavailable"}
 _DISK_FULL = Text(
     "磁盘空间不足，腾出空间后自动继续", "the disk is full; it goes on by itself when there is room"
 )

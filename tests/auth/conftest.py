@@ -50,6 +50,7 @@ class Process:
         """What a minute does: callers and refusals are forgotten, tokens that were opened are not."""
         self.see_changes()
         self.authenticator._tokens._forged.clear()
+        self.authenticator._tokens._doubtful.clear()
 
     def see_changes(self) -> None:
         """What five seconds do: clients and callers are read again."""

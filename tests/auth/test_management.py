@@ -1,7 +1,10 @@
 """What an operator does: each change takes effect, stands in the audit, and undoes no other."""
 
+import asyncio
 import base64
 import secrets
+import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -34,7 +37,7 @@ from server.auth.service import NewClient, add_api_key, check_pkcs1v15
 from server.core.errors import AlreadyExists, Conflict, Invalid, NotFound
 from server.core.settings import Settings
 from server.core.threads import Lanes
-from tests.auth.conftest import World
+from tests.auth.conftest import HOME, World
 from tests.conftest import key_pair
 from tests.support.api import serving
 
@@ -78,6 +81,23 @@ class TestKeys:
         world.clock.at += timedelta(seconds=1)
         assert await process.refusal(world.token("c1", "old2")) == "invalid_token"
         assert await process.user(world.token("c1", "new2", key=NEW))
+
+    async def test_a_token_may_come_before_its_key_is_known(self, world: World, c1) -> None:
+        process = world.process()
+        assert await process.user(world.token("c1", "old"))
+        await _rotate(world)
+        token, forged = world.token("c1", "new", key=NEW), world.token("c1", "new", key=NEWER)
+        tokens = process.authenticator._tokens
+        for given in (token, forged):
+            # As if a moment ago, however slow this machine is.
+            tokens._issuers["c1"] = replace(tokens._issuers["c1"], read_at=time.monotonic())
+            assert await process.refusal(given) == "invalid_token", "keys are read once a second"
+        await asyncio.sleep(1.1)
+        assert await process.user(token), "it was not taken for forged"
+        await asyncio.sleep(1.1)
+        for _ in range(3):
+            assert await process.refusal(forged) == "invalid_token"
+        assert process.guard._forged_by_address.count(HOME) == 3, "the last two cost nothing"
 
     async def test_what_was_promised_to_be_good_ends_only_by_force(self, world: World, c1) -> None:
         await _rotate(world)

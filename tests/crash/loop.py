@@ -17,8 +17,8 @@ from server.auth.secret_files import make_secret_file
 from server.auth.service import NewClient, add_api_key, add_client
 from server.core.runtime import Runtime
 from server.core.settings import DatabaseSettings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import upgrade_schema
 from server.kb.files import FileStore
 from server.kb.models import Job, JobState
 from server.kb.sweep import sweep

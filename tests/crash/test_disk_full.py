@@ -114,11 +114,11 @@ async def test_full_while_a_document_is_read(
     clock = FrozenClock(services.runtime.clock.now())
     patient = Worker(services.database, worker._ingest, services.settings.ingest, clock)
 
-    def full(*_: object) -> str:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("server.kb.ingest.write_segment", full)
+        patched.setattr("server.kb.segments.sync_folder", full)
         for _ in range(6):
             assert await patient.step()
             assert not await patient.step(), "not at once"

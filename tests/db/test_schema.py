@@ -3,12 +3,14 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from server.core.errors import SettingsError
 from server.core.settings import DatabaseSettings
-from server.db.schema import check_schema, is_of_the_tables, upgrade_schema
+from server.db.schema import check_schema, is_known, newest_revision
 from server.db.session import Database, async_url
+from server.db.upgrading import alembic_config, is_of_the_tables, upgrade_schema
 from server.tables import Base
 
 
@@ -24,6 +26,13 @@ async def test_the_migrations_make_the_tables(database_url: str) -> None:
     async with database.engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
     await database.close()
+
+
+def test_the_newest_migration_is_known_without_alembic() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert newest_revision() == scripts.get_current_head()
+    assert all(is_known(script.revision) for script in scripts.walk_revisions())
+    assert not is_known("9999")
 
 
 async def test_upgrading_twice_changes_nothing(database_url: str) -> None:

@@ -15,8 +15,8 @@ from server.core.clock import Clock
 from server.core.errors import Busy, Conflict, StorageFull
 from server.core.logging import JSONFormatter, TextFormatter
 from server.core.settings import DatabaseSettings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import upgrade_schema
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from server.auth.models import Client
 from server.core.clock import Clock
 from server.core.errors import Busy, Conflict
 from server.core.settings import DatabaseSettings
-from server.db.schema import upgrade_schema
 from server.db.session import Database
 from server.db.sqlite import Connection
+from server.db.upgrading import upgrade_schema
 from server.db.upsert import upsert
 
 

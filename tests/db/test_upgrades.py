@@ -13,8 +13,8 @@ from server.auth.models import Client, ClientKey
 from server.auth.vault import Vault
 from server.core.questions import question_key
 from server.core.settings import DatabaseSettings
-from server.db.schema import alembic_config, upgrade_schema
 from server.db.session import Database
+from server.db.upgrading import alembic_config, upgrade_schema
 from server.kb.models import Document, Job, Question
 from tests.conftest import key_pair
 

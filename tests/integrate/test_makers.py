@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from server.core.tls import tls_context
 from tests.conftest import ROOT
 from tests.integrate.makers import KIT, MAKERS, SIGNERS, Maker, RefusedError
 from tests.support.live import Server
@@ -30,7 +31,9 @@ class Product:
     pem: Path
 
     def accepts(self, token: str) -> bool:
-        answer = httpx2.post(f"{self.server.base}/auth/session", headers={"Api-Token": token}, timeout=60)
+        answer = httpx2.post(
+            f"{self.server.base}/auth/session", headers={"Api-Token": token}, timeout=60, verify=tls_context()
+        )
         assert answer.status_code in (200, 401), answer.text
         return answer.status_code == 200
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.kb import repository
+from server.kb import document_repository
 from server.kb.filters import Filters, Range
 from tests.conftest import Callers
 from tests.support.api import Caller
@@ -214,13 +214,13 @@ async def test_a_file_that_is_exchanged_just_before_it_is_filtered_is_found(
     await editor.ingest("kb", {"a.txt": "年假五天。".encode(), "b.txt": "病假三天。".encode()})
     only = {"files": ["a.txt"]}
     assert [hit["page_content"] for hit in await editor.search("kb", "年假", filters=only)] == ["年假五天。"]
-    real, waiting = repository.filter_documents, [{"a.txt": "年假十天。".encode()}]
+    real, waiting = document_repository.filter_documents, [{"a.txt": "年假十天。".encode()}]
 
     async def late(*args: Any) -> set[str]:
         if waiting:
             await editor.ingest("kb", waiting.pop(), override=True)
         return await real(*args)
 
-    monkeypatch.setattr(repository, "filter_documents", late)
+    monkeypatch.setattr(document_repository, "filter_documents", late)
     assert [hit["page_content"] for hit in await editor.search("kb", "年假", filters=only)] == ["年假十天。"]
     assert waiting == []

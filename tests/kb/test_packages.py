@@ -647,6 +647,16 @@ def _large(data: bytes, *, entries: int, offset: int = 0, comment: int = 0, lead
     )
 
 
+def test_an_entry_beyond_its_end_is_not_looked_for(tmp_path: Path) -> None:
+    """The system refuses to go there, as if the disk were broken."""
+    path = tmp_path / "far.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", b"{}")
+        archive.getinfo("manifest.json").header_offset = 2**62
+    with path.open("rb") as file, pytest.raises(Invalid):
+        package_reading.Package(file, 10**6, 10**6)
+
+
 def test_the_large_directory_that_is_judged_is_the_one_that_is_read() -> None:
     """zipfile reads the record right before the locator, wherever that points."""
     data = _pack({"a": b"", "b": b""})

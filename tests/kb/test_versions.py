@@ -16,8 +16,8 @@ from sqlalchemy import select, update
 from server.core.settings import Settings
 from server.kb import (
     chunk_repository,
+    document_repository,
     lexical_repository,
-    repository,
     retrieval_repository,
     slot_repository,
     version_repository,
@@ -139,18 +139,18 @@ async def test_nothing_finds_it(editor: Caller, services: Services) -> None:
         assert await chunk_repository.find_same_chunk(session, kb.id, "a.txt", ONE) is None
         assert await chunk_repository.find_chunk_ids(session, kb, None, limit=9, chunk_id=old.id) == []
         assert await chunk_repository.find_chunk_ids(session, kb, None, limit=9, containing="年假") == []
-        assert await repository.list_ready(session, kb.id) == {live.id}
-        assert set(await repository.list_ready_segments(session, kb.id)) == {live.segment}
-        assert await repository.filter_documents(session, kb.id, Filters(files=frozenset({"a.txt"}))) == {
-            live.id
-        }
-        assert await repository.count_files(session, kb.id, but="b.txt") == 1
-        assert await repository.count_unread(session, kb, None) == 0
+        assert await document_repository.list_ready(session, kb.id) == {live.id}
+        assert set(await document_repository.list_ready_segments(session, kb.id)) == {live.segment}
+        assert await document_repository.filter_documents(
+            session, kb.id, Filters(files=frozenset({"a.txt"}))
+        ) == {live.id}
+        assert await document_repository.count_files(session, kb.id, but="b.txt") == 1
+        assert await document_repository.count_unread(session, kb, None) == 0
         assert set(await slot_repository.list_wanted(session, kb.id, Slot.LIVE)) == {live.segment}
         assert await slot_repository.count_vectors(session, kb.id) == 1
         sampled = await retrieval_repository.sample_chunks(session, kb.id, 9, 1)
         assert [one.text for one in sampled] == [TWO]
-        assert (await repository.list_documents(session, kb, None))[1] == 1
+        assert (await document_repository.list_documents(session, kb, None))[1] == 1
     documents = (await editor.get(f"{PATH}/documents", **NAME)).json()["data"]
     assert (documents["total"], documents["items"][0]["document_id"]) == (1, live.id)
     assert (await editor.get(f"{PATH}/list_files", **NAME)).json()["data"] == ["a.txt"]

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import select, update
 
 from server.auth.principal import Principal, Role, Scope
+from server.kb.document_repository import list_documents
 from server.kb.lexical_repository import look_up
 from server.kb.lexicon import token
 from server.kb.models import Chunk, Document, KnowledgeBase, Slot
 from server.kb.rebuild import Rebuilds
-from server.kb.repository import list_documents
 from server.kb.splitters import Chunking
 from server.kb.versions import Versions
 from server.kb.visibility import may_see

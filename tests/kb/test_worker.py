@@ -213,7 +213,7 @@ async def test_a_long_document_keeps_its_lease_and_shows_progress(
     services: Services, editor: Caller, worker: Worker
 ) -> None:
     await editor.create_kb()
-    text = "".join(f"第{n}条规定了第{n}件事情，凡是第{n}类的员工都要遵守，不得有误。" for n in range(350))
+    text = "".join(f"第{n}条规定了第{n}件事情，凡是第{n}类的员工都要遵守，不得有误。" for n in range(290))
     answer = await editor.upload("kb", {"long.txt": text.encode()})
     job_id = answer.json()["data"]["documents"][0]["job_id"]
     running = asyncio.ensure_future(worker.step())
@@ -271,9 +271,9 @@ async def calls(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[lis
     [
         (
             "wide.csv",
-            ",".join(f"列{n}" for n in range(900)) + "\n" + ",".join(f"值{n}" for n in range(900)),
+            ",".join(f"列{n}" for n in range(500)) + "\n" + ",".join(f"值{n}" for n in range(500)),
         ),
-        ("long.json", '[{"正文": "' + "".join(f"第{n}句话。" for n in range(900)) + '"}]'),
+        ("long.json", '[{"正文": "' + "".join(f"第{n}句话。" for n in range(700)) + '"}]'),
     ],
 )
 async def test_one_huge_record_is_embedded_in_small_steps(

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from server.core.tls import tls_context
 from tests.support.api import sse_events
 from tests.support.live import Server, wait_until
 from tests.support.provider import KEY, provider_server
@@ -35,7 +36,12 @@ def _begin(http: httpx2.Client) -> str:
 
 def _answer(server: Server, http: httpx2.Client, message_id: str) -> dict[str, Any]:
     """Over a connection of its own, which reaches any of the processes."""
-    answer = httpx2.get(f"{server.base}/chat/answers/{message_id}", headers=dict(http.headers), timeout=60)
+    answer = httpx2.get(
+        f"{server.base}/chat/answers/{message_id}",
+        headers=dict(http.headers),
+        timeout=60,
+        verify=tls_context(),
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
@@ -43,7 +49,7 @@ def _answer(server: Server, http: httpx2.Client, message_id: str) -> dict[str, A
 def _text(server: Server, http: httpx2.Client, message_id: str) -> tuple[str, str]:
     """The whole text as it is read to the end, and how it ended."""
     path = f"{server.base}/chat/answers/{message_id}/events"
-    events = sse_events(httpx2.get(path, headers=dict(http.headers), timeout=60).text)
+    events = sse_events(httpx2.get(path, headers=dict(http.headers), timeout=60, verify=tls_context()).text)
     return "".join(data["text"] for kind, data in events if kind == "delta"), events[-1][0]
 
 

@@ -15,6 +15,7 @@ import pytest
 from Crypto.PublicKey import RSA
 
 from server.auth.api_token import new_key_pair, private_pem, public_pem
+from server.core.tls import tls_context
 from tests.conftest import ROOT
 from tests.support.commands import run_command
 from tests.support.live import Server, wait_until
@@ -39,10 +40,8 @@ def _shell(server: Server, line: str, **environ: str) -> subprocess.CompletedPro
 
 
 def _status(server: Server, token: str) -> int:
-    headers = {"Api-Token": token}
-    return httpx2.get(
-        f"{server.base}/knowledge_base/list_knowledge_bases", headers=headers, timeout=60
-    ).status_code
+    url, headers = f"{server.base}/knowledge_base/list_knowledge_bases", {"Api-Token": token}
+    return httpx2.get(url, headers=headers, timeout=60, verify=tls_context()).status_code
 
 
 def _token(server: Server, user: str) -> str:

@@ -3,6 +3,7 @@
 See `run_command` in commands.py, which speaks to it.
 """
 
+import gc
 import json
 import os
 import socket
@@ -35,5 +36,14 @@ def await_command(orders: socket.socket) -> None:
 
 if __name__ == "__main__":
     load_commands()
+    # Nor is what was read walked through and taken apart by each command.
+    gc.collect()
+    gc.freeze()
     await_command(socket.socket(fileno=int(sys.argv[1])))
-    sys.exit(main())
+    try:
+        status = main()
+    except SystemExit as end:  # of argparse
+        status = end.code if isinstance(end.code, int) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

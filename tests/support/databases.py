@@ -55,24 +55,15 @@ def _mariadb() -> Iterator[str]:
     owner = [f"--user={user or 'root'}"] if os.getuid() == 0 else []
     if user:
         shutil.chown(folder, user)
-    install = [
-        "mariadb-install-db",
-        "--no-defaults",
-        f"--datadir={folder}/data",
-        "--auth-root-authentication-method=normal",
-    ]
-    subprocess.run([*install, "--skip-test-db", *owner], check=True, capture_output=True)
+    # A server that starts removes the temporary tables of whichever server shares its folder for them.
+    files = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}", *owner]
+    install = ["mariadb-install-db", *files, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    installed = subprocess.run(install, check=False, capture_output=True, text=True)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        daemon,
-        "--no-defaults",
-        f"--datadir={folder}/data",
-        f"--socket={folder}/s",
-        f"--port={port}",
-        *owner,
-    ]
+    command = [daemon, *files, f"--socket={folder}/s", f"--port={port}"]
     command += [
         "--bind-address=127.0.0.1",
         "--skip-log-bin",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 
+from server.core.tls import tls_context
 from tests.conftest import ROOT
 from tests.support.commands import run_command
 
@@ -63,7 +64,9 @@ class Server:
     def http(self, **headers: str) -> httpx2.Client:
         """A client with headers, closed with the server."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.clients.append(httpx2.Client(base_url=self.base, headers=names, timeout=60))
+        self.clients.append(
+            httpx2.Client(base_url=self.base, headers=names, timeout=60, verify=tls_context())
+        )
         return self.clients[-1]
 
     def log(self) -> str:

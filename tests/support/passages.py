@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
-from server.kb import chunk_edit_repository, lexical_repository, repository
+from server.kb import chunk_edit_repository, document_repository, lexical_repository
 from server.kb.anchors import searched_text
 from server.kb.embedding import content_of
 from server.kb.lexicon import analyse, token
@@ -33,7 +33,7 @@ async def check_all_agree(services: Services) -> None:
     assert index.lexicon.passages == len(enabled)
     async with services.database.read() as session:
         ids = {int(n) for _, n in await lexical_repository.look_up(session, [token(kb.id, "规定")], 10_000)}
-        rows = await repository.load_segments(session, [document.id for document in documents])
+        rows = await document_repository.load_segments(session, [document.id for document in documents])
         with_it = {
             row.id
             for row in await session.scalars(select(Chunk).where(Chunk.id.in_(enabled)))

@@ -6,6 +6,7 @@ FOLDER holds the data folder `data`. KEYs are tried as `[auth] master_key` of th
 key is in files. A step is a change of a file in `secrets/`, its fsync, or the commit. Forks, so that the imports are paid once.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from server.cli import main
+from server.cli import load_commands, main
 
 _FILE_EVENTS = {"os.rename", "os.link", "os.remove", "os.chmod", "os.truncate"}
 
@@ -70,6 +71,10 @@ def _run(folder: Path, key: str | None, arguments: list[str], kill_at: int = 0) 
 
 
 def run(origin: Path, keys: list[str | None]) -> None:
+    # No fork reads the program again, nor walks through what was read.
+    load_commands()
+    gc.collect()
+    gc.freeze()
     work, number, status = origin / "work", 0, -1
     while status < 0:
         number += 1

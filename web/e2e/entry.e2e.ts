@@ -48,7 +48,7 @@ describe('the way in', () => {
     await page.goto('/h5/')
     await page.locator('#passphrase').fill(product.passphrase)
     await page.locator('.form button').click()
-    await page.locator('.card').first().click()
+    await page.locator('.home .card').first().click()
     // The home page has a field as well.
     await page.waitForURL(/\/chat\//)
     await page.locator('.composer textarea').fill('How many days off?')

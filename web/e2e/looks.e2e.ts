@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { check, folder, LOOKS } from './looks'
+import { check, folder, LOOKS, ON_A_DESK } from './looks'
 import { ask, lastAnswer, useBrowser, whole } from './support'
 
-describe.each(LOOKS)('the pages on a %s', (name, look) => {
+describe.each(folder ? LOOKS : [...LOOKS, ON_A_DESK])('the pages on a %s', (name, look) => {
   const { open, enter, product } = useBrowser()
   const words = (zh: string, en: string) => look.language === 'en' ? en : zh
 
@@ -60,7 +60,7 @@ describe.each(LOOKS)('the pages on a %s', (name, look) => {
     await page.locator('.hit').first().waitFor()
     await check(page, `test-${name}`)
     await page.getByRole('link', { name: words('推荐问题', 'Questions') }).click()
-    await page.locator('.list .question').first().waitFor()
+    await page.locator('.list .item').first().waitFor()
     await check(page, `questions-${name}`)
     await page.getByRole('link', { name: words('设置', 'Settings') }).click()
     await page.locator('form').waitFor()

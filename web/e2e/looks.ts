@@ -4,16 +4,15 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import process from 'node:process'
 import { expect } from 'vitest'
+import { DESKTOP, PHONE } from './support'
 
-// Every page as people see it: nothing serious for axe to find, no control too small for a finger. SCREENSHOTS=FOLDER
-// takes pictures, in all looks.
+// Every page as people see it: nothing serious for axe to find, no control too small for a finger. Each is looked at on a
+// phone by day, and where it stands then on a desk by night. SCREENSHOTS=FOLDER takes pictures, each look for itself.
 const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 export const folder = process.env.SCREENSHOTS ?? ''
-const FEW: [string, Look][] = [
-  ['phone', {}],
+const PHONE_BY_DAY: [string, Look] = ['phone', {}]
+const OTHERS: [string, Look][] = [
   ['desktop-dark', { desktop: true, dark: true }],
-]
-const MORE: [string, Look][] = [
   ['phone-dark', { dark: true }],
   ['desktop', { desktop: true }],
   ['phone-en', { language: 'en' }],
@@ -22,10 +21,23 @@ const MORE: [string, Look][] = [
 export async function check(page: Page, name: string): Promise<void> {
   // What moves is judged when it has come to rest.
   await page.waitForTimeout(500)
+  await judge(page, name)
   if (folder) {
     await mkdir(folder, { recursive: true })
     await page.screenshot({ path: `${folder}/${name}.png`, scale: 'css', animations: 'disabled' })
+    return
   }
+  if (page.viewportSize()?.width !== PHONE.width)
+    return
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await page.setViewportSize(DESKTOP)
+  await page.waitForTimeout(500)
+  await judge(page, `${name}, on a desk by night`)
+  await page.emulateMedia({ colorScheme: 'light' })
+  await page.setViewportSize(PHONE)
+}
+
+async function judge(page: Page, name: string): Promise<void> {
   await page.evaluate(await axe)
   const found = await page.evaluate(async () => {
     const { violations } = await (window as unknown as { axe: { run: () => Promise<{ violations: { id: string, impact: string, nodes: { html: string }[] }[] }> } }).axe.run()
@@ -44,4 +56,6 @@ export async function check(page: Page, name: string): Promise<void> {
   expect.soft(small, `${name}: smaller than a finger`).toEqual([])
 }
 
-export const LOOKS = folder ? [...FEW, ...MORE] : FEW
+/** On a desk with a mouse, by night. */
+export const ON_A_DESK = OTHERS[0]!
+export const LOOKS = folder ? [PHONE_BY_DAY, ...OTHERS] : [PHONE_BY_DAY]

@@ -1,8 +1,8 @@
-"""Alembic's entry point. `server.db.schema` runs it with a connection, `scripts/migration.py` with the tables too."""
+"""Alembic's entry point. `server.db.upgrading` runs it with a connection, `scripts/migration.py` with the tables too."""
 
 from alembic import context
 
-from server.db.schema import is_of_the_tables
+from server.db.upgrading import is_of_the_tables
 
 attributes = context.config.attributes
 connection = attributes.get("connection")
