@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from server.auth.principal import Principal
+from server.core.durable import storing
 from server.core.errors import Busy, Conflict
 from server.core.i18n import Text
 from server.core.runtime import Runtime
@@ -57,21 +58,25 @@ class Exports:
         self.extras: list[Extra] = []
 
     async def begin(self, caller: Principal, name: str) -> Snapshot:
-        """Put everything down that the package will have; `drop` it in the end. Raises KBNotFound, Forbidden, Conflict."""
+        """Put everything down that the package will have; `drop` it in the end.
+
+        Raises KBNotFound, Forbidden, Conflict, StorageFull.
+        """
         async with self._database.read() as session:
             kb = await own_kb(session, caller, name)
             names = await package_repository.list_names(session, kb.id)
         folder = self._files.data_dir / FOLDER / secrets.token_hex(8)
         snapshot = Snapshot(kb.name, folder, self._clock.now())
         try:
-            await self._lanes.run("io", lambda: folder.mkdir(parents=True))
-            documents = await self._begin(snapshot, DOCUMENTS)
-            for number, (key, slot) in enumerate(names, 1):
-                line = await self._put(snapshot, kb, number, key, slot)
-                if line is not None:
-                    await self._lanes.run("io", documents.write, [line])
-            described = await self._lanes.run("io", documents.end)
-            await self._finish(snapshot, kb, described)
+            with storing():
+                await self._lanes.run("io", lambda: folder.mkdir(parents=True))
+                documents = await self._begin(snapshot, DOCUMENTS)
+                for number, (key, slot) in enumerate(names, 1):
+                    line = await self._put(snapshot, kb, number, key, slot)
+                    if line is not None:
+                        await self._lanes.run("io", documents.write, [line])
+                described = await self._lanes.run("io", documents.end)
+                await self._finish(snapshot, kb, described)
         except BaseException:
             await self.drop(snapshot)
             raise
