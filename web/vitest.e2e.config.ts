@@ -10,6 +10,8 @@ export default defineConfig({
     root: fileURLToPath(new URL('.', import.meta.url)),
     // One browser at a time: the machines that run this are small.
     fileParallelism: false,
+    // Beside other tests on two cores; a second try is told in the report.
+    retry: 1,
     testTimeout: 40_000,
     hookTimeout: 120_000,
   },

@@ -24,7 +24,7 @@ it('a file is seen as it would be cut, is sent so, and its passages are changed 
   await sheet.getByRole('button', { name: '这样上传' }).click()
   await sheet.waitFor({ state: 'hidden' })
   const row = page.locator('.row', { hasText: '手册.md' })
-  await row.getByText('3 段').waitFor({ timeout: 30_000 })
+  await row.getByText('B · 3 段').waitFor({ timeout: 30_000 })
 
   await row.getByRole('button', { name: '手册.md', exact: true }).click()
   await sheet.getByRole('link', { name: '段落' }).click()
@@ -67,6 +67,6 @@ it('a knowledge base cuts in another way from now on, and what is there is cut a
   await page.getByRole('button', { name: '全部重新处理' }).click()
   await page.getByText(/按标题 · 每段最多几字/).waitFor()
   await page.getByRole('link', { name: '文件' }).click()
-  await page.locator('.row', { hasText: '手册.md' }).getByText('3 段').waitFor({ timeout: 30_000 })
+  await page.locator('.row', { hasText: '手册.md' }).getByText('B · 3 段').waitFor({ timeout: 30_000 })
   await dropBase(base)
 }, 60_000)

@@ -11,7 +11,7 @@ it('a file that is being read tells how far it is, is found by its words early, 
   const { makeBase, dropBase } = await caller()
   const base = await makeBase('任务', { '短.txt': '一句话。' })
   const page = await enter('editor', {}, `manage/${base}`)
-  await page.locator('.row', { hasText: '短.txt' }).getByText('1 段').waitFor()
+  await page.locator('.row', { hasText: '短.txt' }).getByText('B · 1 段').waitFor()
   await page.locator('.zone input[type=file]').first().setInputFiles([
     { name: '长.txt', mimeType: 'text/plain', buffer: Buffer.from(long) },
     { name: '坏.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.7\nnothing of the kind') },

@@ -23,7 +23,7 @@ it('documents are labelled at upload and later, found by their labels, and seen 
   await page.getByRole('spinbutton', { name: '值' }).fill('3')
   await page.locator('.zone input[type=file]').first().setInputFiles([text('细则.txt', '年假满十年的有十五天，细则这样规定。'), text('薪酬.txt', '年假期间工资照发，薪酬这样规定。')])
   for (const name of ['细则.txt', '薪酬.txt']) {
-    await row(name).getByText('1 段').waitFor({ timeout: 30_000 })
+    await row(name).getByText('B · 1 段').waitFor({ timeout: 30_000 })
     expect(await row(name).locator('.labels li').allTextContents().then(all => all.map(one => one.trim()))).toEqual(['人事', '2024', '级别: 3'])
   }
 

@@ -16,7 +16,7 @@ describe('knowledge bases', () => {
     await page.getByText('还没有文件').waitFor()
 
     await page.locator('.zone input[type=file]').first().setInputFiles([text('保修.txt', '本产品整机保修三十六个月，电池保修十二个月。'), text('空.txt', ' ')])
-    await page.locator('.list', { hasText: '保修.txt' }).getByText('1 段').waitFor()
+    await page.locator('.list', { hasText: '保修.txt' }).getByText('B · 1 段').waitFor()
     await page.locator('.bad').first().waitFor()
     await page.locator('.header .subtitle', { hasText: '2 个文件' }).waitFor()
     const reason = page.locator('.reason')

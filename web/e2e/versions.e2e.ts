@@ -62,7 +62,7 @@ it('a knowledge base is taken along as one file, and comes in under another name
   await sheet.getByText('1 个文件').waitFor({ timeout: 60_000 })
   await sheet.getByText('向量模型相同').waitFor()
   await sheet.getByRole('button', { name: '打开' }).click()
-  await page.locator('.row', { hasText: '保修.txt' }).getByText('1 段').waitFor()
+  await page.locator('.row', { hasText: '保修.txt' }).getByText('B · 1 段').waitFor()
   const { hits } = await call('/knowledge_base/explain', { knowledge_base_name: `${base}-2`, query: '整机保修多久', top_k: 1 }) as { hits: { text: string }[] }
   expect(hits[0]?.text).toContain('三十六个月')
   await dropBase(base)
