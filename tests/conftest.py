@@ -131,10 +131,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "database_url" in getattr(item, "fixturenames", ()) and not _on_sqlite_alone(item):
             item.add_marker(pytest.mark.database)
     if config.option.half:
-        kept = [item for item in items if item in for_all or _is_of(config.option.database, item)]
-        left_out = [item for item in items if item not in set(kept)]
-        items[:] = kept
-        config.hook.pytest_deselected(items=left_out)
+        kept = {item for item in items if item in for_all or _is_of(config.option.database, item)}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
     for mark, reason in _WHEN_ASKED_FOR.items():
         if mark not in (config.option.markexpr or ""):
             for item in items:
